@@ -1,0 +1,174 @@
+"""An evaluation: label sets against the predictions of an output, file by file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial, reduce
+from operator import add
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vggbatch.errors import UsageError
+from vggbatch.metrics.labelset import EMBEDDED, Accepted, LabelSet
+from vggbatch.metrics.partial import ClassCounts, Partial, count
+from vggbatch.metrics.rows import open_predictions, prediction_files, read_rows
+from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
+from vggbatch.metrics.tables import calibration_table, confusions_table, per_class_table
+from vggbatch.pipeline.likelihood import LabelLikelihood
+from vggbatch.storage import Folder
+
+METRICS = "metrics"
+"""Folder of the metrics tables inside an output."""
+
+MapFn = Callable[[Callable[[str], list[Partial]], Iterable[str]], Iterable[list[Partial]]]
+"""Applies a picklable function to file names, in any order: `map`, a pool's, or Ray tasks."""
+
+
+@dataclass(frozen=True)
+class LabelSetResult:
+    """All tables of one label set."""
+
+    name: str
+    metrics: list[Metric]
+    notes: list[str]
+    per_class: pa.Table
+    confusions: pa.Table
+    calibration: pa.Table
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of a run against one or several label sets."""
+
+    results: list[LabelSetResult]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The lines of the summary."""
+        return [line for result in self.results for line in result.metrics]
+
+    def write(self, folder: Folder) -> None:
+        """Write the tables under `folder`/metrics.
+
+        The summary holds every label set. per_class, confusions and calibration have no column
+        for one: those of the first set lie beside the summary, those of a further set in a
+        sub-folder of its name.
+        """
+        _write(folder, f"{METRICS}/summary.parquet", summary_table(self.metrics))
+        for i, result in enumerate(self.results):
+            place = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
+            _write(folder, f"{place}/per_class.parquet", result.per_class)
+            _write(folder, f"{place}/confusions.parquet", result.confusions)
+            _write(folder, f"{place}/calibration.parquet", result.calibration)
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary and its notes as plain values."""
+        return {
+            "metrics": [asdict(line) | {"flagged": line.flagged} for line in self.metrics],
+            "notes": {result.name: result.notes for result in self.results},
+        }
+
+
+def evaluate_predictions(
+    folder: Folder,
+    label_sets: Sequence[LabelSet] = (EMBEDDED,),
+    *,
+    class_lines: Sequence[str],
+    published: dict[str, dict[str, float]] | None = None,
+    errors: ErrorPolicy = "wrong",
+    map_fn: MapFn = map,
+) -> Evaluation:
+    """Compute all metrics of an output from its predictions files.
+
+    Rows are read in batches and only sums are kept. The same function serves the driver and a
+    cluster: `map_fn` decides where the files are read.
+
+    Args:
+        folder: the output.
+        label_sets: what to score against.
+        class_lines: the network's classes, `wnid name`, in output order.
+        published: percentages by metric, by benchmark (see `LabelSet.benchmark`).
+        errors: what a labelled image that could not be scored counts as.
+        map_fn: applies a function to every file name.
+
+    Raises:
+        UsageError: no predictions, or labels beyond the network's classes.
+    """
+    names = [labels.name for labels in label_sets]
+    if len(set(names)) < len(names):
+        raise UsageError(f"label sets need different names, not {', '.join(names)}")
+    score = partial(
+        score_file, folder=folder, label_sets=tuple(label_sets), classes=len(class_lines)
+    )
+    sums = _merge(map_fn(score, prediction_files(folder)))
+    results = []
+    for labels, total in zip(label_sets, sums, strict=True):
+        known = (published or {}).get(labels.benchmark or "")
+        lines = summarize(labels, total, errors=errors, published=known)
+        results.append(
+            LabelSetResult(
+                name=labels.name,
+                metrics=lines,
+                notes=notes(labels, total, lines, errors),
+                per_class=per_class_table(total, class_lines, errors),
+                confusions=confusions_table(total, len(class_lines)),
+                calibration=calibration_table(total),
+            )
+        )
+    return Evaluation(results)
+
+
+def _merge(partials: Iterable[list[Partial]]) -> list[Partial]:
+    """Sum what the files give, as it comes, for each label set."""
+    return reduce(lambda a, b: list(map(add, a, b)), partials)
+
+
+def score_file(
+    name: str, *, folder: Folder, label_sets: tuple[LabelSet, ...], classes: int
+) -> list[Partial]:
+    """The sums of one predictions file, for each label set."""
+    sums = [Partial(ClassCounts.zeros(classes)) for _ in label_sets]
+    same = [True for _ in label_sets]
+    with open_predictions(folder, name) as file:
+        ids = any(labels.matcher is not None for labels in label_sets)
+        for rows in read_rows(file, ids=ids):
+            for i, labels in enumerate(label_sets):
+                column = labels.labels(rows.image_id, rows.label)
+                same[i] = same[i] and column.equals(rows.label)
+                _check_range(column, classes, labels.name)
+                accepted = Accepted.of(column)
+                sums[i] += count(rows, accepted, classes=classes, subset=labels.classes)
+        recorded = LabelLikelihood.from_metadata(file.schema_arrow.metadata)
+    for i, labels in enumerate(label_sets):
+        # What the run recorded is over its own labels: of use where this set agrees with them.
+        if recorded is not None and same[i] and labels.classes is None:
+            if recorded.n != sums[i].labelled:
+                raise UsageError(
+                    f"{folder.uri}/{name} records the likelihood of {recorded.n} labels and has "
+                    f"{sums[i].labelled}: its rows or its metadata were changed after the run"
+                )
+            sums[i].likelihood, sums[i].outside = recorded, LabelLikelihood()
+    return sums
+
+
+def _check_range(labels: pa.Array, classes: int, name: str) -> None:
+    flat = labels.flatten() if pa.types.is_nested(labels.type) else labels
+    span = pc.min_max(flat).as_py()
+    if span["min"] is not None and (span["min"] < 0 or span["max"] >= classes):
+        bad = span["min"] if span["min"] < 0 else span["max"]
+        raise UsageError(
+            f"label set {name!r} has class {bad}, but the network has classes 0 to {classes - 1}"
+        )
+
+
+def _file_name(label_set: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in label_set).lstrip(".") or "_"
+
+
+def _write(folder: Folder, name: str, table: pa.Table) -> None:
+    with folder.open_atomic(name) as file:
+        pq.write_table(table, file)

@@ -1,0 +1,110 @@
+"""Predictions as numpy arrays, read from Parquet a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.schema import TOP_K
+from vggbatch.storage import Folder
+
+PREDICTIONS = "predictions"
+"""Folder of the predictions inside an output."""
+
+BATCH_ROWS = 65_536
+"""Rows decoded at once: about 4 MB, whatever the size of the file."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of predictions.
+
+    An image that could not be scored has `scored` false, class -1 and probability NaN.
+    """
+
+    image_id: pa.Array | None
+    label: pa.Array
+    """int32, null where unknown."""
+    scored: npt.NDArray[np.bool_]
+    """[N]"""
+    index: npt.NDArray[np.int32]
+    """[N, 5], by falling probability."""
+    probability: npt.NDArray[np.float32]
+    """[N, 5]"""
+
+    @staticmethod
+    def of(batch: pa.RecordBatch) -> Rows:
+        """From a record batch with the predictions columns (image_id may be missing)."""
+        tops = batch.column("top5_index")
+        scored = tops.is_valid().to_numpy(zero_copy_only=False)
+        index = np.full((len(scored), TOP_K), -1, dtype=np.int32)
+        index[scored] = _matrix(tops)
+        probability = np.full((len(scored), TOP_K), np.nan, dtype=np.float32)
+        probability[scored] = _matrix(batch.column("top5_probability"))
+        named = "image_id" in batch.schema.names
+        return Rows(
+            image_id=batch.column("image_id") if named else None,
+            label=batch.column("label"),
+            scored=scored,
+            index=index,
+            probability=probability,
+        )
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+
+def _matrix(column: pa.Array) -> npt.NDArray[Any]:
+    """The valid rows of a fixed-size list column, [N, 5]."""
+    flat: npt.NDArray[Any] = column.drop_null().flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(-1, TOP_K)
+
+
+def prediction_files(folder: Folder) -> list[str]:
+    """The predictions files of an output, sorted by name.
+
+    Raises:
+        UsageError: there are none.
+    """
+    names = [info.path for info in folder.list(PREDICTIONS, suffix=".parquet")]
+    if not names:
+        raise UsageError(f"{folder.uri} has no {PREDICTIONS}/*.parquet: is it the output of a run?")
+    return names
+
+
+@contextmanager
+def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
+    """One predictions file of an output, checked to have the columns of the contract.
+
+    Raises:
+        UsageError: it is not Parquet, or not a predictions file.
+    """
+    with folder.fs.open(folder.path(name), "rb") as stream:
+        try:
+            file = pq.ParquetFile(stream)
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{folder.uri}/{name} is not a Parquet file: {error}") from None
+        for column in ("image_id", "label", "top5_index", "top5_probability"):
+            if column not in file.schema_arrow.names:
+                raise UsageError(
+                    f"{folder.uri}/{name} is not a predictions file: it has no column {column!r}"
+                )
+        yield file
+
+
+def read_rows(file: pq.ParquetFile, *, ids: bool = True) -> Iterator[Rows]:
+    """The rows of a predictions file, `BATCH_ROWS` at a time.
+
+    `ids`: whether image ids are wanted; they are half of the bytes.
+    """
+    columns = ["label", "top5_index", "top5_probability"]
+    for batch in file.iter_batches(BATCH_ROWS, columns=["image_id", *columns] if ids else columns):
+        yield Rows.of(batch)
