@@ -18,7 +18,13 @@ def render(evaluation: Evaluation) -> RenderableType:
     """A table for each label set, one row a metric, with what must be known about it below."""
     shown: list[RenderableType] = []
     for result in evaluation.results:
-        table = Table(title=escape(result.name), title_justify="left", box=box.SIMPLE_HEAD)
+        table = Table(
+            title=escape(result.name),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+        )
         table.add_column("metric", no_wrap=True)
         for name in ("value", "95 % interval", "images", "published", "delta"):
             table.add_column(name, justify="right", no_wrap=True)
