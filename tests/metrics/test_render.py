@@ -20,7 +20,7 @@ def test_shows_values_intervals_published_and_notes(run):
     Console(file=out, width=80).print(render(found))
     text = out.getvalue()
     top1 = found.metrics[0]
-    row = next(line for line in text.splitlines() if " top1 %" in line)
+    row = next(line for line in text.splitlines() if line.startswith("top1 %"))
     assert f"{top1.value:.2f}" in row
     assert f"{top1.ci_low:.2f} - {top1.ci_high:.2f}" in row
     assert "99.00" in row
