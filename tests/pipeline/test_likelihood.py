@@ -32,8 +32,10 @@ def test_sums_are_those_of_numpy(values):
 
 def test_travels_in_a_files_metadata(tmp_path):
     sums = LabelLikelihood.of(np.array([0.5, 1.25]))
-    schema = pa.schema([("x", pa.int32())], metadata=sums.to_metadata())
-    pq.write_table(pa.table({"x": [1, 2]}, schema=schema), tmp_path / "a.parquet")
-    read = pq.ParquetFile(tmp_path / "a.parquet").schema_arrow.metadata
+    table = pa.table({"x": [1, 2]})
+    with pq.ParquetWriter(tmp_path / "a.parquet", table.schema) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(sums.to_metadata())
+    read = pq.ParquetFile(tmp_path / "a.parquet").metadata.metadata
     assert LabelLikelihood.from_metadata(read) == sums
     assert LabelLikelihood.from_metadata(None) is None

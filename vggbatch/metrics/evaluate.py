@@ -142,7 +142,7 @@ def score_file(
                 _check_range(column, classes, labels.name)
                 accepted = Accepted.of(column)
                 sums[i] += count(rows, accepted, classes=classes, subset=labels.classes)
-        recorded = LabelLikelihood.from_metadata(file.schema_arrow.metadata)
+        recorded = LabelLikelihood.from_metadata(file.metadata.metadata)
     for i, labels in enumerate(label_sets):
         # What the run recorded is over its own labels: of use where this set agrees with them.
         if recorded is not None and same[i] and labels.classes is None:
