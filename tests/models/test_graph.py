@@ -1,0 +1,162 @@
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.models import numpy_onnx
+from vggbatch.errors import UsageError
+from vggbatch.models import catalog, synthesize
+from vggbatch.models.graph import make_batchable, operators, opset, read_ports
+
+onnxruntime.set_default_logger_severity(3)
+RNG = np.random.default_rng(0)
+
+
+def run(model, images, name=None):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(name and [name], {session.get_inputs()[0].name: images})
+
+
+def noise(count, size=32, scale=1.0):
+    return RNG.standard_normal((count, 3, size, size)).astype(np.float32) * np.float32(scale)
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_batch_equals_the_original_one_by_one(name):
+    original = synthesize(name, shrink=16, size=32, classes=50)
+    images = noise(3, scale=64 if "caffe2" in name else 1)
+    expected = np.concatenate([numpy_onnx.run(original, image[None]) for image in images])
+    model = synthesize(name, shrink=16, size=32, classes=50)
+    outputs = make_batchable(model, input_name=catalog()[name].input or "data_0")
+    onnx.checker.check_model(model)
+    assert opset(model) == max(7, catalog()[name].opset)
+    assert "Dropout" not in operators(model)
+    (found,) = run(model, images)
+    tolerance = 0.3 if catalog()[name].quantized else 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=tolerance)
+    assert outputs == (original.graph.output[0].name,)
+    if opset(original) >= 7:
+        each = np.concatenate([run(original, image[None])[0] for image in images])
+        np.testing.assert_allclose(found, each, rtol=1e-5, atol=1e-6)
+        assert (each != each[0]).any()
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_features_are_the_last_dense_layers_input(name):
+    original = synthesize(name, shrink=16, size=32, classes=50)
+    images = noise(2, scale=64 if "caffe2" in name else 1)
+    dense = next(n for n in reversed(original.graph.node) if "Gemm" in n.op_type)
+    expected = np.concatenate(
+        [numpy_onnx.run(original, image[None], dense.input[0]) for image in images]
+    )
+    if dense.op_type == "QGemm":
+        constants = {t.name: numpy_helper.to_array(t) for t in original.graph.initializer}
+        scale, zero = (constants[name] for name in dense.input[1:3])
+        expected = (expected.astype(np.float32) - zero) * scale
+    outputs = make_batchable(original, input_name=catalog()[name].input or "data_0", features=True)
+    scores, features = run(original, images)
+    assert len(outputs) == 2
+    assert features.shape == (2, 4096 // 16)
+    assert features.dtype == np.float32
+    tolerance = 0.3 if catalog()[name].quantized else 1e-5
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=tolerance)
+    assert scores.shape == (2, 50)
+
+
+def test_the_zoos_real_graph_without_its_weights(light_vgg19):
+    model = onnx.load(light_vgg19)
+    images = noise(2, size=224)
+    each = np.concatenate([run(model, image[None])[0] for image in images])
+    make_batchable(model, input_name="data_0")
+    np.testing.assert_allclose(run(model, images)[0], each)
+    assert operators(model)["Gemm"] == 3
+    assert "Dropout" not in operators(model)
+
+
+def test_ports_of_a_zoo_file():
+    ports = read_ports(synthesize("vgg19-caffe2-9", shrink=32, size=64))
+    assert ports.input == "data_0"
+    assert ports.input_shape == (1, 3, 64, 64)
+    assert (ports.output, ports.classes, ports.output_kind) == ("prob_1", 1000, "probabilities")
+    assert read_ports(synthesize("vgg16-7", shrink=32, size=32)).output_kind == "logits"
+
+
+def classifier(*nodes, inputs=("x",), initializers=(), shape=("N", 3, 4, 4), opset_version=13):
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(shape)) for n in inputs]
+    output = helper.make_tensor_value_info(nodes[-1].output[0], TensorProto.FLOAT, None)
+    graph = helper.make_graph(list(nodes), "g", values, [output], list(initializers))
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset_version)], ir_version=8
+    )
+
+
+def test_several_inputs_need_a_name():
+    add = helper.make_node("Add", ["x", "y"], ["z"])
+    model = classifier(add, inputs=("x", "y"))
+    with pytest.raises(UsageError, match=r"2 inputs \(x, y\); name one"):
+        read_ports(model)
+    assert read_ports(model, "y").input == "y"
+    with pytest.raises(UsageError, match="no input 'q'; it has x, y"):
+        read_ports(model, "q")
+
+
+def test_an_input_that_is_no_image_is_refused():
+    model = classifier(helper.make_node("Relu", ["x"], ["y"]), shape=("N", 10))
+    with pytest.raises(UsageError, match="takes float"):
+        read_ports(model)
+
+
+@pytest.mark.parametrize("shape", [[1, -1], [1, 48], [1, 3, -1], [1, 3, 16]])
+def test_reshape_is_freed(shape):
+    constant = numpy_helper.from_array(np.array(shape, np.int64), "s")
+    for initializers, before in [
+        ([constant], []),
+        ([], [helper.make_node("Constant", [], ["s"], value=constant)]),
+    ]:
+        model = classifier(
+            *before,
+            helper.make_node("Reshape", ["x", "s"], ["y"]),
+            initializers=initializers,
+            shape=(1, 3, 4, 4),
+        )
+        make_batchable(model, input_name="x")
+        images = noise(5, size=4)
+        (found,) = run(model, images)
+        np.testing.assert_array_equal(found, images.reshape(5, *found.shape[1:]))
+
+
+def test_mxnets_spatial_zero_batch_norm_runs():
+    parameters = [
+        numpy_helper.from_array(np.array(v, np.float32), n)
+        for n, v in [("g", [1, 2, 3]), ("b", [0, 1, 2]), ("m", [1, 0, 1]), ("v", [1, 4, 9])]
+    ]
+    node = helper.make_node("BatchNormalization", ["x", "g", "b", "m", "v"], ["y"], spatial=0)
+    model = classifier(node, initializers=parameters, shape=(1, 3, 4, 4), opset_version=7)
+    images = noise(2, size=4)
+    expected = numpy_onnx.run(model, images)
+    make_batchable(model, input_name="x")
+    np.testing.assert_allclose(run(model, images)[0], expected, atol=1e-5)
+
+
+def test_unknown_old_operator_is_refused():
+    node = helper.make_node("Upsample", ["x"], ["y"], scales=[1.0])
+    model = classifier(node, opset_version=6)
+    with pytest.raises(UsageError, match="operator Upsample of opset 6"):
+        make_batchable(model, input_name="x")
+
+
+def test_training_dropout_is_refused():
+    model = classifier(
+        helper.make_node("Dropout", ["x", "", "t"], ["y"]),
+        helper.make_node("Relu", ["y"], ["z"]),
+        initializers=[numpy_helper.from_array(np.array(True), "t")],
+    )
+    with pytest.raises(UsageError, match="training mode"):
+        make_batchable(model, input_name="x")
+
+
+def test_features_need_a_dense_layer():
+    model = classifier(helper.make_node("Relu", ["x"], ["y"]))
+    with pytest.raises(UsageError, match="dense layer"):
+        make_batchable(model, input_name="x", features=True)

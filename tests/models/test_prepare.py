@@ -1,0 +1,131 @@
+import dataclasses
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from tests.models import numpy_onnx
+from vggbatch.config import ModelOptions
+from vggbatch.errors import VggbatchError
+from vggbatch.models import prepare, resolve, synthesize
+
+SMALL = {"shrink": 16, "size": 32}
+
+
+def load(prepared):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(prepared.path, options)
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "net.onnx"
+    onnx.save(synthesize("vgg16-bn-7", **SMALL), path)
+    return resolve(ModelOptions(name=str(path)))
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return str(tmp_path / "cache")
+
+
+def test_same_scores_as_numpy_in_a_batch(model, cache):
+    prepared = prepare(model, cache_dir=cache)
+    images = np.random.default_rng(1).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    (found,) = load(prepared).run(list(prepared.outputs), {prepared.input: images})
+    original = onnx.load(model.uri)
+    expected = np.concatenate([numpy_onnx.run(original, image[None]) for image in images])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert prepared.max_difference < 1e-4
+    assert prepared.output_kind == "logits"
+
+
+def test_dead_and_foldable_nodes_are_gone_and_weights_are_outside(model, cache):
+    prepared = prepare(model, cache_dir=cache)
+    graph = onnx.load(prepared.path, load_external_data=False).graph
+    kinds = {node.op_type for node in graph.node}
+    assert not kinds & {"Dropout", "BatchNormalization", "Relu"}
+    data = prepared.path.with_name("model.data")
+    assert data.stat().st_size > 10 * prepared.path.stat().st_size
+
+
+def test_second_call_does_not_need_the_original(model, cache):
+    first = prepare(model, cache_dir=cache)
+    os.unlink(model.uri)
+    changed = first.path.stat().st_mtime_ns
+    assert prepare(model, cache_dir=cache) == first
+    assert first.path.stat().st_mtime_ns == changed
+
+
+def test_features_are_a_second_output(model, cache):
+    prepared = prepare(model, cache_dir=cache, features=True)
+    assert prepared.features_width == 4096 // 16
+    images = np.zeros((2, 3, 32, 32), np.float32)
+    scores, features = load(prepared).run(list(prepared.outputs), {prepared.input: images})
+    assert (scores.shape, features.shape) == ((2, 1000), (2, 256))
+    assert prepare(model, cache_dir=cache).features_width is None
+
+
+def test_wrong_bytes_are_refused_and_leave_nothing(model, cache, tmp_path):
+    with open(model.uri, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(VggbatchError, match="its SHA-256 is"):
+        prepare(model, cache_dir=cache)
+    left = [p for p in (tmp_path / "cache/prepared").iterdir() if p.suffix != ".lock"]
+    assert left == []
+
+
+def test_source_hands_over_the_bytes(model, cache):
+    with open(model.uri, "rb") as file:
+        data = file.read()
+    remote = dataclasses.replace(model, uri="/on/the/driver/net.onnx")
+    with pytest.raises(VggbatchError, match="cannot read /on/the/driver"):
+        prepare(remote, cache_dir=cache)
+    prepared = prepare(remote, cache_dir=cache, source=lambda: [data[:1000], data[1000:]])
+    assert prepared.max_difference < 1e-4
+
+
+def test_a_graph_that_mixes_the_images_of_a_batch_is_refused(cache, tmp_path):
+    twin = synthesize("vgg16-12", **SMALL)
+    last = twin.graph.node[-1]
+    output, last.output[0] = last.output[0], "scores"
+    mean = onnx.helper.make_node("ReduceMean", ["scores"], ["mean"], axes=[0])
+    twin.graph.node.extend([mean, onnx.helper.make_node("Add", ["scores", "mean"], [output])])
+    onnx.save(twin, tmp_path / "mixer.onnx")
+    model = resolve(ModelOptions(name=str(tmp_path / "mixer.onnx")))
+    with pytest.raises(VggbatchError, match="cannot be batched"):
+        prepare(model, cache_dir=cache)
+
+
+def test_many_at_once_build_once(model, cache, caplog):
+    caplog.set_level("INFO", "vggbatch")
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: prepare(model, cache_dir=cache), range(4)))
+    assert len({r.path for r in results}) == 1
+    assert sum("once" in record.message for record in caplog.records) == 1
+
+
+def test_killed_while_building_is_built_anew(model, cache, tmp_path):
+    code = (
+        "import sys, pickle, os, onnx\n"
+        "from vggbatch.models import prepare\n"
+        "import importlib\n"
+        "module = importlib.import_module('vggbatch.models.prepare')\n"
+        "module._optimise = lambda *a: os.kill(os.getpid(), 9)\n"
+        "prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2])\n"
+    )
+    import pickle
+
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    command = [sys.executable, "-c", code, str(tmp_path / "model.pkl"), cache]
+    assert subprocess.run(command).returncode == -9
+    assert list((tmp_path / "cache/prepared").glob(".*.partial"))
+    prepared = prepare(model, cache_dir=cache)
+    assert prepared.path.exists()
+    assert not list((tmp_path / "cache/prepared").glob(".*.partial"))

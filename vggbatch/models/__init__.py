@@ -1,0 +1,17 @@
+"""Models: the zoo's catalog, getting and checking weights, twins, graph preparation, int8."""
+
+from vggbatch.models.catalog import CatalogEntry, catalog, synset
+from vggbatch.models.prepare import PreparedModel, prepare
+from vggbatch.models.resolve import Model, resolve
+from vggbatch.models.synthesis import synthesize
+
+__all__ = [
+    "CatalogEntry",
+    "Model",
+    "PreparedModel",
+    "catalog",
+    "prepare",
+    "resolve",
+    "synset",
+    "synthesize",
+]

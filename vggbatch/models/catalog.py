@@ -1,0 +1,67 @@
+"""The zoo's twelve VGG files: names, checksums, graph facts, preprocessing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import yaml
+
+
+@dataclass(frozen=True)
+class ZooFile:
+    """One file as the zoo publishes it."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """What is known of a zoo model without opening its file (facts in vgg_zoo.yaml)."""
+
+    name: str
+    title: str
+    opset: int
+    onnx_version: str
+    weights: ZooFile
+    test_data: ZooFile
+    input: str | None
+    output: str | None
+    features: str | None
+    """Tensor with the fc7 activations, where the zoo's hub manifest names it."""
+    published: dict[str, float] | None
+    """`top1` and `top5` on the ILSVRC2012 validation set, in percent."""
+    layers: int
+    batch_norm: bool
+    exporter: Literal["mxnet", "caffe2"]
+    quantized: Literal["qoperator", "qdq"] | None
+    preprocess: str
+    """Name of the preprocessing profile."""
+    output_kind: Literal["logits", "probabilities"]
+
+
+def _entry(facts: dict[str, Any]) -> CatalogEntry:
+    facts = dict(facts)
+    weights = ZooFile(**{key: facts.pop(key) for key in ("file", "sha256", "bytes")})
+    for port in ("input", "output"):
+        facts[port] = facts[port] and facts[port]["name"]
+    return CatalogEntry(
+        **(facts | {"weights": weights, "test_data": ZooFile(**facts["test_data"])})
+    )
+
+
+@cache
+def catalog() -> dict[str, CatalogEntry]:
+    """The zoo's VGG models by name, in the order of its page."""
+    text = files("vggbatch.models").joinpath("vgg_zoo.yaml").read_text()
+    return {facts["name"]: _entry(facts) for facts in yaml.safe_load(text)}
+
+
+@cache
+def synset() -> tuple[str, ...]:
+    """The zoo's 1000 classes in output order, `n01440764 tench, Tinca tinca`."""
+    return tuple(files("vggbatch.models").joinpath("synset.txt").read_text().splitlines())
