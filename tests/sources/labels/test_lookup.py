@@ -1,0 +1,88 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vggbatch.sources.labels.lookup import Labels, class_index
+
+SYNSETS = ("n00000001", "n00000002", "n00000003")
+
+
+def labels_of(**names: int) -> Labels:
+    return Labels.of(names.keys(), names.values(), SYNSETS)
+
+
+def match(labels: Labels, *ids: str) -> list:
+    return labels.match(ids, [None] * len(ids)).to_pylist()
+
+
+def test_suffixes_and_folders_do_not_matter():
+    labels = labels_of(**{"a.JPEG": 0, "b": 1, "val/c.png": 2})
+    assert match(labels, "x.tar/a.JPEG", "deep/b.jpg", "a", "val/c.png", "c.png") == [0, 1, 0, 2, 2]
+    assert match(labels, "other/c.png", "aa.JPEG", "x/va/c") == [None, None, None]
+
+
+def test_longest_name_wins():
+    labels = labels_of(**{"a.jpg": 0, "d/a.jpg": 1})
+    assert match(labels, "d/a.jpg", "e/a.jpg", "x/d/a.jpg") == [1, 0, 1]
+
+
+def test_shard_names_are_no_part_of_the_path():
+    labels = labels_of(**{"val/n1/a.jpg": 0, "val/n2/a.jpg": 1})
+    assert match(labels, "s.tar/n1/a.jpg", "train-0-of-10/n2/a.jpg", "s.tar/a.jpg") == [0, 1, None]
+
+
+def test_agreeing_ends_are_no_doubt():
+    assert match(labels_of(**{"x/a.jpg": 1, "y/a.jpg": 1}), "a.jpg") == [1]
+
+
+def test_two_labels_for_one_name():
+    with pytest.raises(ValueError, match="d/a has two labels, 0 and 1"):
+        Labels.of(["d/a.jpg", "d/a.png"], [0, 1], SYNSETS)
+    assert len(Labels.of(["a", "a.jpg"], [1, 1], SYNSETS)) == 1
+
+
+def test_embedded():
+    tokens = ["n00000002", "2", "1.0", "3", "-1", "n99999999", "cat", None, "1.5", "nan"]
+    out = Labels.embedded(SYNSETS).match([""] * len(tokens), tokens)
+    assert out.to_pylist() == [1, 2, 1] + [None] * 7
+    assert str(out.type) == "int32"
+
+
+def test_class_index_of_strange_numbers():
+    assert class_index("1e400", {}) is None
+    assert class_index("", {}) is None
+
+
+def test_pickles_its_arrays_out_of_band():
+    buffers: list = []
+    labels = labels_of(a=1, b=2)
+    data = pickle.dumps(labels, protocol=5, buffer_callback=buffers.append)
+    assert match(pickle.loads(data, buffers=buffers), "b") == [2]
+    assert len(buffers) == 2
+
+
+part = st.lists(st.sampled_from(["a", "b", "a.b", "b-"]), min_size=1, max_size=3).map("/".join)
+
+
+@given(st.dictionaries(part, st.integers(0, 2), max_size=8), st.lists(part, max_size=8))
+def test_match_agrees_with_a_plain_search(table, ids):
+    def plain(image_id: str):
+        ends = [k for k in table if image_id == k or image_id.endswith("/" + k)]
+        if ends:
+            return table[max(ends, key=len)]
+        values = {v for k, v in table.items() if k.endswith("/" + image_id)}
+        return values.pop() if len(values) == 1 else None
+
+    labels = Labels.of(table.keys(), table.values(), SYNSETS)
+    assert match(labels, *ids) == [plain(i) for i in ids]
+
+
+def test_many_labels():
+    names = [f"ILSVRC2012_val_{i:08}" for i in range(100_000)]
+    values = np.arange(100_000) % 3
+    labels = Labels.of(names, values.tolist(), SYNSETS)
+    ids = [f"s.tar/{n}.JPEG" for n in names[::1000]]
+    assert match(labels, *ids) == values[::1000].tolist()

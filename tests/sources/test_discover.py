@@ -1,0 +1,103 @@
+import pytest
+
+from tests.sources.samples import jpeg, tar_bytes
+from vggbatch.errors import UsageError
+from vggbatch.sources.base import Shard
+from vggbatch.sources.discover import discover, reader_for, survey
+
+
+def write(root, files: dict[str, bytes]) -> str:
+    for name, data in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return str(root)
+
+
+def read_all(shards: list[Shard]) -> dict[str, bytes]:
+    result: dict[str, bytes] = {}
+    for shard in shards:
+        reader = reader_for(shard.format)
+        members = reader.members(shard)
+        ids = shard.image_ids(members)
+        assert result.keys().isdisjoint(ids)
+        result.update(zip(ids, reader.read(shard, members), strict=True))
+    return result
+
+
+def test_folder_of_images_and_shards(tmp_path):
+    root = write(
+        tmp_path,
+        {
+            "n01440764/a.JPEG": jpeg(1),
+            "b.png": jpeg(2),
+            "labels.csv": b"file,label\n",
+            "README": b"",
+            "shards/0.tar": tar_bytes({"c.jpg": jpeg(3)}),
+        },
+    )
+    found = survey([root])
+    assert [s.format for s in found.shards] == ["tar", "files"]
+    assert found.ignored == ["README", "labels.csv"]
+    assert read_all(found.shards) == {
+        "n01440764/a.JPEG": jpeg(1),
+        "b.png": jpeg(2),
+        "0.tar/c.jpg": jpeg(3),
+    }
+
+
+def test_order_and_overlap_of_inputs_do_not_matter(tmp_path):
+    root = write(tmp_path, {"d/a.jpg": jpeg(1), "d/s.tar": tar_bytes({"b.jpg": jpeg(2)})})
+    one = discover([root])
+    assert discover([f"{root}/d", root, f"{root}/d/*.jpg", root]) == one
+    assert discover([root, f"{root}/d"]) == one
+    assert list(read_all(one)) == ["s.tar/b.jpg", "d/a.jpg"]
+
+
+def test_shard_names_are_paths_only_where_needed(tmp_path):
+    tar = tar_bytes({"x.jpg": jpeg(1)})
+    root = write(tmp_path, {"a/s.tar": tar, "b/s.tar": tar, "c/t.tar": tar})
+    assert [s.name for s in discover([root])] == ["a/s.tar", "b/s.tar", "t.tar"]
+    assert [s.name for s in discover([f"{root}/b", f"{root}/a"])] == ["s.tar", "s.tar#2"]
+
+
+def test_a_folder_named_like_a_shard_does_not_clash(tmp_path):
+    root = write(tmp_path, {"x/s.tar": tar_bytes({"a.jpg": jpeg(1)}), "s.tar/a.jpg": jpeg(2)})
+    assert read_all(discover([root])) == {"s.tar#2/a.jpg": jpeg(1), "s.tar/a.jpg": jpeg(2)}
+
+
+def test_single_files_keep_their_own_name(tmp_path):
+    root = write(tmp_path, {"a/x.jpg": jpeg(1), "b/x.jpg": jpeg(2), "c/strange.bin": jpeg(3)})
+    files = [f"{root}/b/x.jpg", f"{root}/a/x.jpg", f"{root}/c/strange.bin"]
+    assert read_all(discover(files)) == {
+        "strange.bin": jpeg(3),
+        "x.jpg": jpeg(1),
+        "x.jpg#2": jpeg(2),
+    }
+
+
+def test_list_file_of_shards_and_images(tmp_path):
+    root = write(
+        tmp_path,
+        {
+            "s.tar": tar_bytes({"a.jpg": jpeg(1)}),
+            "b c.jpg": jpeg(2),
+            "list.txt": b"s.tar\nb c.jpg\n",
+        },
+    )
+    assert read_all(discover([f"{root}/list.txt"])) == {"s.tar/a.jpg": jpeg(1), "b c.jpg": jpeg(2)}
+
+
+@pytest.mark.parametrize(
+    ("files", "inputs", "message"),
+    [
+        ({}, ["none"], "no such file"),
+        ({"d/a.md": b""}, ["d"], "no images and no shards in .*, but 1 other files"),
+        ({"a.tar.gz": b""}, ["a.tar.gz"], "compressed tar"),
+        ({}, [], "no input given"),
+    ],
+)
+def test_usage_errors(tmp_path, files, inputs, message):
+    write(tmp_path, files)
+    with pytest.raises(UsageError, match=message):
+        discover([str(tmp_path / i) for i in inputs])

@@ -1,0 +1,70 @@
+import os
+
+import fsspec
+import pytest
+
+from vggbatch.errors import UsageError
+from vggbatch.sources.listing import list_input
+
+
+@pytest.fixture
+def tree(tmp_path):
+    for name in ("a/x.jpg", "a/b/y.jpg", ".hidden/z.jpg", "a/._x.jpg", "t.tar"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"12")
+    return tmp_path
+
+
+def names_in(uri) -> list[str]:
+    return sorted(f.name for f in list_input(str(uri)))
+
+
+def test_folder_at_any_depth_without_hidden(tree):
+    assert names_in(tree) == ["a/b/y.jpg", "a/x.jpg", "t.tar"]
+    (file,) = [f for f in list_input(str(tree)) if f.name == "t.tar"]
+    assert file.uri == str(tree / "t.tar")
+    assert file.size == 2
+    assert file.version == str(os.stat(tree / "t.tar").st_mtime_ns)
+    assert not file.explicit
+
+
+def test_trailing_slash_and_relative_path(tree, monkeypatch):
+    monkeypatch.chdir(tree)
+    assert names_in("a/") == names_in("a") == ["b/y.jpg", "x.jpg"]
+    assert {f.uri for f in list_input("a")} == {str(tree / "a/x.jpg"), str(tree / "a/b/y.jpg")}
+
+
+def test_file(tree):
+    (file,) = list_input(str(tree / "t.tar"))
+    assert (file.name, file.size, file.explicit) == ("t.tar", 2, True)
+
+
+def test_glob_names_are_under_its_fixed_part(tree):
+    assert names_in(tree / "a" / "*.jpg") == ["x.jpg"]
+    assert names_in(tree / "**" / "*.jpg") == ["a/b/y.jpg", "a/x.jpg"]
+    assert names_in(tree / "*") == ["a/b/y.jpg", "a/x.jpg", "t.tar"]
+
+
+def test_links_are_followed_and_loops_end(tree):
+    (tree / "a" / "loop").symlink_to(tree)
+    (tree / "link.jpg").symlink_to(tree / "a" / "x.jpg")
+    (tree / "gone.jpg").symlink_to(tree / "nowhere")
+    found = {f.name: f for f in list_input(str(tree))}
+    assert sorted(found) == ["a/b/y.jpg", "a/x.jpg", "gone.jpg", "link.jpg", "t.tar"]
+    assert found["gone.jpg"].size == -1
+
+
+def test_other_stores(tree):
+    fs = fsspec.filesystem("memory")
+    fs.pipe({"/bucket/a/x.jpg": b"123", "/bucket/a/.y.jpg": b""})
+    try:
+        (file,) = list_input("memory://bucket/a")
+        assert (file.uri, file.name, file.size) == ("memory:///bucket/a/x.jpg", "x.jpg", 3)
+    finally:
+        fs.rm("/bucket", recursive=True)
+
+
+def test_nothing_there(tree):
+    with pytest.raises(UsageError, match="no such file"):
+        list(list_input(str(tree / "none")))

@@ -1,0 +1,201 @@
+"""What a source of images is: shards, their members, and the reader class that a format implements.
+
+A format is a subclass of `Reader` with one method, `index`, that walks a shard and yields its
+members. Everything else (opening, retries, unique names, damage, ranged reads) is here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO, ClassVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.errors import ImageError
+from vggbatch.sources import names
+from vggbatch.sources.ranges import Range, open_binary, read_ranges
+from vggbatch.storage import Folder
+
+MEMBERS_SCHEMA = pa.schema(
+    [
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("label", pa.string()),
+        pa.field("error", pa.string()),
+    ]
+)
+"""The images of a shard. `name`: unique in the shard. `source`: URI of the file, null when it is
+the shard. `offset`, `size`: bytes; size -1 is unknown, and then the file is read whole. `label`:
+the label that came with the image, a WordNet id or an integer. `error`: `kind: message` of a
+member that is known to be bad."""
+
+DAMAGED = "#damaged"
+"""Name of the member that stands for what a damaged shard has lost."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One image in a shard, as `Reader.index` yields it; the fields are those of MEMBERS_SCHEMA."""
+
+    name: str
+    offset: int
+    size: int
+    label: str | None = None
+    source: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A file that holds images, or a slice of a listing of loose files. Cheap to pickle."""
+
+    format: str
+    uri: str
+    name: str
+    """Unique among the shards of a job and the first part of its images' ids; "" for a listing."""
+    size: int
+    """Bytes, of the file or of the listed files together; -1 is unknown."""
+    version: str
+    """Changes when the content does."""
+    members: pa.Table | None = None
+    """MEMBERS_SCHEMA, for a listing; None for a file, which its reader indexes."""
+
+    def image_ids(self, members: pa.Table) -> list[str]:
+        """The image ids of members of this shard."""
+        member_names: list[str] = members["name"].to_pylist()
+        return [f"{self.name}/{name}" for name in member_names] if self.name else member_names
+
+    def sources(self, members: pa.Table) -> list[str]:
+        """What may be shown of the URIs that members of this shard come from."""
+        shard = names.public_uri(self.uri)
+        return [names.public_uri(s) if s else shard for s in members["source"].to_pylist()]
+
+
+class Reader(ABC):
+    """Reads one format of shard. Stateless, so one object serves every shard."""
+
+    format: ClassVar[str]
+
+    @abstractmethod
+    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
+        """Yield the images of an open shard in file order.
+
+        Names may repeat; `members` makes them unique. A member's `offset` and `size` delimit the
+        bytes that `payload` turns into image bytes.
+
+        Raises:
+            ImageError: of kind `bad_shard`, where the shard turns out to be damaged; what was
+                yielded before stays.
+        """
+
+    def payload(self, data: bytes) -> bytes:
+        """The image bytes inside the bytes of a member. Raises ImageError if they are damaged."""
+        return data
+
+    def members(self, shard: Shard, cache: Folder | None = None) -> pa.Table:
+        """The shard's images, in file order (MEMBERS_SCHEMA).
+
+        Args:
+            shard: the shard to index.
+            cache: folder that keeps indexes from one run to the next.
+
+        Raises:
+            OSError: the store does not answer; a missing or damaged file is a row with an error.
+        """
+        if shard.members is not None:
+            return shard.members
+        if cache is None or not shard.version:
+            return self._indexed(shard)
+        key = hashlib.sha256(f"{shard.format}\n{shard.uri}\n{shard.size}\n{shard.version}".encode())
+        name = f"{key.hexdigest()[:32]}.parquet"
+        try:
+            return pq.read_table(pa.BufferReader(cache.read_bytes(name)), schema=MEMBERS_SCHEMA)
+        except FileNotFoundError:
+            pass
+        table = self._indexed(shard)
+        if table["error"].null_count < len(table):
+            return table
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        cache.write_bytes(name, sink.getvalue().to_pybytes())
+        return table
+
+    def read(
+        self, shard: Shard, members: pa.Table, max_bytes: int = 2**62
+    ) -> Iterator[bytes | ImageError]:
+        """The image bytes of members, in their order, or what is wrong with each.
+
+        Neighbouring members are read together, and ahead of the caller within a bounded amount
+        of memory.
+
+        Args:
+            shard: the shard that `members` came from.
+            members: rows of `self.members(shard)`, any subset.
+            max_bytes: larger members are `too_large`, unread.
+
+        Raises:
+            OSError: the store does not answer, after retries.
+        """
+        wanted: list[Range | ImageError] = []
+        for row in members.select(["source", "offset", "size", "error"]).to_pylist():
+            if row["error"]:
+                kind, _, message = row["error"].partition(": ")
+                wanted.append(ImageError(kind, message))
+            elif row["size"] > max_bytes:
+                wanted.append(too_large(row["size"], max_bytes))
+            else:
+                wanted.append(Range(row["source"] or shard.uri, row["offset"], row["size"]))
+        for data in read_ranges(wanted, max_bytes):
+            if isinstance(data, ImageError):
+                yield data
+                continue
+            try:
+                yield self.payload(data)
+            except ImageError as error:
+                yield error
+
+    def _indexed(self, shard: Shard) -> pa.Table:
+        rows: list[Member] = []
+        try:
+            with open_binary(shard.uri, shard.size) as file:
+                # What was yielded before an error stays.
+                rows.extend(self.index(file, shard))
+        except FileNotFoundError:
+            rows.append(_damaged(ImageError("missing", "the shard is not there any more")))
+        except PermissionError as error:
+            rows.append(_damaged(ImageError("unreadable", f"the shard may not be read: {error}")))
+        except ImageError as error:
+            rows.append(_damaged(error))
+        return members_table(with_unique_names(rows))
+
+
+def _damaged(error: ImageError) -> Member:
+    return Member(DAMAGED, 0, 0, error=str(error))
+
+
+def too_large(size: int, max_bytes: int) -> ImageError:
+    """The error of a member with more bytes than allowed."""
+    return ImageError("too_large", f"{size} bytes are more than max_bytes {max_bytes}")
+
+
+def members_table(rows: Sequence[Member]) -> pa.Table:
+    """The rows as a table (MEMBERS_SCHEMA); their names must be unique."""
+    return pa.table(
+        {name: [getattr(row, name) for row in rows] for name in MEMBERS_SCHEMA.names},
+        schema=MEMBERS_SCHEMA,
+    )
+
+
+def with_unique_names(rows: Sequence[Member]) -> list[Member]:
+    """The rows in their order; a name that comes again gets `#2`, `#3` and so on."""
+    unique = names.unique([row.name for row in rows])
+    return [
+        row if row.name == name else replace(row, name=name)
+        for row, name in zip(rows, unique, strict=True)
+    ]

@@ -1,0 +1,110 @@
+"""Labels by image id: a sorted array that is searched, shared between processes without a copy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vggbatch.sources.names import WNID, without_image_suffix
+
+_SHARD = re.compile(r"\.(tar|parquet|rec|tfrecords?)$|-of-\d+$")
+_NONE = -1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Class index by image name. Pickles as two arrays and the synsets of the classes.
+
+    `keys`: image paths without suffix, their components in reverse (`x/n01440764/val`), UTF-8,
+    sorted, shape [n]. `indices`: int32, shape [n]. No keys at all: `embedded` labels, taken from
+    the tokens that came with the images.
+    """
+
+    synsets: tuple[str, ...]
+    keys: npt.NDArray[np.bytes_] | None
+    indices: npt.NDArray[np.int32] | None
+
+    @classmethod
+    def embedded(cls, synsets: Sequence[str]) -> Labels:
+        """Labels that come with the images."""
+        return cls(tuple(synsets), None, None)
+
+    @classmethod
+    def of(cls, names: Iterable[str], indices: Iterable[int], synsets: Sequence[str]) -> Labels:
+        """Labels by image name: a path or its end, with or without an image suffix.
+
+        Raises:
+            ValueError: one name has two different labels.
+        """
+        keys = np.array([_key(name) for name in names], dtype=np.bytes_)
+        values = np.array(list(indices), dtype=np.int32)
+        order = np.argsort(keys, kind="stable")
+        keys, values = keys[order], values[order]
+        same = keys[1:] == keys[:-1]
+        clash = np.flatnonzero(same & (values[1:] != values[:-1]))
+        if len(clash):
+            name = "/".join(reversed(keys[clash[0]].decode().split("/")))
+            raise ValueError(
+                f"{name} has two labels, {values[clash[0]]} and {values[clash[0] + 1]}"
+            )
+        keep = np.concatenate([[True], ~same]) if len(keys) else np.zeros(0, bool)
+        return cls(tuple(synsets), keys[keep], values[keep])
+
+    def __len__(self) -> int:
+        return 0 if self.keys is None else len(self.keys)
+
+    def match(self, image_ids: Sequence[str], tokens: Sequence[str | None]) -> pa.Array:
+        """The class index of each image, int32, null where unknown.
+
+        An image matches the label whose name is the end of its id (at a `/`, image suffixes
+        aside), the longest such. Failing that, its id (or, in a shard, its member name) may
+        be the end of labels' names, as long as those agree.
+
+        Args:
+            image_ids: as in the predictions.
+            tokens: the label that came with each image; used by `embedded` labels alone.
+        """
+        if self.keys is None:
+            by_synset = {synset: index for index, synset in enumerate(self.synsets)}
+            found = [class_index(token, by_synset) if token else None for token in tokens]
+        else:
+            found = [self._find(image_id) for image_id in image_ids]
+        return pa.array(found, pa.int32())
+
+    def _find(self, image_id: str) -> int | None:
+        assert self.keys is not None
+        assert self.indices is not None
+        parts = without_image_suffix(image_id).split("/")[::-1]
+        ends = np.array(["/".join(parts[: i + 1]).encode() for i in range(len(parts))])
+        places = np.searchsorted(self.keys, ends)
+        for end, place in zip(ends[::-1], places[::-1], strict=True):
+            if place < len(self.keys) and self.keys[place] == end:
+                return int(self.indices[place])
+        inside = next((i for i, part in enumerate(parts) if _SHARD.search(part)), len(parts))
+        whole = "/".join(parts[:inside]).encode() + b"/"
+        first = int(np.searchsorted(self.keys, whole))
+        # "0" is the byte after "/": what lies between are the keys that start with `whole`.
+        last = int(np.searchsorted(self.keys, whole[:-1] + b"0"))
+        values = self.indices[first:last]
+        return int(values[0]) if len(values) and (values == values[0]).all() else None
+
+
+def class_index(token: str, by_synset: Mapping[str, int]) -> int | None:
+    """The class that a label token means: a WordNet id, or an index; None if it is neither."""
+    if WNID.fullmatch(token):
+        return by_synset.get(token)
+    try:
+        number = float(token)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() and 0 <= number < len(by_synset) else None
+
+
+def _key(name: str) -> bytes:
+    parts = without_image_suffix(name.removeprefix("./")).split("/")
+    return "/".join(reversed(parts)).encode()

@@ -1,0 +1,113 @@
+"""Which files an input names: one file, a folder at any depth, or a glob, on any store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from fsspec.core import has_magic
+
+from vggbatch.errors import UsageError
+from vggbatch.sources.names import is_hidden
+from vggbatch.storage import file_version, filesystem, is_local
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file of a listing."""
+
+    uri: str
+    name: str
+    """Path under the input root; the file's own name where the input is a file."""
+    size: int
+    """Bytes; -1 where the store does not say."""
+    version: str
+    """Changes when the content does."""
+    explicit: bool = False
+    """Named by the user, and so never left out."""
+
+
+def list_input(uri: str) -> Iterator[Listed]:
+    """The visible files that an input names, in no particular order.
+
+    Raises:
+        UsageError: there is no such file or folder, or it may not be read.
+    """
+    fs, path = filesystem(uri)
+    try:
+        if has_magic(path) and not (is_local(fs) and os.path.exists(path)):
+            yield from _globbed(fs, path)
+            return
+        info = fs.info(path)
+        if info["type"] == "directory":
+            yield from _walk(fs, path, path)
+        else:
+            yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
+    except FileNotFoundError:
+        raise UsageError(f"{uri}: no such file or folder") from None
+    except PermissionError as error:
+        raise UsageError(f"{uri}: may not be read: {error.strerror or error}") from None
+
+
+def _globbed(fs: fsspec.AbstractFileSystem, pattern: str) -> Iterator[Listed]:
+    root = pattern
+    while has_magic(root):
+        root = root.rpartition("/")[0]
+    for path, info in fs.glob(pattern, detail=True).items():
+        if is_hidden(path[len(root) :]):
+            continue
+        if info["type"] == "directory":
+            yield from _walk(fs, path, root)
+        else:
+            yield _listed(fs, info, root, explicit=True)
+
+
+def _walk(fs: fsspec.AbstractFileSystem, folder: str, root: str) -> Iterator[Listed]:
+    if is_local(fs):
+        yield from _walk_local(folder, root, frozenset())
+        return
+    for path, info in fs.find(folder, detail=True).items():
+        if not is_hidden(path[len(root) :]):
+            yield _listed(fs, info, root)
+
+
+def _walk_local(folder: str, root: str, inside: frozenset[tuple[int, int]]) -> Iterator[Listed]:
+    """Files below a local folder, links followed; `inside` are the folders above, against loops."""
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in inside:
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir():
+                yield from _walk_local(entry.path, root, inside | {identity})
+                continue
+            name = os.path.relpath(entry.path, root) if root == "/" else entry.path[len(root) :]
+            try:
+                found = entry.stat()
+            except FileNotFoundError:
+                # A dangling link, or deleted meanwhile: a row with an error, not a lost one.
+                yield Listed(entry.path, name.lstrip("/"), -1, "")
+            else:
+                version = str(found.st_mtime_ns)
+                yield Listed(entry.path, name.lstrip("/"), found.st_size, version)
+
+
+def _listed(
+    fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str, *, explicit: bool = False
+) -> Listed:
+    path: str = info["name"]
+    uri = path if is_local(fs) else fs.unstrip_protocol(path)
+    size = info.get("size")
+    return Listed(
+        uri,
+        path[len(root) :].lstrip("/"),
+        -1 if size is None else size,
+        file_version(info),
+        explicit,
+    )

@@ -1,0 +1,91 @@
+"""What names say: image suffixes, hidden files, WordNet ids, and how names are made unique."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from urllib.parse import urlsplit, urlunsplit
+
+IMAGE_SUFFIXES = frozenset(
+    {"jpeg", "jpg", "jpe", "jfif", "png", "gif", "bmp", "dib", "webp", "avif", "tif", "tiff"}
+    | {"ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx"}
+)
+"""Suffixes, lower case and without the dot, of the formats that are decoded."""
+
+WNID = re.compile(r"n\d{8}")
+"""A WordNet 3.0 noun id, as ImageNet names its synsets."""
+
+
+def suffix(name: str) -> str:
+    """What follows the last dot of the last path component, in lower case; "" if nothing does."""
+    base = name.rsplit("/", 1)[-1]
+    stem, dot, end = base.rpartition(".")
+    return end.lower() if dot and stem else ""
+
+
+def is_image(name: str) -> bool:
+    """Whether the name ends like an image's."""
+    return suffix(name) in IMAGE_SUFFIXES
+
+
+def is_hidden(path: str) -> bool:
+    """Whether any component of a path is hidden: .git, .DS_Store, AppleDouble ._x, __MACOSX."""
+    return any(
+        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
+        for part in path.split("/")
+    )
+
+
+def without_image_suffix(name: str) -> str:
+    """The name without its image suffix, if it has one: how label files name images."""
+    return name.rpartition(".")[0] if is_image(name) else name
+
+
+def wnid_of_folder(path: str) -> str | None:
+    """The WordNet id that an image's own folder is named after, as in train/n01440764/x.JPEG."""
+    parts = path.rsplit("/", 2)
+    if len(parts) < 2:
+        return None
+    folder = parts[-2].removesuffix(".tar")
+    return folder if WNID.fullmatch(folder) else None
+
+
+def public_uri(uri: str) -> str:
+    """A URI without what may be secret: user, password, query (presigned URLs) and fragment.
+
+    Only the web's protocols carry those; anything else comes back as it is.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https", "ftp", "sftp"):
+        return uri
+    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
+
+
+def unique(names: Sequence[str], avoid: Collection[str] = ()) -> list[str]:
+    """The names in their order, each once: repeats, and what is in `avoid`, get `#2`, `#3` ..."""
+    given = set(names)
+    if len(given) == len(names) and given.isdisjoint(avoid):
+        return list(names)
+    taken = given.union(avoid)
+    seen = dict.fromkeys(avoid, 1)
+    result = []
+    for name in names:
+        count = seen.get(name, 0) + 1
+        candidate = name
+        while count > 1 and (candidate := f"{name}#{count}") in taken:
+            count += 1
+        seen[name] = count
+        taken.add(candidate)
+        result.append(candidate)
+    return result
+
+
+def ancestors(names: Iterable[str]) -> set[str]:
+    """Every folder that a name lies in, at any depth."""
+    folders: set[str] = set()
+    for name in names:
+        parent = name.rpartition("/")[0]
+        while parent and parent not in folders:
+            folders.add(parent)
+            parent = parent.rpartition("/")[0]
+    return folders

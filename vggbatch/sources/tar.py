@@ -1,0 +1,151 @@
+"""Tar and WebDataset shards, read in place: plain, GNU and PAX headers, and tars inside a tar."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import BinaryIO
+
+from vggbatch.errors import ImageError
+from vggbatch.sources import names
+from vggbatch.sources.base import DAMAGED, Member, Reader, Shard
+
+_MAX_LABEL_BYTES = 64
+"""A .cls member is a class number in ASCII; anything longer is something else."""
+
+_PADDING = 2**20
+"""How far past the end of an archive to look for another one appended to it, in bytes. Writers pad
+to a record, 10 KiB unless told otherwise."""
+
+
+class TarReader(Reader):
+    """Images in an uncompressed tar; labels from .cls members or folders named by WordNet ids."""
+
+    format = "tar"
+
+    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
+        """Yield the image members, each labelled by the .cls member of its WebDataset key."""
+        images: dict[str, Member] = {}
+        members: list[Member] = []
+        classes: dict[str, str] = {}
+        damage: ImageError | None = None
+        end = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        try:
+            for name, info in _walk(file, "", end):
+                if isinstance(info, ImageError):
+                    members.append(Member(name, 0, 0, error=str(info)))
+                elif names.suffix(name) == "cls" and info.size <= _MAX_LABEL_BYTES:
+                    classes[name[: -len(".cls")]] = _text(file, info)
+                elif names.is_image(name):
+                    members.append(_located(name, info, images))
+        except ImageError as error:
+            damage = error
+        for member in members:
+            label = _class_of(member.name, classes) if classes else None
+            label = label or names.wnid_of_folder(f"{shard.name}/{member.name}")
+            yield replace(member, label=label)
+        if damage:
+            raise damage
+
+
+def _walk(
+    file: BinaryIO, prefix: str, end: int
+) -> Iterator[tuple[str, tarfile.TarInfo | ImageError]]:
+    """Every visible file from the position on, and those of tars inside; `end` is the last byte's.
+
+    Raises:
+        ImageError: `bad_shard`, when the archive does not end as one should.
+    """
+    offset = file.tell()
+    try:
+        tar = tarfile.TarFile(fileobj=file, encoding="utf-8", errors="replace")
+        while (info := tar.next()) is not None:
+            # TarFile keeps every member that it has seen, which is the whole index once more.
+            tar.members.clear()  # type: ignore[attr-defined]
+            offset = tar.offset
+            name = prefix + info.name.removeprefix("./")
+            if not (info.isfile() or info.islnk() or info.issym()) or names.is_hidden(name):
+                continue
+            if info.isfile() and info.offset_data + info.size > end:
+                raise ImageError("bad_shard", f"tar cut short inside {name}")
+            if info.issparse():
+                yield name, ImageError("corrupt", "sparse tar members are not read")
+            elif info.isfile() and names.suffix(name) == "tar":
+                yield from _nested(file, name, info)
+            else:
+                yield name, info
+    except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
+        raise ImageError("bad_shard", f"tar damaged at byte {offset}: {error}") from None
+    following = _after_end(file, tar.offset, end)
+    if following is not None:
+        file.seek(following)
+        yield from _walk(file, prefix, end)
+
+
+def _nested(
+    file: BinaryIO, name: str, info: tarfile.TarInfo
+) -> Iterator[tuple[str, tarfile.TarInfo | ImageError]]:
+    """The files of a tar that is itself a member, as in ILSVRC2012_img_train.tar."""
+    resume = file.tell()
+    file.seek(info.offset_data)
+    try:
+        yield from _walk(file, f"{name}/", info.offset_data + info.size)
+    except ImageError as error:
+        yield f"{name}/{DAMAGED}", error
+    file.seek(resume)
+
+
+def _after_end(file: BinaryIO, offset: int, end: int) -> int | None:
+    """Where another archive follows the one that ends at `offset`; None if none does.
+
+    tarfile stops silently at a cut and at a damaged header; here they are told from a real end.
+    """
+    file.seek(offset)
+    block = file.read(min(tarfile.BLOCKSIZE, end - offset))
+    if len(block) < tarfile.BLOCKSIZE:
+        raise ImageError("bad_shard", f"tar cut short at byte {offset + len(block)}")
+    if any(block):
+        raise ImageError("bad_shard", f"tar header damaged at byte {offset}")
+    padding = file.read(min(_PADDING, end - file.tell()))
+    stripped = padding.lstrip(b"\0")
+    if not stripped:
+        return None
+    start = offset + tarfile.BLOCKSIZE + len(padding) - len(stripped)
+    return start - start % tarfile.BLOCKSIZE
+
+
+def _located(name: str, info: tarfile.TarInfo, images: dict[str, Member]) -> Member:
+    """The member of an image, which may be a link to one that came before; kept in `images`."""
+    if info.isfile():
+        images[name] = Member(name, info.offset_data, info.size)
+        return images[name]
+    target = info.linkname.removeprefix("./")
+    if info.issym():
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+    if target not in images:
+        error = ImageError("missing", f"a link to {target}, which is not in the tar before it")
+        return Member(name, 0, 0, error=str(error))
+    return replace(images[target], name=name)
+
+
+def _text(file: BinaryIO, info: tarfile.TarInfo) -> str:
+    resume = file.tell()
+    file.seek(info.offset_data)
+    data = file.read(info.size)
+    file.seek(resume)
+    return data.decode("utf-8", "replace").strip()
+
+
+def _class_of(name: str, classes: dict[str, str]) -> str | None:
+    """The class text of an image: WebDataset's key ends at the first dot, others' at the last."""
+    folder, slash, base = name.rpartition("/")
+    while "." in base:
+        base = base.rpartition(".")[0]
+        text = classes.get(folder + slash + base)
+        if text is not None:
+            return text
+    return None
