@@ -1,0 +1,118 @@
+"""Image bytes to RGB pixels: strict, bounded, and one documented kind of error for each fault."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from vggbatch.config import DecodeOptions
+from vggbatch.errors import ImageError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What is tried, by content and never by name. Others stay out: some start programs (EPS), and none
+is a form in which photographs are kept."""
+
+_GREY16_AS_INT32 = ("PNG", "PPM")
+"""Formats whose 16-bit grey Pillow may open as 32-bit integers, still 0 to 65535."""
+
+_MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n", "GIF": b"GIF8", "TIFF": b"II*\0"}
+
+_CUT = ("truncated", "reached eof", "but only got", "not enough")
+"""What Pillow and its libraries say of a file that ends too early."""
+
+_SCANS = 10
+"""Scans of a progressive colour JPEG as libjpeg writes it (jpeg_simple_progression)."""
+
+# Pillow warns of odd metadata and of large images. Neither changes a pixel, a worker's log is no
+# place for a line an image, and max_pixels decides what is too large.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def decode_image(data: bytes, options: DecodeOptions) -> Image.Image:
+    """Decode the first frame of an image into RGB, 8 bits a channel.
+
+    As `PIL.Image.convert("RGB")` has it, and so every ImageNet number: transparency is dropped and
+    shows the colours beneath; CMYK follows Adobe's inverted convention, profiles are not applied.
+    16-bit grey keeps its upper 8 bits, where Pillow would clip it to white.
+
+    Args:
+        data: the file's bytes.
+        options: limits and leniency.
+
+    Raises:
+        ImageError: of a kind `empty`, `not_image`, `truncated`, `corrupt` or `too_large`.
+    """
+    if not data:
+        raise ImageError("empty", "no bytes")
+    if len(data) > options.max_bytes:
+        raise ImageError("too_large", f"{len(data)} bytes are more than {options.max_bytes}")
+    _set_globals(options)
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_work(image, data, options)
+        image.load()
+        if options.exif_orientation:
+            image = ImageOps.exif_transpose(image)
+        return _to_rgb(image)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("too_large", str(error)) from None
+    except MemoryError:
+        raise ImageError("too_large", "not enough memory to decode it") from None
+    except UnidentifiedImageError:
+        raise _unidentified(data) from None
+    # Decoders meet hostile bytes with any exception there is, from struct.error to TypeError.
+    except Exception as error:
+        kind = "truncated" if _is_truncation(error, data) else "corrupt"
+        raise ImageError(kind, str(error) or type(error).__name__) from None
+
+
+def _set_globals(options: DecodeOptions) -> None:
+    """Pillow's switches are global: a process decodes for one job, whose options do not change."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = options.truncated
+    # Pillow refuses above twice its limit, before the size can be looked at.
+    Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1
+
+
+def _check_work(image: Image.Image, data: bytes, options: DecodeOptions) -> None:
+    pixels = image.width * image.height
+    if pixels > options.max_pixels:
+        size = f"{image.width} x {image.height}"
+        raise ImageError("too_large", f"{size} pixels are more than {options.max_pixels}")
+    if image.format == "JPEG":
+        # A small file may hold thousands of scans of all its pixels. In coded data 0xFF is
+        # followed by 0, so these two bytes are a scan's start (or stand in a thumbnail).
+        scans = data.count(b"\xff\xda")
+        if scans * pixels > _SCANS * options.max_pixels:
+            raise ImageError("too_large", f"{scans} scans of {pixels} pixels")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in _GREY16_AS_INT32):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ImageError("not_image", "32-bit samples, which have no agreed white")
+    return image.convert("RGB")
+
+
+def _unidentified(data: bytes) -> ImageError:
+    """Pillow does not tell a cut header from foreign bytes."""
+    for name, magic in _MAGIC.items():
+        if data.startswith(magic):
+            return ImageError("truncated", f"{name} header is damaged or cut short")
+    return ImageError("not_image", f"no known image format, begins {data[:8].hex(' ')}")
+
+
+def _is_truncation(error: Exception, data: bytes) -> bool:
+    if data[:4] == b"RIFF":
+        # WebP's decoder gives no reason; its container states how long the file is.
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    text = str(error).lower()
+    return isinstance(error, EOFError) or any(sign in text for sign in _CUT)
