@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import UsageError
 from vggbatch.metrics.labelset import EMBEDDED, Accepted, LabelSet
 from vggbatch.metrics.partial import ClassCounts, Partial, count
-from vggbatch.metrics.rows import open_predictions, prediction_files, read_rows
+from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
 from vggbatch.metrics.tables import calibration_table, confusions_table, per_class_table
 from vggbatch.pipeline.likelihood import LabelLikelihood
@@ -135,7 +135,7 @@ def score_file(
     same = [True for _ in label_sets]
     with open_predictions(folder, name) as file:
         ids = any(labels.matcher is not None for labels in label_sets)
-        for rows in read_rows(file, ids=ids):
+        for rows in map(Rows.of, read_batches(file, ids=ids)):
             for i, labels in enumerate(label_sets):
                 column = labels.labels(rows.image_id, rows.label)
                 same[i] = same[i] and column.equals(rows.label)

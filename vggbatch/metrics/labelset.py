@@ -43,6 +43,10 @@ class Accepted:
         pairs = np.unique(np.stack([row, cls], axis=1), axis=0)
         return Accepted(pairs[:, 0], pairs[:, 1])
 
+    def keep(self, which: npt.NDArray[np.bool_]) -> Accepted:
+        """Some of the pairs."""
+        return Accepted(self.row[which], self.cls[which])
+
 
 @dataclass(frozen=True)
 class LabelSet:

@@ -130,18 +130,16 @@ def count(
         classes: outputs of the network.
         subset: the only classes that compete, or None for all (see `LabelSet.classes`).
     """
-    row, cls = accepted.row, accepted.cls
-    competing = rows.index >= 0
     if subset is not None:
-        member = np.zeros(classes, bool)
-        member[list(subset)] = True
-        competing &= member[rows.index]
-        row, cls = row[member[cls]], cls[member[cls]]
-    failed, row, cls = _split(rows.scored[row], row, cls)
+        accepted = accepted.keep(np.isin(accepted.cls, subset))
+    failed = accepted.keep(~rows.scored[accepted.row])
+    accepted = accepted.keep(rows.scored[accepted.row])
+    row, cls = accepted.row, accepted.cls
     labelled = np.zeros(len(rows), bool)
     labelled[row] = True
 
-    rank = _best_rank(rows.index, competing, row, cls)
+    competing = rows.competing(subset)
+    rank = best_rank(rows, accepted, subset)
     right1, right5 = rank == 0, rank < TOP_K
     places = np.arange(len(rows)), competing.argmax(axis=1)
     first = np.where(competing.any(axis=1), rows.index[places], -1)
@@ -178,22 +176,17 @@ def count(
     return result
 
 
-def _split(
-    scored: npt.NDArray[np.bool_], row: IntArray, cls: IntArray
-) -> tuple[Accepted, IntArray, IntArray]:
-    """The pairs of the images that failed, and those of the others."""
-    return Accepted(row[~scored], cls[~scored]), row[scored], cls[scored]
+def best_rank(rows: Rows, accepted: Accepted, subset: tuple[int, ...] | None) -> IntArray:
+    """For each image the best place, 0 to 4, of an accepted class among those that compete.
 
-
-def _best_rank(
-    index: npt.NDArray[np.int32], competing: npt.NDArray[np.bool_], row: IntArray, cls: IntArray
-) -> IntArray:
-    """For each image the best place of an accepted class among the competing ones, 5 for none."""
-    match = (index[row] == cls[:, None]) & competing[row]
+    5 where there is none.
+    """
+    competing = rows.competing(subset)
+    match = (rows.index[accepted.row] == accepted.cls[:, None]) & competing[accepted.row]
     place = np.cumsum(competing, axis=1) - 1
-    rank = np.where(match.any(axis=1), place[row, match.argmax(axis=1)], TOP_K)
-    best = np.full(len(index), TOP_K, np.int64)
-    np.minimum.at(best, row, rank)
+    rank = np.where(match.any(axis=1), place[accepted.row, match.argmax(axis=1)], TOP_K)
+    best = np.full(len(rows), TOP_K, np.int64)
+    np.minimum.at(best, accepted.row, rank)
     return best
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.errors import UsageError
+from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.storage import Folder
 
@@ -27,7 +27,8 @@ BATCH_ROWS = 65_536
 class Rows:
     """A batch of predictions.
 
-    An image that could not be scored has `scored` false, class -1 and probability NaN.
+    An image that could not be scored has `scored` false, class -1 and probability NaN; so have
+    the places past the last class of a network with fewer than five.
     """
 
     image_id: pa.Array | None
@@ -42,13 +43,21 @@ class Rows:
 
     @staticmethod
     def of(batch: pa.RecordBatch) -> Rows:
-        """From a record batch with the predictions columns (image_id may be missing)."""
+        """From a record batch with the predictions columns (image_id may be missing).
+
+        Raises:
+            VggbatchError: a probability is not a number.
+        """
         tops = batch.column("top5_index")
         scored = tops.is_valid().to_numpy(zero_copy_only=False)
         index = np.full((len(scored), TOP_K), -1, dtype=np.int32)
-        index[scored] = _matrix(tops)
+        index[scored] = _matrix(tops, -1)
         probability = np.full((len(scored), TOP_K), np.nan, dtype=np.float32)
-        probability[scored] = _matrix(batch.column("top5_probability"))
+        probability[scored] = _matrix(batch.column("top5_probability"), np.nan)
+        if np.isnan(probability[scored, 0]).any():
+            raise VggbatchError(
+                "a row's best probability is not a number: the network's output overflowed"
+            )
         named = "image_id" in batch.schema.names
         return Rows(
             image_id=batch.column("image_id") if named else None,
@@ -61,11 +70,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.scored)
 
+    def competing(self, subset: tuple[int, ...] | None) -> npt.NDArray[np.bool_]:
+        """Which of the predictions count, [N, 5]: those in the subset of the classes, if any."""
+        return self.index >= 0 if subset is None else np.isin(self.index, subset)
 
-def _matrix(column: pa.Array) -> npt.NDArray[Any]:
-    """The valid rows of a fixed-size list column, [N, 5]."""
-    flat: npt.NDArray[Any] = column.drop_null().flatten().to_numpy(zero_copy_only=False)
-    return flat.reshape(-1, TOP_K)
+
+def _matrix(column: pa.Array, missing: float) -> npt.NDArray[Any]:
+    """The valid rows of a fixed-size list column, [N, 5]; networks of few classes leave nulls."""
+    flat = column.drop_null().flatten().fill_null(missing)
+    matrix: npt.NDArray[Any] = flat.to_numpy(zero_copy_only=False).reshape(-1, TOP_K)
+    return matrix
 
 
 def prediction_files(folder: Folder) -> list[str]:
@@ -100,11 +114,10 @@ def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
         yield file
 
 
-def read_rows(file: pq.ParquetFile, *, ids: bool = True) -> Iterator[Rows]:
-    """The rows of a predictions file, `BATCH_ROWS` at a time.
+def read_batches(file: pq.ParquetFile, *, ids: bool = True) -> Iterator[pa.RecordBatch]:
+    """The columns that metrics need, `BATCH_ROWS` rows at a time.
 
-    `ids`: whether image ids are wanted; they are half of the bytes.
+    `ids`: whether image ids are among them; they are half of the bytes.
     """
     columns = ["label", "top5_index", "top5_probability"]
-    for batch in file.iter_batches(BATCH_ROWS, columns=["image_id", *columns] if ids else columns):
-        yield Rows.of(batch)
+    yield from file.iter_batches(BATCH_ROWS, columns=["image_id", *columns] if ids else columns)
