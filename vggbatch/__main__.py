@@ -1,0 +1,6 @@
+"""`python -m vggbatch`."""
+
+from vggbatch.cli import main
+
+if __name__ == "__main__":
+    main()

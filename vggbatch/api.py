@@ -1,0 +1,158 @@
+"""What the commands do, for Python: score, evaluate, predict, plan, and reading the output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+
+from vggbatch.classifier import Classifier
+from vggbatch.config import JobConfig
+from vggbatch.errors import ImageError, UsageError
+from vggbatch.metrics import Evaluation, LabelSet, evaluate_predictions
+from vggbatch.pipeline.job import Job, model_opener, prepare_job
+from vggbatch.pipeline.run import Listener, RunResult, finish, run
+from vggbatch.pipeline.state import PREDICTIONS, Output
+from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.transform import center_crop
+from vggbatch.sources import reader_for
+from vggbatch.storage import Folder
+
+BENCHMARK = "ILSVRC2012"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A finished run."""
+
+    result: RunResult
+    record: dict[str, Any]
+    """The content of run.json."""
+    evaluation: Evaluation | None
+    """Metrics, where the job had labels to evaluate against."""
+
+
+Announce = Callable[[Job], None]
+
+
+def score(
+    config: JobConfig, *, listener: Listener | None = None, announce: Announce | None = None
+) -> Scored:
+    """Score images into `config.output`; resumes what is there, does nothing if it is complete.
+
+    Args:
+        config: the job.
+        listener: called with a Snapshot while results come in.
+        announce: called with the checked job before anything runs.
+
+    Raises:
+        UsageError: the job is impossible as asked; nothing was started.
+        JobFailed: it started and could not be completed; what is committed stays.
+    """
+    job = _checked(config)
+    if announce:
+        announce(job)
+    result = run(job, listener)
+    return Scored(result, finish(job, result), None)
+
+
+def evaluate(
+    config: JobConfig, *, listener: Listener | None = None, announce: Announce | None = None
+) -> Scored:
+    """Score images that have labels, and write metrics/ beside the predictions.
+
+    Arguments and errors as for `score`.
+    """
+    if not config.labels:
+        raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
+    job = _checked(config)
+    if announce:
+        announce(job)
+    result = run(job, listener)
+    folder = Folder(config.output)
+    published = None
+    if job.model.entry is not None and not job.model.synthetic and job.model.entry.published:
+        published = {BENCHMARK: job.model.entry.published}
+    label_set = LabelSet(BENCHMARK if published else "labels", benchmark=BENCHMARK)
+    evaluation = evaluate_predictions(
+        folder, [label_set], class_lines=job.model.classes, published=published
+    )
+    if not result.complete_before:
+        evaluation.write(folder)
+    return Scored(result, finish(job, result), evaluation)
+
+
+def plan(config: JobConfig) -> Job:
+    """Check a job as `score` would, and run nothing."""
+    return _checked(config)
+
+
+def predict(config: JobConfig) -> pa.Table:
+    """The predictions of a few images, in this process and without Ray.
+
+    Returns:
+        A table of image_id, error, and lists top5_index, top5_probability, top5_synset, one row an
+        image in input order.
+    """
+    job = prepare_job(config)
+    threads = config.compute.threads or 0
+    classifier = Classifier(model_opener(job)(), threads=threads, pin=False)
+    rows: list[dict[str, Any]] = []
+    for shard in job.shards:
+        reader = reader_for(shard.format)
+        members = reader.members(shard)
+        contents = reader.read(shard, members, config.decode.max_bytes)
+        for image_id, data in zip(shard.image_ids(members), contents, strict=True):
+            row: dict[str, Any] = {"image_id": image_id}
+            rows.append(row)
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                crop = center_crop(decode_image(data, config.decode), job.preprocess)
+            except ImageError as error:
+                row["error"] = str(error)
+                continue
+            found = classifier(crop[None])
+            known = [i for i in found.index[0].tolist() if i >= 0]
+            row["top5_index"] = known
+            row["top5_probability"] = found.probability[0].tolist()[: len(known)]
+            row["top5_synset"] = [job.model.classes[i] for i in known]
+    schema = pa.schema(
+        [
+            ("image_id", pa.string()),
+            ("error", pa.string()),
+            ("top5_index", pa.list_(pa.int32())),
+            ("top5_probability", pa.list_(pa.float32())),
+            ("top5_synset", pa.list_(pa.string())),
+        ]
+    )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """The predictions of a finished or unfinished run, as one Arrow table.
+
+    Raises:
+        UsageError: there are none.
+    """
+    folder = Folder(output)
+    if not folder.list(PREDICTIONS, suffix=".parquet"):
+        raise UsageError(f"{output} has no predictions (no {PREDICTIONS}/*.parquet)")
+    dataset = pyarrow.dataset.dataset(
+        folder.path(PREDICTIONS), filesystem=folder.fs, format="parquet"
+    )
+    return dataset.to_table(columns=list(columns) if columns is not None else None)
+
+
+def load_run(output: str) -> dict[str, Any]:
+    """The content of a finished run's run.json. Raises UsageError if there is none."""
+    return Output(Folder(output)).read_run()
+
+
+def _checked(config: JobConfig) -> Job:
+    if not config.output:
+        raise UsageError("no output: name a folder or URI with -o OUTPUT")
+    return prepare_job(config)

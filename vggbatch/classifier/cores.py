@@ -1,0 +1,143 @@
+"""Cores of its own for each classifier process, shared out by kernel locks.
+
+A claim is a `flock` on one file per core, so the kernel gives a core back when its process dies,
+kill -9 included, and two jobs on one machine never pin to the same core.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import math
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+_SYSFS = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Cores that this process holds. Keep it referenced for as long as they are needed."""
+
+    cores: tuple[int, ...]
+    locks: tuple[IO[bytes], ...]
+
+    def release(self) -> None:
+        """Give the cores back before the process ends."""
+        for lock in self.locks:
+            lock.close()
+
+
+def cpu_mask() -> tuple[int, ...]:
+    """The logical CPUs this process may run on."""
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """The cgroup's CPU limit in cores (v2 cpu.max, v1 cpu.cfs_quota_us), None where there is none."""
+    candidates = [root]
+    try:
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            if line.startswith("0::"):
+                candidates.insert(0, root / line[3:].strip().lstrip("/"))
+    except OSError:
+        pass
+    for folder in candidates:
+        try:
+            quota, period = (folder / "cpu.max").read_text().split()
+        except (OSError, ValueError):
+            continue
+        return None if quota == "max" else int(quota) / int(period)
+    try:
+        v1 = root / "cpu"
+        micros = int((v1 / "cpu.cfs_quota_us").read_text())
+        return micros / int((v1 / "cpu.cfs_period_us").read_text()) if micros > 0 else None
+    except (OSError, ValueError):
+        return None
+
+
+def physical_cores(mask: tuple[int, ...], sysfs: Path = _SYSFS) -> list[list[int]]:
+    """One logical CPU of each physical core in the mask, grouped by shared last-level cache.
+
+    Hyperthreads of one core share its vector units, which a VGG fills alone.
+    """
+    groups: dict[str, list[int]] = {}
+    seen: set[str] = set()
+    for cpu in mask:
+        siblings = _read(sysfs / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        if siblings in seen:
+            continue
+        seen.add(siblings)
+        cache = _read(sysfs / f"cpu{cpu}/cache/index3/shared_cpu_list") or "all"
+        groups.setdefault(cache, []).append(cpu)
+    return list(groups.values())
+
+
+def may_pin() -> bool:
+    """Whether cores can be owned: never where a quota shares a larger set of CPUs with others."""
+    quota = cpu_quota()
+    return quota is None or len(cpu_mask()) <= math.ceil(quota)
+
+
+def claim_cores(count: int, folder: Path | None = None) -> Claim | None:
+    """Claim `count` free cores, of one cache group if possible, and pin this process to them.
+
+    Returns:
+        The claim, or None where cores may not be pinned or too few are free; the process then
+        stays where the kernel puts it.
+    """
+    if not may_pin():
+        return None
+    groups = physical_cores(cpu_mask())
+    everything = [core for group in groups for core in group]
+    for candidates in [*groups, everything]:
+        locks: list[IO[bytes]] = []
+        cores: list[int] = []
+        for core in candidates:
+            lock = _lock(core, folder)
+            if lock is not None:
+                locks.append(lock)
+                cores.append(core)
+                if len(cores) == count:
+                    os.sched_setaffinity(0, cores)
+                    return Claim(tuple(cores), tuple(locks))
+        for lock in locks:
+            lock.close()
+    return None
+
+
+def _lock(core: int, folder: Path | None) -> IO[bytes] | None:
+    path = folder or _lock_folder()
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        # any user of the machine must be able to take the lock, whatever this one's umask is
+        descriptor = os.open(path / f"cpu{core}.lock", flags, 0o666)
+    except PermissionError:
+        return None
+    file = os.fdopen(descriptor, "r+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _lock_folder() -> Path:
+    base = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path(tempfile.gettempdir())
+    folder = base / "vggbatch-cores"
+    old = os.umask(0)
+    try:
+        folder.mkdir(mode=0o1777, exist_ok=True)
+    finally:
+        os.umask(old)
+    return folder
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,68 @@
+"""The built-in demonstration: a few free photographs, scored and evaluated for real."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from vggbatch.cli import console
+from vggbatch.cli.score import run_evaluate
+from vggbatch.errors import UsageError
+
+MODEL = "vgg16-12-int8"
+STAND_IN = "vgg16-12@synthetic"
+
+
+def demo(
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder for the output.")
+    ] = "demo-output",
+) -> None:
+    """Score and evaluate the photographs that come with vggbatch."""
+    from vggbatch import api
+    from vggbatch.config import load_config
+
+    model = _model()
+    with as_file(files("vggbatch") / "demo") as folder:
+        config = load_config(
+            options={
+                "input": (str(folder / "images"),),
+                "labels": str(folder / "labels.csv"),
+                "output": output,
+                "model": model,
+                "chunk_size": 4,
+                "overwrite": True,
+            }
+        )
+        run_evaluate(config)
+    rows = api.load_predictions(output).to_pylist()
+    table = Table(title="predictions", title_justify="left", box=None, pad_edge=False)
+    for name in ("image", "most probable class", "probability"):
+        table.add_column(name, justify="right" if name == "probability" else "left")
+    for row in rows:
+        if row["error"]:
+            table.add_row(escape(row["image_id"]), f"[red]{escape(row['error'])}[/]", "")
+        else:
+            best, probability = row["top5_synset"][0], row["top5_probability"][0]
+            table.add_row(escape(row["image_id"]), escape(best), f"{probability:.4f}")
+    console.out.print()
+    console.out.print(table)
+    console.out.print(f"\nLook at {output}/predictions/*.parquet, metrics/*.parquet, run.json")
+
+
+def _model() -> str:
+    """The zoo's int8 VGG-16 where its weights are at hand or can be had, else a stand-in."""
+    from vggbatch.config import ModelOptions
+    from vggbatch.models import resolve
+
+    try:
+        resolve(ModelOptions(name=MODEL))
+    except UsageError as missing:
+        console.warning(f"{missing}")
+        console.warning(f"the demo goes on with {STAND_IN}, whose weights are random")
+        return STAND_IN
+    return MODEL

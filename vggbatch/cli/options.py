@@ -1,0 +1,111 @@
+"""The options that several commands share, and the configuration they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from vggbatch.cli import console
+from vggbatch.config import JobConfig, load_config
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="INPUT...", help="Folders, shards, globs or list files; any fsspec URI."),
+]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", help="Folder or URI for the output.")
+]
+Labels = Annotated[
+    str | None,
+    typer.Option("--labels", "-l", help="Label file, or `embedded` (folders, .cls members)."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", help="Zoo name, NAME@synthetic, or an ONNX file."),
+]
+Config = Annotated[str | None, typer.Option("--config", "-c", help="YAML file with the settings.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as compute.actors=4."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option("--address", help="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT."),
+]
+Actors = Annotated[int | None, typer.Option("--actors", help="Classifier actors in all.")]
+Threads = Annotated[int | None, typer.Option("--threads", help="Threads (cores) of each actor.")]
+MaxErrorRate = Annotated[
+    float | None,
+    typer.Option("--max-error-rate", help="Fail if more than this share of images had errors."),
+]
+Features = Annotated[
+    bool, typer.Option("--features", help="Also write the 4096 fc7 activations of each image.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Delete what is in OUTPUT and start anew.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines, Ray's too.")]
+
+
+def job_config(
+    inputs: list[str] | None,
+    *,
+    config: str | None = None,
+    settings: list[str] | None = None,
+    features: bool = False,
+    overwrite: bool = False,
+    **options: Any,
+) -> JobConfig:
+    """File < environment < named options < --set."""
+    return load_config(
+        config,
+        settings=settings or (),
+        options={
+            "input": tuple(inputs or ()),
+            "features": "float32" if features else None,
+            "overwrite": overwrite or None,
+            **{name.replace("compute_", "compute."): value for name, value in options.items()},
+        },
+    )
+
+
+def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
+    """A command that takes all of a job's options and hands the configuration to `action`."""
+
+    def command(
+        inputs: Inputs = None,
+        output: Output = None,
+        labels: Labels = None,
+        model: Model = None,
+        config: Config = None,
+        settings: Settings = None,
+        address: Address = None,
+        actors: Actors = None,
+        threads: Threads = None,
+        features: Features = False,
+        max_error_rate: MaxErrorRate = None,
+        overwrite: Overwrite = False,
+        verbose: Verbose = False,
+    ) -> None:
+        console.set_verbosity(verbose)
+        action(
+            job_config(
+                inputs,
+                output=output,
+                labels=labels,
+                model=model,
+                config=config,
+                settings=settings,
+                compute_address=address,
+                compute_actors=actors,
+                compute_threads=threads,
+                features=features,
+                max_error_rate=max_error_rate,
+                overwrite=overwrite,
+            )
+        )
+
+    command.__doc__ = action.__doc__
+    return command

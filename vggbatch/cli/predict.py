@@ -1,0 +1,42 @@
+"""The command for a look at a few images."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from vggbatch.cli import console, options
+from vggbatch.errors import JobFailed
+
+
+def predict(
+    inputs: options.Inputs = None,
+    model: options.Model = None,
+    config: options.Config = None,
+    settings: options.Settings = None,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show the top-5 of images on the terminal; no cluster, no output."""
+    from vggbatch import api
+
+    console.set_verbosity(verbose)
+    rows = api.predict(
+        options.job_config(inputs, model=model, config=config, settings=settings)
+    ).to_pylist()
+    table = Table(box=None, pad_edge=False)
+    for name in ("image", "class", "probability"):
+        table.add_column(name, justify="right" if name == "probability" else "left")
+    for row in rows:
+        if row["error"]:
+            table.add_row(escape(row["image_id"]), f"[red]{escape(row['error'])}[/]", "")
+            continue
+        for rank, (synset, probability) in enumerate(
+            zip(row["top5_synset"], row["top5_probability"], strict=True)
+        ):
+            table.add_row(
+                escape(row["image_id"]) if rank == 0 else "", escape(synset), f"{probability:.4f}"
+            )
+    console.out.print(table)
+    failed = sum(row["error"] is not None for row in rows)
+    if failed:
+        raise JobFailed(f"{failed} of {len(rows)} images could not be scored")

@@ -1,0 +1,21 @@
+"""What a job is asked to do: the validated configuration and how it is read."""
+
+from vggbatch.config.load import known_keys, load_config, validate
+from vggbatch.config.schema import (
+    ComputeOptions,
+    DecodeOptions,
+    JobConfig,
+    ModelOptions,
+    Preprocess,
+)
+
+__all__ = [
+    "ComputeOptions",
+    "DecodeOptions",
+    "JobConfig",
+    "ModelOptions",
+    "Preprocess",
+    "known_keys",
+    "load_config",
+    "validate",
+]

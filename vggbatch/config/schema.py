@@ -1,0 +1,138 @@
+"""The job's configuration: one validated, immutable model.
+
+Everything that changes what is written is named in `JobConfig.identity`; the rest (how many
+actors, where the cluster is) may differ from one run to the next on the same output.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Preprocess(_Strict):
+    """How an image becomes the network's input.
+
+    `resize`, `crop`: pixels. `scale`, `mean`, `std`: value = (pixel / scale - mean) / std, with
+    mean and std in the order of `channels`.
+    """
+
+    resize: int = Field(256, ge=1, le=8192)
+    resize_mode: Literal["shorter", "squash"] = "shorter"
+    crop: int = Field(224, ge=1, le=8192)
+    interpolation: Interpolation = "bilinear"
+    channels: Literal["RGB", "BGR"] = "RGB"
+    scale: float = Field(255.0, gt=0)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Preprocess:
+        if self.crop > self.resize:
+            raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
+        if min(self.std) <= 0:
+            raise ValueError("std must be above 0")
+        return self
+
+
+ProfileOrParts = Annotated[
+    Annotated[str, Tag("profile")] | Annotated[Preprocess, Tag("parts")],
+    Discriminator(lambda value: "profile" if isinstance(value, str) else "parts"),
+]
+"""A profile's name or its parts; the tags make an error name the fault in the branch meant."""
+
+
+class ModelOptions(_Strict):
+    """Which network, and what its file does not say. None: from net.yaml, the catalog or the graph.
+
+    `name` is a zoo name, `NAME@synthetic`, or a path or URI of an ONNX file.
+    """
+
+    name: str = "vgg16-12-int8"
+    input: str | None = None
+    layout: Literal["NCHW", "NHWC"] | None = None
+    output: Literal["logits", "probabilities"] | None = None
+    preprocess: ProfileOrParts | None = None
+    classes: str | None = None
+    features: str | None = None
+
+
+class DecodeOptions(_Strict):
+    """How image bytes become pixels."""
+
+    exif_orientation: bool = False
+    """Apply the EXIF orientation. Off, because every published ImageNet number ignores it."""
+    truncated: bool = False
+    """Accept truncated images, their missing part grey, instead of an error row."""
+    max_pixels: int = Field(178_956_970, ge=1)
+    """Larger images are error rows (Pillow's decompression-bomb limit, 2 x 89,478,485)."""
+    max_bytes: int = Field(256 * 2**20, ge=1)
+    """Larger files are error rows, unread."""
+
+
+class ComputeOptions(_Strict):
+    """Where the work runs. None: chosen from the machine."""
+
+    address: str | None = None
+    """Ray cluster to join: `auto`, host:port or ray://host:port. None: a cluster of its own."""
+    num_cpus: int | None = Field(None, ge=1)
+    """Logical CPUs of the cluster that vggbatch starts itself."""
+    actors: int | None = Field(None, ge=1)
+    """Classifier actors in all."""
+    threads: int | None = Field(None, ge=1)
+    """Intra-op threads, and so pinned cores, of each actor."""
+    micro_batch: int | None = Field(None, ge=1, le=1024)
+    """Images in one run of the network."""
+    decode_tasks: int | None = Field(None, ge=1)
+    """Decoding tasks at a time."""
+    pin: bool = True
+    """Pin each actor to cores of its own where the machine allows it."""
+
+
+class JobConfig(_Strict):
+    """One scoring or evaluation job."""
+
+    input: tuple[str, ...] = ()
+    output: str = ""
+    labels: str | None = None
+    model: ModelOptions = ModelOptions()
+    decode: DecodeOptions = DecodeOptions()
+    compute: ComputeOptions = ComputeOptions()
+    features: Literal["float32", "float16"] | None = None
+    """Also write the fc7 activations, as this type."""
+    chunk_size: int | None = Field(None, ge=1, le=4096)
+    """Images in the unit of work that is read, scored and committed as one. None: by their number."""
+    rows_per_file: int = Field(1_000_000, ge=1)
+    """Rows in a predictions file, about."""
+    max_error_rate: float = Field(1.0, ge=0, le=1)
+    """The job fails when more than this share of the images ended in an error row."""
+    overwrite: bool = False
+    """Delete what is in the output and start anew."""
+    cache_dir: str | None = None
+    """Where model files are kept. None: $XDG_CACHE_HOME/vggbatch or ~/.cache/vggbatch."""
+    mirrors: tuple[str, ...] = ()
+    """Folders or URIs with the zoo's files, tried before the public ones."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            data = dict(data)
+            if isinstance(data.get("model"), str):
+                data["model"] = {"name": data["model"]}
+            for key in ("input", "mirrors"):
+                if isinstance(data.get(key), str):
+                    data[key] = (data[key],)
+        return data
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that decide what is written; a run on the same output must repeat them."""
+        keep = {"input", "labels", "model", "decode", "features", "chunk_size", "rows_per_file"}
+        return self.model_dump(mode="json", include=keep)

@@ -1,0 +1,164 @@
+"""The one row that travels through the pipeline: a chunk of images, a block of its own in Ray.
+
+A chunk is read, scored and committed as one, so it is also the unit of resume. One Arrow row for
+each chunk keeps Ray from splitting or merging it, and lets the crops of a chunk lie in one buffer
+of the object store, which the classifier reads without a copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vggbatch.sources.base import MEMBERS_SCHEMA, Shard
+
+_MEMBERS = pa.list_(pa.struct(list(MEMBERS_SCHEMA)))
+
+SHARD_SCHEMA = pa.schema(
+    [
+        ("shard", pa.int32()),
+        ("group", pa.int32()),
+        ("format", pa.string()),
+        ("uri", pa.string()),
+        ("name", pa.string()),
+        ("size", pa.int64()),
+        ("version", pa.string()),
+        ("members", _MEMBERS),
+    ]
+)
+"""One row a shard; `members` is null where the shard must be opened to know them."""
+
+CHUNK_SCHEMA = pa.schema([*SHARD_SCHEMA, ("chunk", pa.int32()), ("chunks", pa.int32())])
+"""One row a chunk: `members` are the chunk's own, `chunk` its number of `chunks` in the shard."""
+
+ROW = pa.struct(
+    [
+        ("image_id", pa.string()),
+        ("source", pa.string()),
+        ("label", pa.int32()),
+        ("error", pa.string()),
+    ]
+)
+"""What is known of each image once its chunk is decoded."""
+
+KEY = ["group", "shard", "chunk", "chunks"]
+
+
+@dataclass(frozen=True)
+class ChunkKey:
+    """The name of a chunk, the same in every run on the same input."""
+
+    group: int
+    shard: int
+    chunk: int
+    chunks: int
+
+
+def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
+    """Rows of SHARD_SCHEMA from (shard number, group number, shard)."""
+    rows = list(shards)
+    columns: dict[str, Any] = {
+        "shard": [number for number, _, _ in rows],
+        "group": [group for _, group, _ in rows],
+    }
+    for name in ("format", "uri", "name", "size", "version"):
+        columns[name] = [getattr(shard, name) for _, _, shard in rows]
+    arrays = [pa.array(columns[f.name], f.type) for f in SHARD_SCHEMA if f.name != "members"]
+    tables = [shard.members for _, _, shard in rows]
+    return pa.Table.from_arrays([*arrays, _list_of_members(tables)], schema=SHARD_SCHEMA)
+
+
+def shards_of(table: pa.Table) -> Iterator[tuple[int, int, Shard]]:
+    """The shards of a table of SHARD_SCHEMA or CHUNK_SCHEMA: (shard number, group number, shard)."""
+    table = table.combine_chunks()
+    for row in range(table.num_rows):
+        value = {
+            name: table[name][row].as_py() for name in table.column_names if name != "members"
+        }
+        cell = table["members"][row]
+        members = pa.Table.from_struct_array(cell.values) if cell.is_valid else None
+        shard = Shard(
+            format=value["format"],
+            uri=value["uri"],
+            name=value["name"],
+            size=value["size"],
+            version=value["version"],
+            members=members,
+        )
+        yield value["shard"], value["group"], shard
+
+
+def split(
+    number: int, group: int, shard: Shard, members: pa.Table, chunk_size: int
+) -> Iterator[pa.Table]:
+    """Cut a shard's members into chunks, one table of one CHUNK_SCHEMA row each.
+
+    A shard without members is one empty chunk, so that it too can be committed as done.
+    """
+    chunks = max(1, math.ceil(members.num_rows / chunk_size))
+    for chunk in range(chunks):
+        part = members.slice(chunk * chunk_size, chunk_size)
+        values = [number, group, shard.format, shard.uri, shard.name, shard.size, shard.version]
+        arrays = [
+            pa.array([value], field.type)
+            for value, field in zip(values, SHARD_SCHEMA, strict=False)
+        ]
+        arrays += [
+            _list_of_members([part]),
+            pa.array([chunk], pa.int32()),
+            pa.array([chunks], pa.int32()),
+        ]
+        yield pa.Table.from_arrays(arrays, schema=CHUNK_SCHEMA)
+
+
+def key_of(table: pa.Table) -> ChunkKey:
+    """The name of the chunk in a table of one row."""
+    return ChunkKey(*(table[name][0].as_py() for name in KEY))
+
+
+def with_columns(table: pa.Table, **columns: pa.Array) -> pa.Table:
+    """The table with further columns."""
+    for name, column in columns.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def list_of(values: pa.Array) -> pa.Array:
+    """An array of length one that holds a list of all the values."""
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
+
+
+def rows_of(table: pa.Table) -> pa.StructArray:
+    """The `rows` of a decoded chunk, as an array of ROW."""
+    return table["rows"].chunk(0).flatten()
+
+
+def bytes_of(array: npt.NDArray[Any]) -> pa.Array:
+    """A large_binary array of length one over an array's own memory."""
+    flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    offsets = pa.py_buffer(np.array([0, flat.nbytes], np.int64))
+    return pa.Array.from_buffers(pa.large_binary(), 1, [None, offsets, pa.py_buffer(flat)])
+
+
+def array_of(column: pa.ChunkedArray, dtype: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The array that `bytes_of` made, read in place and not writable."""
+    value = column.chunk(0)[0].as_buffer()
+    return np.frombuffer(value, dtype).reshape(shape)
+
+
+def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:
+    lengths = [0 if table is None else table.num_rows for table in tables]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))
+    merged = pa.concat_tables([MEMBERS_SCHEMA.empty_table(), *filter(None, tables)])
+    columns = [
+        pa.concat_arrays([*column.chunks, pa.array([], column.type)]) for column in merged.columns
+    ]
+    values = pa.StructArray.from_arrays(columns, fields=list(_MEMBERS.value_type))
+    mask = pa.array([table is None for table in tables])
+    return pa.ListArray.from_arrays(offsets, values, _MEMBERS, None, mask)

@@ -1,0 +1,88 @@
+"""Whether an output is new, to be resumed, or somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.job import Job
+from vggbatch.pipeline.state import PREDICTIONS, Output
+from vggbatch.sources import Shard
+
+_SHOWN = 3
+
+
+def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]], int]:
+    """Make the output this job's: record the plan, or check that the one recorded is the same.
+
+    Returns:
+        The shards with their numbers and groups, and the chunk size, both as first planned.
+
+    Raises:
+        UsageError: the output holds another job's rows (the differences are named), or files that
+            are nobody's.
+    """
+    if job.config.overwrite:
+        output.clear()
+    wanted = job.plan()
+    planned = output.read_plan()
+    if planned is None:
+        if output.folder.list(PREDICTIONS):
+            raise UsageError(
+                f"{output.folder.uri}/{PREDICTIONS} has files that are not this job's; name "
+                "another output, or --overwrite to delete them"
+            )
+        numbered = job.groups()
+        output.write_plan({**wanted, "chunk_size_used": job.chunk_size}, numbered)
+        return numbered, job.chunk_size
+    chunk_size = planned.pop("chunk_size_used")
+    changed = differences(planned, wanted)
+    if changed:
+        if planned["input_digest"] != wanted["input_digest"]:
+            old = [shard for _, _, shard in output.read_shards()]
+            changed = [line for line in changed if not line.startswith(("input_digest", "shards"))]
+            changed.append(_input_changes(old, list(job.shards)))
+        raise UsageError(
+            f"{output.folder.uri} belongs to a run with other settings: {'; '.join(changed)}. "
+            "Repeat those settings, name another output, or --overwrite to start anew"
+        )
+    return job.groups(), chunk_size
+
+
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Where two nested values part, a line each: `key: old -> new`."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = [*old, *(name for name in new if name not in old)]
+        return [
+            line
+            for name in names
+            for line in differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
+        ]
+    return [] if old == new else [f"{key}: {old!r} -> {new!r}"]
+
+
+def _input_changes(old: list[Shard], new: list[Shard]) -> str:
+    """What was added to, removed from and changed in the input, with examples."""
+    before, after = _entries(old), _entries(new)
+    added = [name for name in after if name not in before]
+    removed = [name for name in before if name not in after]
+    changed = [name for name in after if name in before and before[name] != after[name]]
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''})"
+        for what, names in (("added", added), ("removed", removed), ("changed", changed))
+        if names
+    ]
+    return f"the input changed: {', '.join(parts) or 'files were modified'}"
+
+
+def _entries(shards: list[Shard]) -> dict[str, tuple[int, str]]:
+    """Shards and listed files by name, with what changes when they do."""
+    entries: dict[str, tuple[int, str]] = {}
+    for shard in shards:
+        if shard.members is None:
+            entries[shard.name] = (shard.size, shard.version)
+            continue
+        names, sizes = shard.members["name"].to_pylist(), shard.members["size"].to_pylist()
+        entries.update({name: (size, "") for name, size in zip(names, sizes, strict=True)})
+    return entries

@@ -1,0 +1,183 @@
+"""The Parquet sink: a staging file for each chunk, and their compaction into predictions files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.errors import JobFailed
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
+from vggbatch.pipeline.state import PREDICTIONS, Output
+from vggbatch.pipeline.stats import Stats
+
+_STATS_KEY = b"vggbatch.stats"
+_ROW_GROUP_BYTES = 32 * 2**20
+"""Compaction holds about this much of a file in memory."""
+_READERS = 16
+"""Staging files read at a time: small objects, so latency counts and not bandwidth."""
+
+
+def predictions_table(
+    rows: pa.StructArray,
+    index: npt.NDArray[np.int32],
+    probability: npt.NDArray[np.float32],
+    *,
+    classes: tuple[str, ...],
+    features: npt.NDArray[np.float32] | None = None,
+    features_type: str | None = None,
+) -> pa.Table:
+    """Rows in the predictions schema.
+
+    Args:
+        rows: image_id, source, label and error of every image of the chunk.
+        index: (n, 5) for the n rows without an error, -1 past a model's last class.
+        probability: (n, 5).
+        classes: `n01440764 tench, Tinca tinca` and so on, in output order.
+        features: (n, 4096), if wanted.
+        features_type: `float32` or `float16`.
+    """
+    schema = predictions_schema(features_type)
+    scored = rows.field("error").is_null().to_numpy(zero_copy_only=False)
+    all_index = np.full((len(rows), TOP_K), -1, np.int32)
+    all_index[scored] = index
+    all_probability = np.zeros((len(rows), TOP_K), np.float32)
+    all_probability[scored] = probability
+    unknown = all_index.reshape(-1) < 0
+    flat_index = pa.array(all_index.reshape(-1), mask=unknown)
+    flat_probability = pa.array(all_probability.reshape(-1), mask=unknown)
+    synsets = pa.DictionaryArray.from_arrays(flat_index, pa.array(classes))
+    arrays = [rows.field(name) for name in ("image_id", "source", "label")]
+    arrays += [
+        _fixed(values, schema.field(name).type, ~scored)
+        for name, values in (
+            ("top5_index", flat_index),
+            ("top5_probability", flat_probability),
+            ("top5_synset", synsets),
+        )
+    ]
+    arrays.append(rows.field("error"))
+    if features is not None:
+        kind = schema.field("features").type
+        wide = np.zeros((len(rows), FEATURE_WIDTH), kind.value_type.to_pandas_dtype())
+        wide[scored] = features.reshape(-1, FEATURE_WIDTH)
+        arrays.append(_fixed(pa.array(wide.reshape(-1)), kind, ~scored))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
+    """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
+    table = predictions.replace_schema_metadata({_STATS_KEY: stats.to_json()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    name = output.part_name(key, predictions.num_rows)
+    output.folder.write_bytes(name, sink.getvalue().to_pybytes())
+
+
+def compact(
+    output: Output, group: int, shards: Sequence[int], rows_per_file: int
+) -> dict[str, Any]:
+    """Write the predictions files of a group whose chunks are all committed, then its marker.
+
+    The same chunks give the same files, so a second compaction, of a driver that was killed or
+    of two at once, changes nothing.
+
+    Args:
+        output: the run's output.
+        group: its number.
+        shards: the numbers of the shards it consists of.
+        rows_per_file: about how many rows a file gets.
+
+    Returns:
+        The marker: rows, statistics, and the files with their row counts.
+
+    Raises:
+        JobFailed: staging files are missing that were committed.
+    """
+    marker = output.read_marker(group)
+    if marker is None:
+        parts = list(output.parts(group))
+        missing = _missing(parts, shards)
+        if missing:
+            marker = output.read_marker(group)
+            if marker is not None:  # another driver was faster and has cleaned up
+                return marker
+            raise JobFailed(
+                f"{output.folder.uri}: staging files of {missing} disappeared; "
+                "run the same command again to score those images anew"
+            )
+        total, files = Stats(), []
+        for name, tables in _files(output, group, parts, rows_per_file):
+            sums = Stats()
+            with output.folder.open_atomic(f"{PREDICTIONS}/{name}") as file:
+                writer: pq.ParquetWriter | None = None
+                for table, stats in tables:
+                    plain = table.replace_schema_metadata(None)
+                    writer = writer or pq.ParquetWriter(file, plain.schema, compression="zstd")
+                    writer.write_table(plain)
+                    sums += stats
+                if writer is not None:
+                    writer.add_key_value_metadata(sums.likelihood.to_metadata())
+                    writer.close()
+            total += sums
+            files.append({"name": f"{PREDICTIONS}/{name}", "rows": sums.rows})
+        marker = {"rows": total.rows, "files": files, "stats": total.to_json()}
+        output.write_marker(group, marker)
+    output.drop_staging(group)
+    return marker
+
+
+def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:
+    """Which shards lack chunks in a listing of a group, as text; empty if it is complete."""
+    found: dict[int, set[int]] = {shard: set() for shard in shards}
+    total: dict[int, int] = {}
+    for key, _, _ in parts:
+        found[key.shard].add(key.chunk)
+        total[key.shard] = key.chunks
+    short = [str(shard) for shard in shards if len(found[shard]) != total.get(shard, -1)]
+    return f"{len(short)} shards (numbers {', '.join(short[:3])})" if short else ""
+
+
+def _files(
+    output: Output, group: int, parts: list[tuple[ChunkKey, int, str]], rows_per_file: int
+) -> Iterator[tuple[str, Iterator[tuple[pa.Table, Stats]]]]:
+    """The predictions files that a group becomes: name and tables of each."""
+    total = sum(rows for _, rows, _ in parts)
+    if total == 0:
+        return
+    count = max(1, round(total / rows_per_file))
+    bounds = np.linspace(0, total, count + 1)
+    starts = np.concatenate([[0], np.cumsum([rows for _, rows, _ in parts])[:-1]])
+    owner = np.searchsorted(bounds, starts, side="right") - 1
+    for number in range(count):
+        names = [path for (_, _, path), own in zip(parts, owner, strict=True) if own == number]
+        suffix = f"-{number:03d}" if count > 1 else ""
+        yield f"part-{group:06d}{suffix}.parquet", _row_groups(output, names)
+
+
+def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, Stats]]:
+    """Staging files, read ahead and put together to row groups, with their statistics."""
+    waiting: list[pa.Table] = []
+    stats, size = Stats(), 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        for batch in range(0, len(names), _READERS):
+            for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
+                table = pq.read_table(pa.BufferReader(data))
+                stats += Stats.from_json(table.schema.metadata[_STATS_KEY])
+                waiting.append(table.replace_schema_metadata(None))
+                size += table.nbytes
+            if size >= _ROW_GROUP_BYTES:
+                yield pa.concat_tables(waiting).unify_dictionaries(), stats
+                waiting, stats, size = [], Stats(), 0
+    if waiting:
+        yield pa.concat_tables(waiting).unify_dictionaries(), stats
+
+
+def _fixed(values: pa.Array, kind: pa.DataType, null: npt.NDArray[np.bool_]) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=pa.array(null))

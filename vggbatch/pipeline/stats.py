@@ -1,0 +1,69 @@
+"""What is counted for each chunk, and added up over groups, runs and resumed runs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from vggbatch.pipeline.likelihood import LabelLikelihood
+
+_SMALLEST = 2.0**-149
+"""The smallest positive float32: a probability stored as 0 must not make a mean infinite."""
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Sums over some images. Seconds are of one core's or one actor's time, not of the clock."""
+
+    rows: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    """Rows with an error, by kind."""
+    image_bytes: int = 0
+    fetch_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    infer_seconds: float = 0.0
+    write_seconds: float = 0.0
+    likelihood: LabelLikelihood = LabelLikelihood()
+    """Of the rows that have a label and no error."""
+
+    @property
+    def error_rows(self) -> int:
+        """Rows with an error, of any kind."""
+        return sum(self.errors.values())
+
+    def __add__(self, other: Stats) -> Stats:
+        summed = {
+            f.name: getattr(self, f.name) + getattr(other, f.name)
+            for f in fields(self)
+            if f.name != "errors"
+        }
+        errors = Counter(self.errors) + Counter(other.errors)
+        return Stats(errors=dict(sorted(errors.items())), **summed)
+
+    def to_json(self) -> str:
+        """As JSON text."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Stats:
+        """From what `to_json` gave."""
+        values = json.loads(text)
+        return cls(**{**values, "likelihood": LabelLikelihood(**values["likelihood"])})
+
+    def with_scores(
+        self, *, infer_seconds: float, label_probability: npt.NDArray[np.float64]
+    ) -> Stats:
+        """Add what the classifier knows: its time and the probability of each image's own class."""
+        own = label_probability[~np.isnan(label_probability)]
+        likelihood = LabelLikelihood.of(-np.log(np.maximum(own, _SMALLEST)))
+        return replace(self, infer_seconds=infer_seconds, likelihood=likelihood)
+
+    def with_errors(self, errors: pa.Array) -> Stats:
+        """Count the kinds in a column of `kind: message`."""
+        kinds = Counter(text.partition(":")[0] for text in errors.drop_null().to_pylist())
+        return replace(self, errors=dict(sorted(kinds.items())))

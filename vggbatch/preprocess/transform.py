@@ -1,0 +1,78 @@
+"""From a decoded image to a uint8 crop, and from crops to the network's input.
+
+The two halves run in different places: crops are made in the decoding tasks (150 kB an image
+through the object store), values are made next to the network.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vggbatch.config import Preprocess
+
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+
+def resized_size(width: int, height: int, profile: Preprocess) -> tuple[int, int]:
+    """Width and height in pixels after resizing.
+
+    The longer side is rounded as the zoo's imagenet_preprocess.py rounds it: Python's `round`
+    of the scale times the side.
+    """
+    if profile.resize_mode == "squash":
+        return profile.resize, profile.resize
+    scale = float(profile.resize) / min(width, height)
+    if width > height:
+        return int(round(scale * width)), profile.resize
+    return profile.resize, int(round(scale * height))
+
+
+def center_crop(image: Image.Image, profile: Preprocess) -> npt.NDArray[np.uint8]:
+    """Resize an RGB image and cut its centre.
+
+    Returns:
+        uint8 array (crop, crop, 3) in RGB, whatever order the network wants.
+    """
+    size = resized_size(*image.size, profile)
+    resized = image.resize(size, _RESAMPLING[profile.interpolation])
+    width, height = resized.size
+    left, top = width // 2 - profile.crop // 2, height // 2 - profile.crop // 2
+    return np.asarray(resized.crop((left, top, left + profile.crop, top + profile.crop)))
+
+
+class Normaliser:
+    """Turns uint8 RGB crops into float32 network input by a table of 256 values a channel.
+
+    A table gives exactly (pixel / scale - mean) / std rounded once to float32, at a fifth of the
+    cost of computing it for every pixel in float64.
+    """
+
+    def __init__(self, profile: Preprocess, *, layout: str = "NCHW") -> None:
+        pixels = np.arange(256, dtype=np.float64)
+        self.tables = [
+            ((pixels / profile.scale - mean) / std).astype(np.float32)
+            for mean, std in zip(profile.mean, profile.std, strict=True)
+        ]
+        self.sources = (0, 1, 2) if profile.channels == "RGB" else (2, 1, 0)
+        self.layout = layout
+
+    def __call__(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Normalise crops (n, h, w, 3) to float32 (n, 3, h, w), or (n, h, w, 3) for NHWC."""
+        n, height, width, _ = crops.shape
+        nchw = self.layout == "NCHW"
+        shape = (n, 3, height, width) if nchw else (n, height, width, 3)
+        values = np.empty(shape, np.float32)
+        for channel, (source, table) in enumerate(zip(self.sources, self.tables, strict=True)):
+            target = values[:, channel] if nchw else values[..., channel]
+            # mode="clip" writes straight into `out`; every uint8 is a valid index anyway
+            np.take(table, crops[..., source], out=target, mode="clip")
+        return values

@@ -1,0 +1,184 @@
+"""A thin folder over fsspec: the few file operations vggbatch needs, the same on disk and in a bucket.
+
+Writes are atomic (a reader sees the whole file or none): on a local disk by writing beside the
+target, syncing and renaming; in an object store because a PUT is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from vggbatch.errors import UsageError
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
+_EXTRAS |= {"abfss": "azure", "http": "http", "https": "http"}
+
+
+def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """The filesystem behind a URI and the path inside it.
+
+    Credentials come from the environment or the machine's role, never from here, so a URI can be
+    pickled, logged and recorded.
+
+    Raises:
+        UsageError: the protocol is unknown, or its package is not installed.
+    """
+    protocol = uri.split("://", 1)[0] if "://" in uri else "file"
+    try:
+        fs, path = url_to_fs(uri)
+    except ImportError as error:
+        extra = _EXTRAS.get(protocol, protocol)
+        raise UsageError(
+            f"{protocol}:// needs a package that is not installed: "
+            f"pip install 'vggbatch[{extra}]' ({error})"
+        ) from None
+    except ValueError as error:
+        raise UsageError(f"cannot open {uri}: {error}") from None
+    return fs, path
+
+
+def is_local(fs: fsspec.AbstractFileSystem) -> bool:
+    """Whether the filesystem is this machine's own."""
+    return isinstance(fs, LocalFileSystem)
+
+
+def join(uri: str, *parts: str) -> str:
+    """A URI or path with further components."""
+    return "/".join([uri.rstrip("/") if uri != "/" else "", *parts])
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """One file in a listing."""
+
+    path: str
+    """Path relative to the folder that was listed."""
+    size: int
+    """Bytes."""
+    version: str
+    """Changes when the content does: an ETag, or the modification time in nanoseconds."""
+
+
+class Folder:
+    """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri.rstrip("/") if len(uri) > 1 else uri
+        self.fs, self.root = filesystem(self.uri)
+
+    def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
+        return Folder, (self.uri,)
+
+    def __repr__(self) -> str:
+        return f"Folder({self.uri!r})"
+
+    @property
+    def local(self) -> bool:
+        """Whether the folder is on this machine's disk."""
+        return is_local(self.fs)
+
+    def path(self, name: str) -> str:
+        """The path of a file inside, as the filesystem knows it."""
+        return f"{self.root.rstrip('/')}/{name}" if name else self.root
+
+    def exists(self, name: str = "") -> bool:
+        """Whether a file or folder is there, asked of the store and not of a cache."""
+        self.fs.invalidate_cache()
+        return bool(self.fs.exists(self.path(name)))
+
+    def read_bytes(self, name: str) -> bytes:
+        """The content of a file. Raises FileNotFoundError."""
+        data: bytes = self.fs.cat_file(self.path(name))
+        return data
+
+    def read_json(self, name: str) -> Any:
+        """A parsed JSON file. Raises FileNotFoundError."""
+        return json.loads(self.read_bytes(name))
+
+    @contextmanager
+    def open_atomic(self, name: str) -> Iterator[BinaryIO]:
+        """A file to write that appears under its name only if the block ends without an error."""
+        path = self.path(name)
+        if not self.local:
+            with self.fs.transaction, self.fs.open(path, "wb") as file:
+                yield file
+            return
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
+        try:
+            with open(partial, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        except BaseException:
+            if os.path.exists(partial):
+                os.unlink(partial)
+            raise
+        _sync_directory(os.path.dirname(path))
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a whole file atomically."""
+        if self.local:
+            with self.open_atomic(name) as file:
+                file.write(data)
+        else:
+            self.fs.pipe_file(self.path(name), data)
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Write a value as indented JSON, atomically."""
+        text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+        self.write_bytes(name, text.encode() + b"\n")
+
+    def list(self, name: str = "", *, suffix: str = "") -> list[FileInfo]:
+        """The files directly inside a sub-folder, sorted by name; none if it does not exist."""
+        self.fs.invalidate_cache()
+        try:
+            entries = self.fs.ls(self.path(name), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        files = [e for e in entries if e["type"] == "file" and e["name"].endswith(suffix)]
+        prefix = f"{name}/" if name else ""
+        infos = [
+            FileInfo(prefix + e["name"].rsplit("/", 1)[-1], e["size"] or 0, file_version(e))
+            for e in files
+        ]
+        return sorted(infos, key=lambda info: info.path)
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it is there."""
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(name))
+
+    def delete_tree(self, name: str = "") -> None:
+        """Remove a sub-folder and all in it, if it is there."""
+        with suppress(FileNotFoundError):
+            self.fs.rm(self.path(name), recursive=True)
+        self.fs.invalidate_cache()
+
+
+def file_version(entry: dict[str, Any]) -> str:
+    """What a listing entry says that changes with the content: ETag or modification time."""
+    for key in ("ETag", "etag", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified"):
+        if entry.get(key) is not None:
+            return str(entry[key]).strip('"')
+    return ""
+
+
+def _sync_directory(path: str) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
