@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import pickle
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import onnxruntime
 import pytest
 
 from tests.models import numpy_onnx
-from vggbatch.config import ModelOptions
+from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import VggbatchError
 from vggbatch.models import prepare, resolve, synthesize
 
@@ -113,19 +114,70 @@ def test_many_at_once_build_once(model, cache, caplog):
 
 def test_killed_while_building_is_built_anew(model, cache, tmp_path):
     code = (
-        "import sys, pickle, os, onnx\n"
-        "from vggbatch.models import prepare\n"
-        "import importlib\n"
-        "module = importlib.import_module('vggbatch.models.prepare')\n"
-        "module._optimise = lambda *a: os.kill(os.getpid(), 9)\n"
-        "prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2])\n"
+        "import os, pickle, sys\n"
+        "import vggbatch.models\n"
+        "module = sys.modules['vggbatch.models.prepare']\n"
+        "module._run_build = lambda *a: os.kill(os.getpid(), 9)\n"
+        "module.prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2])\n"
     )
-    import pickle
-
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
     command = [sys.executable, "-c", code, str(tmp_path / "model.pkl"), cache]
-    assert subprocess.run(command).returncode == -9
-    assert list((tmp_path / "cache/prepared").glob(".*.partial"))
+    assert subprocess.run(command, check=False).returncode == -9
+    assert list((tmp_path / "cache/prepared").glob(".net-*"))
     prepared = prepare(model, cache_dir=cache)
     assert prepared.path.exists()
-    assert not list((tmp_path / "cache/prepared").glob(".*.partial"))
+    assert not list((tmp_path / "cache/prepared").glob(".net-*"))
+
+
+@pytest.mark.parametrize("name", ["vgg16-7", "vgg16-12-int8", "vgg19-caffe2-6"])
+def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
+    original = synthesize(name, **SMALL)
+    onnx.save(original, tmp_path / "net.onnx")
+    model = resolve(ModelOptions(name=str(tmp_path / "net.onnx")))
+    bgr = Preprocess(
+        resize=32, crop=32, channels="BGR", scale=1, mean=(103.9, 116.8, 123.7), std=(1, 1, 1)
+    )
+    profile = bgr if "caffe2" in name else Preprocess(resize=32, crop=32)
+    prepared = prepare(model, cache_dir=cache, normalise=profile)
+    assert (prepared.input, prepared.input_type) == ("pixels", "uint8")
+    pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    (found,) = load(prepared).run(None, {"pixels": pixels})
+    for row, image in zip(found, pixels, strict=True):
+        values = np.empty((1, 3, 32, 32), np.float32)
+        for channel in range(3):
+            source = 2 - channel if "caffe2" in name else channel
+            values[0, channel] = (
+                image[:, :, source] / profile.scale - profile.mean[channel]
+            ) / profile.std[channel]
+        expected = numpy_onnx.run(original, values)[0]
+        tolerance = 0.3 if "int8" in name else 1e-4 * np.abs(expected).max()
+        np.testing.assert_allclose(row, expected, atol=tolerance)
+    assert prepare(model, cache_dir=cache).input_type == "float32"
+
+
+def test_the_zoos_real_graph(thin_vgg19, cache, tmp_path):
+    onnx.save(thin_vgg19, tmp_path / "thin.onnx")
+    model = resolve(ModelOptions(name=str(tmp_path / "thin.onnx")))
+    assert (model.input, model.output, model.input_size) == ("data_0", "probabilities", (32, 32))
+    prepared = prepare(model, cache_dir=cache, features=True)
+    assert prepared.features_width == 256
+    images = np.random.default_rng(3).standard_normal((3, 3, 32, 32)).astype(np.float32)
+    scores, _ = load(prepared).run(None, {"data_0": images})
+    expected = np.concatenate([numpy_onnx.run(thin_vgg19, image[None]) for image in images])
+    np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_the_zoos_real_graph_at_full_size(light_vgg19, cache):
+    model = resolve(ModelOptions(name=str(light_vgg19)))
+    assert (model.input, model.output, model.input_size) == ("data_0", "probabilities", (224, 224))
+    prepared = prepare(model, cache_dir=cache, features=True)
+    assert prepared.features_width == 4096
+    assert prepared.max_difference == 0
+
+
+def test_a_crash_of_the_build_is_one_line(model, cache):
+    broken = dataclasses.replace(model, input="nothing")
+    with pytest.raises(VggbatchError, match="could not be prepared") as error:
+        prepare(broken, cache_dir=cache)
+    assert "\n" not in str(error.value)

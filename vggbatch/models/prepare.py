@@ -14,24 +14,25 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import platform
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import onnx
 import onnxruntime
 from filelock import FileLock
-from numpy.typing import NDArray
 
-from vggbatch.errors import VggbatchError
+from vggbatch.config import Preprocess
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.models.build import BuildJob
 from vggbatch.models.cache import BLOCK, cache_folder, sha256_of, weights_path
-from vggbatch.models.graph import OLDEST_OPSET, make_batchable, opset
 from vggbatch.models.resolve import Model
-from vggbatch.models.synthesis import synthesize
 from vggbatch.storage import filesystem
 
 RECIPE = 1
@@ -46,7 +47,9 @@ class PreparedModel:
 
     path: Path
     input: str
-    """float32 [N, 3, H, W], or [N, H, W, 3] for an NHWC model."""
+    """float32 [N, 3, H, W], or [N, H, W, 3] for an NHWC model; uint8 RGB [N, crop, crop, 3] with
+    normalisation in the graph."""
+    input_type: Literal["float32", "uint8"]
     outputs: tuple[str, ...]
     """Scores float32 [N, classes] first, then, if asked for, features float32 [N, width]."""
     output_kind: Literal["logits", "probabilities"]
@@ -57,11 +60,18 @@ class PreparedModel:
     cannot run the original (opset below 7)."""
 
 
+@dataclass(frozen=True)
+class _Options:
+    features: bool
+    normalise: Preprocess | None
+
+
 def prepare(
     model: Model,
     *,
     cache_dir: str | None = None,
     features: bool = False,
+    normalise: Preprocess | None = None,
     source: Callable[[], Iterable[bytes]] | None = None,
 ) -> PreparedModel:
     """Return the prepared file of a model, making it first if this node has none.
@@ -73,6 +83,8 @@ def prepare(
         model: as `resolve` describes it, on this or another machine.
         cache_dir: None: as `cache_folder` says.
         features: add the fc7 activations as a second output.
+        normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
+            [N, crop, crop, 3].
         source: gives the original's bytes where `model.uri` cannot be read from this node.
 
     Raises:
@@ -86,6 +98,7 @@ def prepare(
         "onnxruntime": onnxruntime.__version__,
         "cpu": cpu_flags(),
         "features": features,
+        "normalise": normalise and normalise.model_dump(),
         "input": model.input,
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -95,11 +108,12 @@ def prepare(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not (folder / "prepared.json").exists():
-                _build(model, folder, cache_dir, features, source)
+                _build(model, folder, cache_dir, _Options(features, normalise), source)
     facts = json.loads((folder / "prepared.json").read_text())
     return PreparedModel(
         path=folder / "model.onnx",
         input=facts["input"],
+        input_type=facts["input_type"],
         outputs=tuple(facts["outputs"]),
         output_kind=model.output,
         features_width=facts["features_width"],
@@ -122,40 +136,49 @@ def _build(
     model: Model,
     folder: Path,
     cache_dir: str | None,
-    features: bool,
+    options: _Options,
     source: Callable[[], Iterable[bytes]] | None,
 ) -> None:
     """Make the folder; it appears under its name only when it is complete. Runs under its lock."""
     log.info("preparing %s for this machine (once)", model.name)
-    work = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    for left in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(left, ignore_errors=True)
+    # A name of its own: what an orphan of a killed process still writes stays out of it.
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        (work / "prepared").mkdir(parents=True)
-        original = _original(model, work, cache_dir, source)
-        graph = onnx.load(original)
-        runnable = opset(graph) >= OLDEST_OPSET
-        outputs = make_batchable(graph, input_name=model.input, features=features)
-        onnx.save(graph, work / "batchable.onnx")
-        del graph
-        _optimise(work / "batchable.onnx", work / "prepared")
-        images = _images(model)
-        scores, *more = _run(work / "prepared" / "model.onnx", model.input, images, optimised=True)
-        difference = None
-        if runnable:
-            difference = _check(model, original, images, scores)
-        facts = {
-            "name": model.name,
-            "sha256": model.sha256,
-            "input": model.input,
-            "outputs": outputs,
-            "features_width": more[0].shape[1] if more else None,
-            "max_difference": difference,
-        }
-        (work / "prepared" / "prepared.json").write_text(json.dumps(facts, indent=1))
-        os.rename(work / "prepared", folder)
+        job = BuildJob(
+            name=model.name,
+            original=_original(model, work, cache_dir, source),
+            twin=model.name.removesuffix("@synthetic") if model.synthetic else None,
+            work=work,
+            target=work / "prepared",
+            input=model.input,
+            layout=model.layout,
+            size=model.input_size or (224, 224),
+            features=options.features,
+            normalise=options.normalise,
+        )
+        (work / "job").write_bytes(pickle.dumps(job))
+        _run_build(model, work / "job")
+        os.rename(job.target, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _run_build(model: Model, job: Path) -> None:
+    """Run the build as a process of its own; its last line says what failed."""
+    # What this process can import, from wherever a cluster has put the package, that one must too.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-m", "vggbatch.models.build", str(job)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+    if done.returncode == UsageError.exit_status:
+        raise UsageError(lines[-1])
+    if done.returncode < 0:
+        lines = [f"killed by signal {-done.returncode}; is there enough memory on this machine?"]
+    raise VggbatchError(f"{model.name} could not be prepared: {lines[-1]}")
 
 
 def _original(
@@ -165,9 +188,8 @@ def _original(
     source: Callable[[], Iterable[bytes]] | None,
 ) -> Path:
     """A local file with the model's original bytes, their SHA-256 checked."""
+    path = work / "original.onnx"
     if model.synthetic:
-        path = work / "original.onnx"
-        onnx.save(synthesize(model.name.removesuffix("@synthetic")), path)
         return path
     kept = weights_path(cache_dir, model.sha256, Path(model.uri or model.name).name)
     for candidate in (kept, Path(model.uri or "")):
@@ -175,7 +197,6 @@ def _original(
             path = candidate
             break
     else:
-        path = work / "original.onnx"
         with path.open("wb") as file:
             for block in source() if source else _read(model):
                 file.write(block)
@@ -196,59 +217,3 @@ def _read(model: Model) -> Iterable[bytes]:
                 yield block
     except OSError as error:
         raise VggbatchError(f"cannot read {model.uri} on {platform.node()}: {error}") from None
-
-
-def _optimise(source: Path, folder: Path) -> None:
-    """Let onnxruntime optimise for this machine and save the result with prepacked weights."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(folder / "model.onnx")
-    for key, value in {
-        "optimized_model_external_initializers_file_name": "model.data",
-        "optimized_model_external_initializers_min_size_in_bytes": "1024",
-        "save_external_prepacked_constant_initializers": "1",
-    }.items():
-        options.add_session_config_entry(f"session.{key}", value)
-    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-
-
-def _images(model: Model) -> NDArray[np.float32]:
-    """Two different images of noise, about as large as the network's inputs are."""
-    size = model.input_size or (224, 224)
-    shape = (2, 3, *size) if model.layout == "NCHW" else (2, *size, 3)
-    scale = 64 if model.preprocess == "caffe2" else 1
-    noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    noise *= np.float32(scale)
-    return noise
-
-
-def _run(
-    path: Path, name: str, images: NDArray[np.float32], *, optimised: bool
-) -> list[NDArray[np.float32]]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    results: list[NDArray[np.float32]] = session.run(None, {name: images})
-    return results
-
-
-TOLERANCE = 1e-4
-"""Of the largest score: far above fp32 rounding, far below any mistake."""
-
-
-def _check(
-    model: Model, original: Path, images: NDArray[np.float32], scores: NDArray[np.float32]
-) -> float:
-    """The largest difference from the original's scores, image by image."""
-    expected = np.concatenate(
-        [_run(original, model.input, image[None], optimised=False)[0] for image in images]
-    )
-    difference = float(np.abs(expected - scores).max())
-    if not difference <= TOLERANCE * max(1e-30, float(np.abs(expected).max())):
-        raise VggbatchError(
-            f"{model.name} cannot be batched: two images at once give other scores than one by one "
-            f"(largest difference {difference:.3g}); please export it with a free batch dimension"
-        )
-    return difference
