@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from scipy.stats import binomtest
 
 from vggbatch.errors import UsageError
-from vggbatch.metrics.compare import Comparison, compare_runs
+from vggbatch.metrics.compare import Comparison, compare_runs, write_differences
 
 
 def noisy_copy(make_run, path: Path, a, amount: float = 0.6):
@@ -137,3 +138,12 @@ def test_other_labels_and_other_networks_are_told(pair):
 def test_is_json(pair):
     text = json.dumps(compare(*pair).to_json())
     assert json.loads(text)["accuracies"][0]["metric"] == "top1"
+
+
+def test_writes_the_images_that_differ(pair, tmp_path: Path):
+    found = compare(*pair)
+    write_differences(found, str(tmp_path / "new" / "parted.parquet"))
+    assert pq.read_table(tmp_path / "new" / "parted.parquet").equals(found.differences)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        write_differences(found, str(tmp_path / "file" / "x.parquet"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.disagreement import differing_images, largest_difference
@@ -242,3 +243,17 @@ def _accuracy(metric: str, cells: IntArray) -> PairedAccuracy:
 def _conflicts(a: pa.Array, b: pa.Array) -> int:
     x, y = (labels.fill_null(-1).to_numpy(zero_copy_only=False) for labels in (a, b))
     return int((x != y).sum())
+
+
+def write_differences(comparison: Comparison, uri: str) -> None:
+    """Write the images where the runs part to a Parquet file.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    parent, _, name = uri.rpartition("/")
+    try:
+        with Folder(parent or ("/" if uri.startswith("/") else ".")).open_atomic(name) as file:
+            pq.write_table(comparison.differences, file)
+    except OSError as error:
+        raise UsageError(f"cannot write {uri}: {error}") from None

@@ -1,0 +1,67 @@
+"""The command for metrics of saved predictions."""
+
+from __future__ import annotations
+
+import json
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from vggbatch.cli import console
+
+
+class Errors(str, Enum):
+    """What a labelled image that could not be scored counts as."""
+
+    wrong = "wrong"
+    left_out = "left_out"
+
+
+LabelSpecs = Annotated[
+    list[str],
+    typer.Option(
+        "--labels",
+        "-l",
+        metavar="[NAME=]LABELS[@SUBSET]",
+        help="Label file, or `embedded` for the run's own; @imagenet-a, @imagenet-r or @FILE of "
+        "classes restricts the classes that compete. Repeat for several.",
+    ),
+]
+ErrorsOption = Annotated[
+    Errors, typer.Option("--errors", help="Count images that could not be scored as wrong, or not.")
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option("--classes", help="The network's class file, where it is not the project's."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def rescore(
+    predictions: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Output of score or evaluate.")
+    ],
+    labels: LabelSpecs,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Folder for metrics/ and run.json; without: shown."),
+    ] = None,
+    errors: ErrorsOption = Errors.wrong,
+    classes: ClassesOption = None,
+    as_json: Json = False,
+) -> None:
+    """Compute metrics anew from saved predictions, with other labels; no inference."""
+    from vggbatch.metrics.render import render
+    from vggbatch.metrics.rescore import open_source, rescore
+    from vggbatch.storage import Folder
+
+    source = open_source(Folder(predictions), classes)
+    if source.synthetic:
+        console.warning(f"{source.model['name']} has made-up weights: these metrics mean nothing")
+    target = Folder(output) if output is not None else None
+    evaluation = rescore(source, labels, target, errors=errors.value)
+    if as_json:
+        print(json.dumps(evaluation.to_json(), indent=1))
+    else:
+        console.out.print(render(evaluation))
