@@ -1,8 +1,10 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vggbatch.sources.columns import FILE, INDEX, SYNSET, find, parse
+from vggbatch.sources.columns import FILE, INDEX, SYNSET, find, parse, read
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,17 @@ def test_list_of_files_with_spaces():
 
 def test_csv_without_header():
     assert parse("a.jpg,1\nb.jpg,2").column(INDEX) == ["1", "2"]
+
+
+def test_parquet(tmp_path):
+    sink = pa.BufferOutputStream()
+    table = pa.table({"path": ["a.jpg", "b.jpg"], "label": pa.array([1, None], pa.int64())})
+    pq.write_table(table, sink)
+    table = read(sink.getvalue().to_pybytes(), "x.parquet")
+    assert table.column(FILE) == ["a.jpg", "b.jpg"]
+    assert table.column(INDEX) == ["1", ""]
+    with pytest.raises(ValueError, match="not a Parquet file"):
+        read(b"PAR1", "x.parquet")
 
 
 def test_find_prefers_the_first_name():

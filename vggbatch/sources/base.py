@@ -145,8 +145,7 @@ class Reader(ABC):
         wanted: list[Range | ImageError] = []
         for row in members.select(["source", "offset", "size", "error"]).to_pylist():
             if row["error"]:
-                kind, _, message = row["error"].partition(": ")
-                wanted.append(ImageError(kind, message))
+                wanted.append(as_error(row["error"]))
             elif row["size"] > max_bytes:
                 wanted.append(too_large(row["size"], max_bytes))
             else:
@@ -177,6 +176,12 @@ class Reader(ABC):
 
 def _damaged(error: ImageError) -> Member:
     return Member(DAMAGED, 0, 0, error=str(error))
+
+
+def as_error(text: str) -> ImageError:
+    """The error that a member's `error` says in words."""
+    kind, _, message = text.partition(": ")
+    return ImageError(kind, message)
 
 
 def too_large(size: int, max_bytes: int) -> ImageError:

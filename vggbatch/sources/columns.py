@@ -7,7 +7,10 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from vggbatch.sources.names import WNID
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.sources.names import WNID, suffix
 
 FILE = (
     *("file", "filename", "file_name", "image", "image_id", "imageid", "path", "filepath"),
@@ -33,6 +36,32 @@ class Table:
         """The column that goes by one of the names."""
         name = find(self.columns, names)
         return None if name is None else self.columns[name]
+
+
+def read(data: bytes, name: str) -> Table:
+    """Read a file of delimited text, or of Parquet if its name ends so; null becomes "".
+
+    Raises:
+        ValueError: it is neither, or not well-formed.
+    """
+    if suffix(name) != "parquet":
+        try:
+            return parse(data.decode())
+        except UnicodeDecodeError:
+            raise ValueError("not UTF-8 text") from None
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(data))
+        header = parquet.schema_arrow.names
+        wanted = [found for known in (FILE, SYNSET, INDEX) if (found := find(header, known))]
+        table = parquet.read(columns=wanted)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"not a Parquet file: {error}") from None
+    return Table(
+        {
+            column: ["" if value is None else str(value) for value in table[column].to_pylist()]
+            for column in table.column_names
+        }
+    )
 
 
 def parse(text: str) -> Table:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
 from vggbatch.sources import names
@@ -12,12 +16,20 @@ from vggbatch.sources.base import Member, Reader, Shard
 from vggbatch.sources.folder import FileReader, member_of, slices
 from vggbatch.sources.listing import Listed, list_input
 from vggbatch.sources.manifest import read_manifest
+from vggbatch.sources.parquet import ParquetReader, layout
+from vggbatch.sources.ranges import open_binary
+from vggbatch.sources.recordio import RecordIOReader
 from vggbatch.sources.tar import TarReader
+from vggbatch.sources.tfrecord import TFRecordReader
 
-_READERS: dict[str, Reader] = {reader.format: reader for reader in (FileReader(), TarReader())}
-_SHARD_SUFFIXES = {"tar": "tar"}
+_READERS: dict[str, Reader] = {
+    reader.format: reader
+    for reader in (FileReader(), TarReader(), ParquetReader(), RecordIOReader(), TFRecordReader())
+}
 _MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "txt", "lst", "list"})
 _COMPRESSED_TAR = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_THREADS = 32
+"""Requests at a time to a store while looking at what the files are."""
 
 
 def reader_for(format_name: str) -> Reader:
@@ -54,6 +66,7 @@ def survey(inputs: Sequence[str]) -> Survey:
     for uri in inputs:
         for file in list_input(uri):
             found.add(file)
+    found.look_into_parquet()
     shards = [*_named_shards(found.shards.values()), *slices(found.images())]
     if not shards:
         seen = f"{len(found.ignored)} other files" if found.ignored else "nothing at all"
@@ -72,12 +85,12 @@ class _Found:
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
-        end = names.suffix(file.name)
-        if file.name.lower().endswith(_COMPRESSED_TAR) and file.explicit:
+        shard_format = names.shard_format(file.name)
+        if shard_format:
+            self._keep_longest(shard_format, file)
+        elif file.explicit and file.name.lower().endswith(_COMPRESSED_TAR):
             raise UsageError(f"{file.uri}: a compressed tar cannot be read in place; decompress it")
-        if end in _SHARD_SUFFIXES:
-            self._keep_longest(_SHARD_SUFFIXES[end], file)
-        elif end in _MANIFEST_SUFFIXES and file.explicit:
+        elif file.explicit and names.suffix(file.name) in _MANIFEST_SUFFIXES:
             self._add_manifest(file)
         elif names.is_image(file.name) or file.explicit:
             known = self.loose.get(file.uri)
@@ -85,6 +98,19 @@ class _Found:
                 self.loose[file.uri] = member_of(file), file.version
         else:
             self.ignored.append(file.name)
+
+    def look_into_parquet(self) -> None:
+        """Tell Parquet files with images from manifests and from those that are neither."""
+        files = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for file, images in zip(files, pool.map(_may_hold_images, files), strict=True):
+                if images:
+                    continue
+                del self.shards[file.uri]
+                if file.explicit:
+                    self._add_manifest(file)
+                else:
+                    self.ignored.append(file.name)
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
@@ -97,13 +123,25 @@ class _Found:
             self.shards[file.uri] = format_name, file
 
     def _add_manifest(self, file: Listed) -> None:
+        shards = []
         for member in read_manifest(file.uri):
-            end = names.suffix(names.public_uri(member.name))
-            if end in _SHARD_SUFFIXES and member.source:
-                for shard in list_input(member.source):
-                    self._keep_longest(_SHARD_SUFFIXES[end], shard)
+            if names.shard_format(member.name) and member.source:
+                shards.append(member.source)
             else:
                 self.named.append((member, ""))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for found in pool.map(lambda uri: list(list_input(uri)), shards):
+                for shard in found:
+                    self.add(shard)
+
+
+def _may_hold_images(file: Listed) -> bool:
+    """Whether a Parquet file has images, as far as it can be read; its index says the rest."""
+    try:
+        with open_binary(file.uri, file.size) as opened:
+            return layout(pq.read_schema(opened)) is not None
+    except (pa.ArrowException, OSError):
+        return True
 
 
 def _named_shards(files: Iterable[tuple[str, Listed]]) -> list[Shard]:

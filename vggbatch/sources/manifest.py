@@ -22,12 +22,12 @@ def read_manifest(uri: str) -> Iterator[Member]:
     fs, path = filesystem(uri)
     folder = posixpath.dirname(path if is_local(fs) else uri)
     try:
-        table = columns.parse(fs.cat_file(path).decode())
-    except UnicodeDecodeError:
-        raise UsageError(f"{uri}: a list file must be UTF-8 text") from None
+        table = columns.read(fs.cat_file(path), uri)
     except ValueError as error:
         raise UsageError(f"{uri}: {error}") from None
-    files = table.column(columns.FILE) or []
+    files = table.column(columns.FILE)
+    if files is None:
+        raise UsageError(f"{uri}: no column names the images; one of {', '.join(columns.FILE)}")
     labels = table.column(columns.SYNSET) or table.column(columns.INDEX) or [""] * len(files)
     for file, label in zip(files, labels, strict=True):
         if file:

@@ -16,6 +16,22 @@ WNID = re.compile(r"n\d{8}")
 """A WordNet 3.0 noun id, as ImageNet names its synsets."""
 
 
+_SHARD = re.compile(
+    r"(\.(?P<tar>tar)|\.(?P<parquet>parquet)|\.(?P<recordio>rec)"
+    r"|(?P<tfrecord>\.tfrec(ords?)?(-\d+-of-\d+)?|-\d{5}-of-\d{5}))$",
+    re.IGNORECASE,
+)
+"""How the names of shards end, by format. TFRecords are often named `train-00000-of-01024`."""
+
+
+def shard_format(name: str) -> str | None:
+    """The format of a shard by the end of its name; None if it does not end like a shard's."""
+    found = _SHARD.search(name)
+    if found is None:
+        return None
+    return next(name for name, text in found.groupdict().items() if text)
+
+
 def suffix(name: str) -> str:
     """What follows the last dot of the last path component, in lower case; "" if nothing does."""
     base = name.rsplit("/", 1)[-1]

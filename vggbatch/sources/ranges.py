@@ -11,6 +11,10 @@ from vggbatch.errors import ImageError
 from vggbatch.storage import filesystem, is_local
 
 
+class StoreError(OSError):
+    """A store that does not answer, after all retries."""
+
+
 @dataclass(frozen=True)
 class Range:
     """A part of a file; `size` -1 is from `offset` to its end."""

@@ -31,7 +31,11 @@ def test_longest_name_wins():
 
 def test_shard_names_are_no_part_of_the_path():
     labels = labels_of(**{"val/n1/a.jpg": 0, "val/n2/a.jpg": 1})
-    assert match(labels, "s.tar/n1/a.jpg", "train-0-of-10/n2/a.jpg", "s.tar/a.jpg") == [0, 1, None]
+    assert match(labels, "s.tar/n1/a.jpg", "train-00000-of-00010/n2/a.jpg", "s.tar/a.jpg") == [
+        0,
+        1,
+        None,
+    ]
 
 
 def test_agreeing_ends_are_no_doubt():

@@ -1,12 +1,13 @@
 import pytest
 
-from vggbatch.sources.labels.tables import from_text
+from vggbatch.sources.columns import parse
+from vggbatch.sources.labels.tables import from_table
 
 SYNSETS = ("n01440764", "n01443537", "n01484850")
 
 
 def match(text: str, *ids: str) -> list:
-    return from_text(text, SYNSETS).match(ids, [None] * len(ids)).to_pylist()
+    return from_table(parse(text), SYNSETS).match(ids, [None] * len(ids)).to_pylist()
 
 
 @pytest.mark.parametrize(
@@ -39,4 +40,4 @@ def test_empty_label_is_unknown():
 )
 def test_faults(text, message):
     with pytest.raises(ValueError, match=message):
-        from_text(text, SYNSETS)
+        from_table(parse(text), SYNSETS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vggbatch.errors import UsageError
+from vggbatch.sources import columns
 from vggbatch.sources.labels.lookup import Labels
-from vggbatch.sources.labels.tables import from_text
+from vggbatch.sources.labels.tables import from_table
 from vggbatch.storage import filesystem
 
 
@@ -25,12 +26,10 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels:
         return Labels.embedded(synsets)
     fs, path = filesystem(spec)
     try:
-        return from_text(fs.cat_file(path).decode(), synsets)
+        return from_table(columns.read(fs.cat_file(path), path), synsets)
     except FileNotFoundError:
         raise UsageError(f"labels {spec}: no such file") from None
     except OSError as error:
         raise UsageError(f"labels {spec}: cannot be read: {error}") from None
-    except UnicodeDecodeError:
-        raise UsageError(f"labels {spec}: not UTF-8 text") from None
     except ValueError as error:
         raise UsageError(f"labels {spec}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.sources.names import WNID, without_image_suffix
+from vggbatch.sources.names import WNID, shard_format, without_image_suffix
 
-_SHARD = re.compile(r"\.(tar|parquet|rec|tfrecords?)$|-of-\d+$")
 _NONE = -1
 
 
@@ -85,7 +83,7 @@ class Labels:
         for end, place in zip(ends[::-1], places[::-1], strict=True):
             if place < len(self.keys) and self.keys[place] == end:
                 return int(self.indices[place])
-        inside = next((i for i, part in enumerate(parts) if _SHARD.search(part)), len(parts))
+        inside = next((i for i, part in enumerate(parts) if shard_format(part)), len(parts))
         whole = "/".join(parts[:inside]).encode() + b"/"
         first = int(np.searchsorted(self.keys, whole))
         # "0" is the byte after "/": what lies between are the keys that start with `whole`.

@@ -1,4 +1,4 @@
-"""Labels from CSV and text: `filename index`, `filename wnid`, columns, LOC_val_solution.csv."""
+"""Labels from tables: `filename index`, `filename wnid`, CSV, Parquet, LOC_val_solution.csv."""
 
 from __future__ import annotations
 
@@ -11,32 +11,15 @@ _SOLUTION = ("predictionstring",)
 """LOC_val_solution.csv of the Kaggle edition: `n03995372 85 1 499 272`, a synset and a box."""
 
 
-def from_text(text: str, synsets: Sequence[str]) -> Labels:
-    """Labels from delimited text, with a header or without.
-
-    Raises:
-        ValueError: no file or label column, or a label that is no class.
-    """
-    table = columns.parse(text)
-    return from_columns(
-        table.column(columns.FILE),
-        table.column((*columns.SYNSET, *_SOLUTION)),
-        table.column(columns.INDEX),
-        synsets,
-    )
-
-
-def from_columns(
-    files: Sequence[str] | None,
-    wnids: Sequence[str] | None,
-    indices: Sequence[str] | None,
-    synsets: Sequence[str],
-) -> Labels:
-    """Labels from columns of text; where both are given, synset and index must agree.
+def from_table(table: columns.Table, synsets: Sequence[str]) -> Labels:
+    """Labels from a file column and a synset or index column; where both are, they must agree.
 
     Raises:
         ValueError: a column is missing, or a label is no class.
     """
+    files = table.column(columns.FILE)
+    wnids = table.column((*columns.SYNSET, *_SOLUTION))
+    indices = table.column(columns.INDEX)
     if files is None:
         raise ValueError(f"no column names the image; one of {', '.join(columns.FILE)} is needed")
     if wnids is None and indices is None:

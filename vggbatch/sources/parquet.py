@@ -1,0 +1,197 @@
+"""Parquet files that hold image bytes, as Hugging Face datasets does, read a few rows at a time."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vggbatch.errors import ImageError
+from vggbatch.sources import columns
+from vggbatch.sources.base import Member, Reader, Shard, as_error, too_large
+from vggbatch.sources.ranges import StoreError, open_binary
+
+_IMAGE = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
+_ROWS = 16
+"""Rows decoded at a time, about 2 MB of ImageNet."""
+_BUFFER = 2**20
+"""Bytes read ahead in a column chunk."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns hold what."""
+
+    image: str
+    """Dotted path of the column with the bytes."""
+    name: str | None
+    label: str | None
+
+
+def layout(schema: pa.Schema) -> Layout | None:
+    """Where the images are, or None if the file holds none.
+
+    A column with a usual name that is binary, or a struct with the fields `bytes` and `path`
+    (datasets.Image); failing that, the only column that is either.
+    """
+    candidates = [path for field in schema if (path := _image_path(field))]
+    by_name = {path.removesuffix(".bytes").lower(): path for path in candidates}
+    image = next((by_name[name] for name in _IMAGE if name in by_name), None)
+    if image is None and len(candidates) == 1:
+        image = candidates[0]
+    if image is None:
+        return None
+    others = [field.name for field in schema if field.name != image.removesuffix(".bytes")]
+    name = columns.find(others, columns.FILE)
+    if image.endswith(".bytes"):
+        name = f"{image.removesuffix('.bytes')}.path"
+    return Layout(image, name, columns.find(others, (*columns.SYNSET, *columns.INDEX)))
+
+
+def _image_path(field: pa.Field) -> str | None:
+    if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
+        return str(field.name)
+    if pa.types.is_struct(field.type) and {"bytes", "path"} <= {f.name for f in field.type}:
+        return f"{field.name}.bytes"
+    return None
+
+
+class ParquetReader(Reader):
+    """Images in a Parquet column. A member's `offset` is its row, its size unknown."""
+
+    format = "parquet"
+
+    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
+        """Yield one member a row, named by its path or its number; the images stay unread."""
+        row = 0
+        try:
+            parquet = pq.ParquetFile(file)
+            found = _required_layout(parquet.schema_arrow)
+            wanted = [column for column in (found.name, found.label) if column]
+            for batch in parquet.iter_batches(batch_size=4096, columns=wanted):
+                names = _values(batch, found.name)
+                labels = _values(batch, found.label)
+                for name, label in zip(names, labels, strict=True):
+                    text = None if label is None else str(label)
+                    yield Member(str(name or f"{row:08}"), row, -1, text)
+                    row += 1
+        except (pa.ArrowException, OSError) as error:
+            raise _damage(error) from None
+
+    def read(
+        self, shard: Shard, members: pa.Table, max_bytes: int = 2**62
+    ) -> Iterator[bytes | ImageError]:
+        """The image bytes of members. In rising order, also from call to call, rows are read once.
+
+        Memory is that of one page, which for images is a row group.
+        """
+        for row in members.select(["offset", "error"]).to_pylist():
+            if row["error"]:
+                yield as_error(row["error"])
+                continue
+            try:
+                data = _cursor(shard).read(row["offset"])
+            except ImageError as error:
+                yield error
+                continue
+            if data is None:
+                yield ImageError("missing", "the row has no image bytes")
+            elif len(data) > max_bytes:
+                yield too_large(len(data), max_bytes)
+            else:
+                yield data
+
+
+class _Cursor:
+    """A place in a Parquet file, so that the next chunk goes on where the last one ended."""
+
+    def __init__(self, shard: Shard) -> None:
+        self.shard = shard
+        try:
+            self._file = pq.ParquetFile(
+                open_binary(shard.uri, shard.size),
+                buffer_size=_BUFFER,
+                page_checksum_verification=True,
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise _damage(error) from None
+        self._image = _required_layout(self._file.schema_arrow).image
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        self._starts = list(accumulate(sizes, initial=0))
+        self._group = -1
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._first = 0
+        self._values = pa.array([], pa.binary())
+        self._failed: dict[int, ImageError] = {}
+
+    def read(self, row: int) -> bytes | None:
+        """The image bytes of a row. Raises ImageError where the file is damaged."""
+        group = bisect_right(self._starts, row) - 1
+        if group >= len(self._starts) - 1:
+            raise ImageError("bad_shard", f"the Parquet file has no row {row} any more")
+        if group in self._failed:
+            raise self._failed[group]
+        try:
+            self._seek(group, row)
+        except (pa.ArrowException, OSError) as error:
+            self._group = -1
+            self._failed[group] = _damage(error)
+            raise self._failed[group] from None
+        data: bytes | None = self._values[row - self._first].as_py()
+        return data
+
+    def _seek(self, group: int, row: int) -> None:
+        if group != self._group or row < self._first:
+            self._group = group
+            self._batches = self._file.iter_batches(
+                _ROWS, row_groups=[group], columns=[self._image]
+            )
+            self._first = self._starts[group]
+            self._values = pa.array([], pa.binary())
+        while row >= self._first + len(self._values):
+            self._first += len(self._values)
+            self._values = _array(next(self._batches), self._image)
+
+
+_cursors = threading.local()
+
+
+def _cursor(shard: Shard) -> _Cursor:
+    """This thread's cursor: one, so that memory does not grow with the number of shards."""
+    cursor: _Cursor | None = getattr(_cursors, "last", None)
+    if cursor is None or cursor.shard != shard:
+        _cursors.last = None
+        cursor = _cursors.last = _Cursor(shard)
+    return cursor
+
+
+def _required_layout(schema: pa.Schema) -> Layout:
+    found = layout(schema)
+    if found is None:
+        raise ImageError("bad_shard", "the Parquet file has no column with image bytes")
+    return found
+
+
+def _array(batch: pa.RecordBatch, path: str) -> pa.Array:
+    column, *fields = path.split(".")
+    return pc.struct_field(batch.column(column), fields) if fields else batch.column(column)
+
+
+def _values(batch: pa.RecordBatch, path: str | None) -> list[Any]:
+    values: list[Any] = _array(batch, path).to_pylist() if path else [None] * batch.num_rows
+    return values
+
+
+def _damage(error: Exception) -> ImageError:
+    """Arrow raises OSError without a number for damaged content; others come from the store."""
+    if isinstance(error, OSError) and (isinstance(error, StoreError) or error.errno is not None):
+        raise error
+    return ImageError("bad_shard", f"Parquet damaged: {error}")
