@@ -1,6 +1,7 @@
 """Models: the zoo's catalog, getting and checking weights, twins, graph preparation, int8."""
 
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
+from vggbatch.models.fetch import pull
 from vggbatch.models.prepare import PreparedModel, prepare
 from vggbatch.models.resolve import Model, resolve
 from vggbatch.models.synthesis import synthesize
@@ -11,6 +12,7 @@ __all__ = [
     "PreparedModel",
     "catalog",
     "prepare",
+    "pull",
     "resolve",
     "synset",
     "synthesize",

@@ -32,6 +32,7 @@ from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.build import BuildJob
 from vggbatch.models.cache import BLOCK, cache_folder, sha256_of, weights_path
+from vggbatch.models.fetch import pull
 from vggbatch.models.resolve import Model
 from vggbatch.storage import filesystem
 
@@ -85,7 +86,8 @@ def prepare(
         features: add the fc7 activations as a second output.
         normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
-        source: gives the original's bytes where `model.uri` cannot be read from this node.
+        source: gives the original's bytes where `model.uri` cannot be read from this node; without
+            it, a zoo file that the driver alone has is pulled.
 
     Raises:
         UsageError: the graph cannot be made batchable.
@@ -197,6 +199,9 @@ def _original(
             path = candidate
             break
     else:
+        if source is None and model.entry is not None and os.path.isabs(model.uri or ""):
+            # The driver's own copy, and nobody hands it over: this node pulls one.
+            return pull(model.entry, cache_dir=cache_dir)
         with path.open("wb") as file:
             for block in source() if source else _read(model):
                 file.write(block)
