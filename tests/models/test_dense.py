@@ -38,15 +38,16 @@ def run(model, images):
 def by_hand(name, images, want=None):
     """Every window of the feature map through the dense layers, one by one, in numpy."""
     original = twin(name)
-    nodes = list(original.graph.node)
-    position = next(i for i, n in enumerate(nodes) if n.op_type in ("Flatten", "Reshape"))
+    kinds = [node.op_type for node in original.graph.node]
+    position = next(i for i, kind in enumerate(kinds) if kind in ("Flatten", "Reshape"))
     head = onnx.ModelProto.FromString(original.SerializeToString())
-    del head.graph.node[:position], head.graph.input[:]
-    source = nodes[position].input[0]
+    source = original.graph.node[position].input[0]
+    del original.graph.node[position:], head.graph.node[:position], head.graph.input[:]
     shape = [1, None, 2, 2]
     head.graph.input.append(onnx.helper.make_tensor_value_info(source, 1, shape))
-    softmax = nodes[-1].op_type == "Softmax"
-    scores = want or (nodes[-1].input[0] if softmax else original.graph.output[0].name)
+    last = head.graph.node[-1]
+    softmax = last.op_type == "Softmax"
+    scores = want or (last.input[0] if softmax else head.graph.output[0].name)
     results = []
     for image in images:
         maps = numpy_onnx.run(original, image[None], source)
