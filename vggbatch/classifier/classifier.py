@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from vggbatch.classifier.cores import Claim, claim_cores
-from vggbatch.classifier.topk import softmax, top_k
+from vggbatch.classifier.topk import negative_log_likelihood, softmax, top_k
 from vggbatch.config import Preprocess
 from vggbatch.preprocess.transform import Normaliser
 
@@ -43,8 +43,8 @@ class Predictions:
     """(n, 5) class indices, -1 past the last class."""
     probability: npt.NDArray[np.float32]
     """(n, 5)"""
-    label_probability: npt.NDArray[np.float64]
-    """(n,) probability of the image's own class, NaN where it has no label."""
+    label_nll: npt.NDArray[np.float64]
+    """(n,) -ln(probability of the image's own class), NaN where it has no label."""
     features: npt.NDArray[np.float32] | None
     """(n, 4096) fc7 activations."""
 
@@ -108,7 +108,7 @@ class Classifier:
         return Predictions(
             np.concatenate([part.index for part in parts]),
             np.concatenate([part.probability for part in parts]),
-            np.concatenate([part.label_probability for part in parts]),
+            np.concatenate([part.label_nll for part in parts]),
             np.concatenate([part.features for part in parts]) if with_features else None,  # type: ignore[misc]
         )
 
@@ -118,8 +118,6 @@ class Classifier:
         scores = scores.reshape(len(crops), -1)
         probabilities = scores if self.spec.probabilities else softmax(scores)
         index, probability = top_k(probabilities, self.top)
-        known = (labels >= 0) & (labels < scores.shape[1])
-        own = np.full(len(crops), np.nan)
-        own[known] = probabilities[np.flatnonzero(known), labels[known]]
+        nll = negative_log_likelihood(scores, labels, probabilities=self.spec.probabilities)
         features = rest[0].reshape(len(crops), -1) if rest else None
-        return Predictions(index, probability, own, features)
+        return Predictions(index, probability, nll, features)

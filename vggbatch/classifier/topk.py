@@ -15,6 +15,34 @@ def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     return shifted
 
 
+def negative_log_likelihood(
+    scores: npt.NDArray[np.float32], labels: npt.NDArray[np.int32], *, probabilities: bool
+) -> npt.NDArray[np.float64]:
+    """-ln(probability of the label) of each row in nats, from scores (n, classes).
+
+    Logits are not turned into probabilities first, so that it is exact however small they are. A
+    probability of 0 counts as the smallest positive float32.
+
+    Args:
+        scores: logits or probabilities.
+        labels: (n,) class indices; outside 0..classes-1: unknown.
+        probabilities: whether the scores went through softmax.
+
+    Returns:
+        (n,), NaN where the label is unknown.
+    """
+    nll = np.full(len(scores), np.nan)
+    known = np.flatnonzero((labels >= 0) & (labels < scores.shape[1]))
+    rows = scores[known].astype(np.float64)
+    own = rows[np.arange(len(known)), labels[known]]
+    if probabilities:
+        nll[known] = -np.log(np.maximum(own, 2.0**-149))
+    elif len(known):
+        top = rows.max(axis=1)
+        nll[known] = np.log(np.exp(rows - top[:, None]).sum(axis=1)) + top - own
+    return nll
+
+
 def top_k(
     probabilities: npt.NDArray[np.floating], k: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:

@@ -60,7 +60,9 @@ class Interrupted(VggbatchError):
     exit_status = 130
 
     def __init__(self) -> None:
-        super().__init__("interrupted: what is committed stays, the same command goes on from there")
+        super().__init__(
+            "interrupted: what is committed stays, the same command goes on from there"
+        )
 
 
 def plural(count: int, noun: str) -> str:
@@ -101,7 +103,9 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
         if time.monotonic() - last < _SECONDS_BETWEEN_LINES and snapshot.rows < snapshot.total:
             return
         last = time.monotonic()
-        note(f"{snapshot.rows} of about {snapshot.total} images, {_rate(snapshot)}{_left(snapshot)}")
+        note(
+            f"{snapshot.rows} of about {snapshot.total} images, {_rate(snapshot)}{_left(snapshot)}"
+        )
 
     yield line
 

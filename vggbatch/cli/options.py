@@ -12,11 +12,11 @@ from vggbatch.config import JobConfig, load_config
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT...", help="Folders, shards, globs or list files; any fsspec URI."),
+    typer.Argument(
+        metavar="INPUT...", help="Folders, shards, globs or list files; any fsspec URI."
+    ),
 ]
-Output = Annotated[
-    str | None, typer.Option("--output", "-o", help="Folder or URI for the output.")
-]
+Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder or URI for the output.")]
 Labels = Annotated[
     str | None,
     typer.Option("--labels", "-l", help="Label file, or `embedded` (folders, .cls members)."),
@@ -35,6 +35,10 @@ Address = Annotated[
     typer.Option("--address", help="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT."),
 ]
 Actors = Annotated[int | None, typer.Option("--actors", help="Classifier actors in all.")]
+MaxCpus = Annotated[
+    int | None,
+    typer.Option("--max-cpus", help="Share of a cluster others use too: logical CPUs at most."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", help="Threads (cores) of each actor.")]
 MaxErrorRate = Annotated[
     float | None,
@@ -84,6 +88,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         address: Address = None,
         actors: Actors = None,
         threads: Threads = None,
+        max_cpus: MaxCpus = None,
         features: Features = False,
         max_error_rate: MaxErrorRate = None,
         overwrite: Overwrite = False,
@@ -101,6 +106,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 compute_address=address,
                 compute_actors=actors,
                 compute_threads=threads,
+                compute_max_cpus=max_cpus,
                 features=features,
                 max_error_rate=max_error_rate,
                 overwrite=overwrite,

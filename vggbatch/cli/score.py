@@ -73,7 +73,9 @@ def summarise(scored: Scored) -> None:
     if result.complete_before:
         table.add_row("rate", "nothing was left to do")
     else:
-        table.add_row("rate", f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all")
+        table.add_row(
+            "rate", f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
+        )
     table.add_row("output", escape(result.output))
     console.out.print(table, soft_wrap=True)
     if scored.record["model"]["synthetic"]:

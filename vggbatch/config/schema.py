@@ -84,6 +84,8 @@ class ComputeOptions(_Strict):
     """Ray cluster to join: `auto`, host:port or ray://host:port. None: a cluster of its own."""
     num_cpus: int | None = Field(None, ge=1)
     """Logical CPUs of the cluster that vggbatch starts itself."""
+    max_cpus: int | None = Field(None, ge=1)
+    """Share of a cluster that others use too: logical CPUs that the run takes at most."""
     actors: int | None = Field(None, ge=1)
     """Classifier actors in all."""
     threads: int | None = Field(None, ge=1)
@@ -94,6 +96,8 @@ class ComputeOptions(_Strict):
     """Decoding tasks at a time."""
     pin: bool = True
     """Pin each actor to cores of its own where the machine allows it."""
+    log_format: Literal["text", "json"] = "text"
+    """Format of the log lines of the driver and its workers; json for log collectors."""
 
 
 class JobConfig(_Strict):

@@ -166,8 +166,8 @@ def _beside(options: ModelOptions) -> ModelOptions:
     if not isinstance(data, dict) or "name" in data:
         raise UsageError(f"{uri} must be a mapping with keys such as layout, output, preprocess")
     described = validate(ModelOptions, data | {"name": options.name}, origin=uri)
-    if described.classes:
-        folder = uri.rpartition("/")[0]
+    folder = uri.rpartition("/")[0]
+    if described.classes and not ("://" in described.classes or os.path.isabs(described.classes)):
         described = described.model_copy(
             update={"classes": join(folder, described.classes) if folder else described.classes}
         )

@@ -78,9 +78,7 @@ def shards_of(table: pa.Table) -> Iterator[tuple[int, int, Shard]]:
     """The shards of a table of SHARD_SCHEMA or CHUNK_SCHEMA: (shard number, group number, shard)."""
     table = table.combine_chunks()
     for row in range(table.num_rows):
-        value = {
-            name: table[name][row].as_py() for name in table.column_names if name != "members"
-        }
+        value = {name: table[name][row].as_py() for name in table.column_names if name != "members"}
         cell = table["members"][row]
         members = pa.Table.from_struct_array(cell.values) if cell.is_valid else None
         shard = Shard(
@@ -147,9 +145,12 @@ def bytes_of(array: npt.NDArray[Any]) -> pa.Array:
 
 
 def array_of(column: pa.ChunkedArray, dtype: Any, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """The array that `bytes_of` made, read in place and not writable."""
-    value = column.chunk(0)[0].as_buffer()
-    return np.frombuffer(value, dtype).reshape(shape)
+    """The array that `bytes_of` made, read in place (an Arrow scalar would be a copy)."""
+    array = column.chunk(0)
+    _, offsets, data = array.buffers()
+    start, end = np.frombuffer(offsets, np.int64)[array.offset : array.offset + 2]
+    flat = np.frombuffer(data, np.uint8)[start:end] if data is not None else np.empty(0, np.uint8)
+    return flat.view(dtype).reshape(shape)
 
 
 def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:

@@ -162,9 +162,7 @@ def open_model(
 def model_opener(job: Job) -> functools.partial[SessionSpec]:
     """`open_model` bound to a job, to be called on the nodes."""
     features = job.config.features is not None
-    return functools.partial(
-        open_model, job.model, job.preprocess, job.config.cache_dir, features
-    )
+    return functools.partial(open_model, job.model, job.preprocess, job.config.cache_dir, features)
 
 
 def versions() -> dict[str, str]:

@@ -75,7 +75,11 @@ class Scoring:
 
 def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> ray.data.Dataset:
     """The plan over a dataset of shards; each row that comes out is a receipt (RECEIPT_SCHEMA)."""
-    tables: dict[str, Any] = {"batch_size": None, "batch_format": "pyarrow", "zero_copy_batch": True}
+    tables: dict[str, Any] = {
+        "batch_size": None,
+        "batch_format": "pyarrow",
+        "zero_copy_batch": True,
+    }
     return (
         source.map_batches(
             functools.partial(index, scoring=scoring),
@@ -198,7 +202,7 @@ class Classify:
         labels = rows.field("label").filter(rows.field("error").is_null())
         found = self.classifier(crops, labels.fill_null(-1).to_numpy(zero_copy_only=False))
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_probability=found.label_probability
+            infer_seconds=time.perf_counter() - started, label_nll=found.label_nll
         )
         result = chunks.with_columns(
             table.select([*chunks.KEY, "rows"]),

@@ -12,9 +12,6 @@ import pyarrow as pa
 
 from vggbatch.pipeline.likelihood import LabelLikelihood
 
-_SMALLEST = 2.0**-149
-"""The smallest positive float32: a probability stored as 0 must not make a mean infinite."""
-
 
 @dataclass(frozen=True)
 class Stats:
@@ -55,12 +52,9 @@ class Stats:
         values = json.loads(text)
         return cls(**{**values, "likelihood": LabelLikelihood(**values["likelihood"])})
 
-    def with_scores(
-        self, *, infer_seconds: float, label_probability: npt.NDArray[np.float64]
-    ) -> Stats:
-        """Add what the classifier knows: its time and the probability of each image's own class."""
-        own = label_probability[~np.isnan(label_probability)]
-        likelihood = LabelLikelihood.of(-np.log(np.maximum(own, _SMALLEST)))
+    def with_scores(self, *, infer_seconds: float, label_nll: npt.NDArray[np.float64]) -> Stats:
+        """Add what the classifier knows: its time, and -ln(probability of the label) or NaN."""
+        likelihood = LabelLikelihood.of(label_nll[~np.isnan(label_nll)])
         return replace(self, infer_seconds=infer_seconds, likelihood=likelihood)
 
     def with_errors(self, errors: pa.Array) -> Stats:

@@ -22,9 +22,7 @@ keep_ratio off), its onnxruntime notebook and Intel's VGG-16 recipe."""
 MXNET224 = Preprocess(resize=224)
 """The zoo's imagenet_preprocess.py `preprocess_mxnet`: short side 224, centre 224."""
 
-CAFFE2 = Preprocess(
-    channels="BGR", scale=1.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0)
-)
+CAFFE2 = Preprocess(channels="BGR", scale=1.0, mean=(103.939, 116.779, 123.68), std=(1.0, 1.0, 1.0))
 """Simonyan and Zisserman's own values: BGR, 0..255, the mean pixel taken off."""
 
 PROFILES: dict[str, Preprocess] = {

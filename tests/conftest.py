@@ -1,0 +1,47 @@
+"""What every test may use: one Ray cluster for the whole run, a model, a cache of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.nets import colour_net
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+for name in [name for name in os.environ if name.startswith("VGGBATCH_")]:
+    del os.environ[name]
+
+pytest_plugins = ["tests.s3"] if (Path(__file__).parent / "s3.py").exists() else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Prepared models of this test run; never the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["VGGBATCH_CACHE_DIR"] = str(folder)
+    yield folder
+    del os.environ["VGGBATCH_CACHE_DIR"]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray of two logical CPUs that all tests of the run share."""
+    import ray
+
+    from vggbatch.config import ComputeOptions
+    from vggbatch.pipeline.cluster import ray_cluster as start
+
+    if ray.is_initialized():
+        yield
+        return
+    with start(ComputeOptions(num_cpus=2), chunk_bytes=2**20):
+        yield
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of 32 x 32 pixels and 1000 classes that tells images apart."""
+    return colour_net(tmp_path_factory.mktemp("net") / "net.onnx")

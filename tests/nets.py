@@ -1,0 +1,42 @@
+"""Small networks that tell images apart: their scores depend on the colours of every part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+SIZE = 32
+CLASSES = 1000
+
+
+def colour_net(path: Path, *, softmax: bool = False, batch: int | str = "N", seed: int = 0) -> Path:
+    """Average colours of 64 cells through one random dense layer.
+
+    Input `data` [batch, 3, 32, 32], output `scores` [batch, 1000]; logits, or with `softmax`
+    probabilities.
+    """
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(0, 0.5, (CLASSES, 3 * 64)).astype(np.float32)
+    nodes = [
+        helper.make_node("AveragePool", ["data"], ["cells"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Flatten", ["cells"], ["flat"]),
+        helper.make_node(
+            "Gemm", ["flat", "weight"], ["scores" if not softmax else "raw"], transB=1
+        ),
+    ]
+    if softmax:
+        nodes.append(helper.make_node("Softmax", ["raw"], ["scores"], axis=1))
+    graph = helper.make_graph(
+        nodes,
+        "colours",
+        [helper.make_tensor_value_info("data", TensorProto.FLOAT, [batch, 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, CLASSES])],
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    path.with_suffix(".yaml").write_text(f"preprocess: {{resize: {SIZE + 4}, crop: {SIZE}}}\n")
+    return path
