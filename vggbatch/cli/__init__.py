@@ -8,8 +8,10 @@ import typer
 
 import vggbatch
 from vggbatch.cli import console
+from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
 from vggbatch.cli.predict import predict
+from vggbatch.cli.rescore import rescore
 from vggbatch.cli.score import evaluate, plan, score
 from vggbatch.errors import VggbatchError
 
@@ -24,6 +26,8 @@ app.command("score")(score)
 app.command("evaluate")(evaluate)
 app.command("plan")(plan)
 app.command()(predict)
+app.command()(rescore)
+app.command()(compare)
 app.command()(demo)
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from vggbatch.cli import console
 from vggbatch.cli.score import run_evaluate
-from vggbatch.errors import UsageError
+from vggbatch.errors import VggbatchError
 
 MODEL = "vgg16-12-int8"
 STAND_IN = "vgg16-12@synthetic"
@@ -55,14 +55,17 @@ def demo(
 
 
 def _model() -> str:
-    """The zoo's int8 VGG-16 where its weights are at hand or can be had, else a stand-in."""
-    from vggbatch.config import ModelOptions
-    from vggbatch.models import resolve
+    """The zoo's int8 VGG-16 where its weights are at hand or can be fetched, else a stand-in."""
+    from vggbatch.models import catalog, pull
 
+    console.note(f"looking for the weights of {MODEL}")
     try:
-        resolve(ModelOptions(name=MODEL))
-    except UsageError as missing:
-        console.warning(f"{missing}")
-        console.warning(f"the demo goes on with {STAND_IN}, whose weights are random")
+        with console.transfer(MODEL) as progress:
+            pull(catalog()[MODEL], attempts=1, progress=progress)
+    except VggbatchError as error:
+        console.warning(f"no weights: {error}")
+        console.warning(
+            f"the demo goes on with {STAND_IN}. For real predictions: vggbatch models pull {MODEL}"
+        )
         return STAND_IN
     return MODEL

@@ -131,9 +131,10 @@ class JobConfig(_Strict):
             data = dict(data)
             if isinstance(data.get("model"), str):
                 data["model"] = {"name": data["model"]}
-            for key in ("input", "mirrors"):
-                if isinstance(data.get(key), str):
-                    data[key] = (data[key],)
+            if isinstance(data.get("input"), str):
+                data["input"] = (data["input"],)
+            if isinstance(data.get("mirrors"), str):
+                data["mirrors"] = tuple(data["mirrors"].split())
         return data
 
     def identity(self) -> dict[str, Any]:

