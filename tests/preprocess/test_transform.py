@@ -1,5 +1,7 @@
 """Every profile pixel by pixel against a few lines that share no code with it."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -44,6 +46,23 @@ def test_the_zoo_profile_is_the_zoos_arithmetic():
 def test_the_shorter_side_becomes_256(size, expected):
     assert resized_size(*size, PROFILES["zoo"]) == expected
     assert resized_size(*size, PROFILES["squash"]) == (256, 256)
+
+
+@pytest.mark.parametrize("size", [(1, 30_000), (30_000, 1), (3, 30_000)])
+def test_extreme_shapes_take_neither_time_nor_memory(size):
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    started = time.perf_counter()
+    crop = center_crop(Image.fromarray(pixels), PROFILES["zoo"])
+    assert crop.shape == (224, 224, 3)
+    assert time.perf_counter() - started < 5
+    assert crop.std() > 0
+
+
+def test_computing_only_the_crop_gives_the_same_picture(monkeypatch):
+    image = photograph("coffee")
+    whole = center_crop(image, PROFILES["zoo"]).astype(int)
+    monkeypatch.setattr("vggbatch.preprocess.transform._LARGEST_RESIZED", 0)
+    assert np.abs(center_crop(image, PROFILES["zoo"]) - whole).max() <= 1
 
 
 @settings(max_examples=30, deadline=None)

@@ -109,7 +109,7 @@ class Classifier:
             np.concatenate([part.index for part in parts]),
             np.concatenate([part.probability for part in parts]),
             np.concatenate([part.label_nll for part in parts]),
-            np.concatenate([part.features for part in parts]) if with_features else None,  # type: ignore[misc]
+            np.concatenate([part.features for part in parts]) if with_features else None,
         )
 
     def _run(self, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> Predictions:

@@ -150,7 +150,8 @@ def array_of(column: pa.ChunkedArray, dtype: Any, shape: tuple[int, ...]) -> npt
     _, offsets, data = array.buffers()
     start, end = np.frombuffer(offsets, np.int64)[array.offset : array.offset + 2]
     flat = np.frombuffer(data, np.uint8)[start:end] if data is not None else np.empty(0, np.uint8)
-    return flat.view(dtype).reshape(shape)
+    values: npt.NDArray[Any] = flat.view(dtype).reshape(shape)
+    return values
 
 
 def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:

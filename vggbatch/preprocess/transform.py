@@ -21,6 +21,10 @@ _RESAMPLING = {
     "hamming": Image.Resampling.HAMMING,
 }
 
+_LARGEST_RESIZED = 16 * 2**20
+"""Pixels. A strip of 1 x 30,000 becomes 256 x 7,680,000: beyond this only the crop is computed,
+which rounds some values differently by one and takes no memory."""
+
 
 def resized_size(width: int, height: int, profile: Preprocess) -> tuple[int, int]:
     """Width and height in pixels after resizing.
@@ -42,11 +46,15 @@ def center_crop(image: Image.Image, profile: Preprocess) -> npt.NDArray[np.uint8
     Returns:
         uint8 array (crop, crop, 3) in RGB, whatever order the network wants.
     """
-    size = resized_size(*image.size, profile)
-    resized = image.resize(size, _RESAMPLING[profile.interpolation])
-    width, height = resized.size
+    width, height = resized_size(*image.size, profile)
     left, top = width // 2 - profile.crop // 2, height // 2 - profile.crop // 2
-    return np.asarray(resized.crop((left, top, left + profile.crop, top + profile.crop)))
+    crop = (left, top, left + profile.crop, top + profile.crop)
+    resampling = _RESAMPLING[profile.interpolation]
+    if width * height <= _LARGEST_RESIZED:
+        return np.asarray(image.resize((width, height), resampling).crop(crop))
+    across, down = image.width / width, image.height / height
+    box = (crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down)
+    return np.asarray(image.resize((profile.crop, profile.crop), resampling, box))
 
 
 class Normaliser:

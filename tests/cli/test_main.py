@@ -1,0 +1,105 @@
+"""The commands as a user types them, in processes of their own, mistakes included."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.images import write_folder
+
+
+def vggbatch(*words, **environ):
+    return subprocess.run(
+        [sys.executable, "-m", "vggbatch", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, **environ},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images")
+    write_folder(path, 3)
+    return path
+
+
+def one_line(done, status):
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    return line
+
+
+@pytest.mark.parametrize("command", ["", "score", "evaluate", "plan", "predict", "demo"])
+def test_help_is_quick_and_says_what_there_is(command):
+    done = vggbatch(*filter(None, [command]), "--help")
+    assert done.returncode == 0
+    assert "--help" in done.stdout
+
+
+def test_help_does_not_load_ray():
+    code = "import sys, vggbatch.cli; assert 'ray' not in sys.modules and 'onnx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_mistakes_are_one_line(net, folder, tmp_path):
+    out = tmp_path / "out"
+    cases = {
+        ("score", folder, "-m", net): "no output",
+        ("score", tmp_path / "none", "-m", net, "-o", out): "none",
+        ("score", folder, "-m", "vgg61-12", "-o", out): "vgg16-12",
+        ("score", folder, "-m", "vgg16-12", "-o", out): "vggbatch models pull vgg16-12",
+        ("evaluate", folder, "-m", net, "-o", out): "--labels",
+        ("score", folder, "-m", net, "-o", out, "--set", "chunk_sice=1"): "'chunk_size'",
+        ("score", folder, "-m", net, "-o", out, "--config", tmp_path / "n.yaml"): "n.yaml",
+        ("score", folder, "-m", net, "-o", out, "--set", "compute.num_cpus=0"): "num_cpus",
+    }
+    for words, expected in cases.items():
+        assert expected in one_line(vggbatch(*words), 2), words
+    assert not out.exists()
+
+
+def test_unknown_options_are_usage_errors(folder):
+    assert vggbatch("score", folder, "--no-such-option").returncode == 2
+
+
+def test_predict_shows_the_classes(net, folder):
+    done = vggbatch("predict", folder / "00001.jpg", "-m", net)
+    assert done.returncode == 0, done.stderr
+    assert "00001.jpg" in done.stdout
+    assert done.stdout.count(" n0") + done.stdout.count(" n1") == 5
+
+
+def test_predict_of_a_damaged_image_says_so(net, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"nothing")
+    done = vggbatch("predict", tmp_path / "bad.jpg", "-m", net)
+    assert "1 of 1 images could not be scored" in one_line(done, 1)
+    assert "not_image" in done.stdout
+
+
+def test_plan_runs_nothing(net, folder, tmp_path):
+    done = vggbatch("plan", folder, "-m", net, "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert "3 images" in done.stdout + done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_score_from_a_file_and_again(net, folder, tmp_path):
+    config = tmp_path / "job.yaml"
+    config.write_text(f"input: {folder}\nmodel: {net}\noutput: {tmp_path}/out\n")
+    done = vggbatch("score", "-c", config, VGGBATCH_CHUNK_SIZE="2")
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["counts"]["images"] == 3
+    assert record["config"]["chunk_size"] == 2
+    stray = [line for line in done.stderr.splitlines() if "ray" in line.lower()]
+    assert not stray
+    again = vggbatch("score", "-c", config, VGGBATCH_CHUNK_SIZE="2")
+    assert "nothing was left to do" in again.stdout
+    other = vggbatch("score", "-c", config, "--set", "decode.truncated=true")
+    assert "decode.truncated: False -> True" in one_line(other, 2)
