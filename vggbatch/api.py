@@ -14,8 +14,9 @@ from vggbatch.config import JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.metrics import Evaluation, LabelSet, evaluate_predictions
 from vggbatch.pipeline.job import Job, model_opener, prepare_job
-from vggbatch.pipeline.run import Listener, RunResult, finish, run
+from vggbatch.pipeline.run import RunResult, finish, run
 from vggbatch.pipeline.state import PREDICTIONS, Output
+from vggbatch.pipeline.tally import Listener
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import reader_for

@@ -23,7 +23,7 @@ from rich.progress import (
 from vggbatch.errors import VggbatchError
 
 if TYPE_CHECKING:
-    from vggbatch.pipeline.run import Snapshot
+    from vggbatch.pipeline.tally import Snapshot
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

@@ -76,7 +76,7 @@ def summarise(scored: Scored) -> None:
         table.add_row(
             "rate", f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
         )
-    table.add_row("output", escape(result.output))
+    table.add_row("output", escape(result.output.folder.uri))
     console.out.print(table, soft_wrap=True)
     if scored.record["model"]["synthetic"]:
         console.warning("synthetic weights: these predictions mean nothing")

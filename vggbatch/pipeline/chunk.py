@@ -75,7 +75,7 @@ def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
 
 
 def shards_of(table: pa.Table) -> Iterator[tuple[int, int, Shard]]:
-    """The shards of a table of SHARD_SCHEMA or CHUNK_SCHEMA: (shard number, group number, shard)."""
+    """Of a table of SHARD_SCHEMA or CHUNK_SCHEMA: (shard number, group number, shard)."""
     table = table.combine_chunks()
     for row in range(table.num_rows):
         value = {name: table[name][row].as_py() for name in table.column_names if name != "members"}

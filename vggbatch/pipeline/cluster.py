@@ -7,25 +7,48 @@ import logging
 import math
 import os
 import sys
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ray
-from ray.data import DataContext
+from ray.data import DataContext, ExecutionResources
+from ray.util.annotations import RayDeprecationWarning
 
 from vggbatch.classifier.cores import cpu_mask, cpu_quota
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
+from vggbatch.pipeline.placement import Growth
 
 _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
 """Chunks of crops that may lie in the object store for each core: two at an actor, one being
 decoded, and room for those that wait."""
+_PATIENCE = 300
+_CLUSTER_PATIENCE = 1800
+"""Seconds without any progress until a run gives up. On a cluster nodes may have to be started
+first, or another run holds them."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The cluster that a run is connected to."""
+
+    node_cpus: list[float]
+    """Logical CPUs of each living node."""
+    own: bool
+    """Started on this machine for this run alone: one node, which stays the only one."""
+
+    @property
+    def growth(self) -> Growth | None:
+        """What nodes may join; None for an own cluster."""
+        return None if self.own else _growth()
 
 
 @contextlib.contextmanager
-def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[list[float]]:
-    """A connection to Ray; gives the logical CPUs of each living node.
+def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluster]:
+    """A connection to Ray.
 
     A cluster that was joined, and one that the calling process had started before, stays up.
 
@@ -41,6 +64,10 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[list[f
     if ours:
         verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
         settings: dict[str, Any] = {"log_to_driver": verbose}
+        if options.log_format == "json":
+            settings["logging_config"] = ray.LoggingConfig(
+                encoding="JSON", additional_log_standard_attrs=["name"]
+            )
         if address:
             settings["address"] = address
         else:
@@ -59,14 +86,16 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[list[f
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
     try:
-        yield [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        node_cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+        yield Cluster(node_cpus, own=ours and not address)
     finally:
         if ours:
             ray.shutdown()
 
 
 @contextlib.contextmanager
-def data_context() -> Iterator[None]:
+def data_context(cluster: Cluster, options: ComputeOptions) -> Iterator[None]:
     """Ray Data set up for chunks as rows; the caller's own settings come back afterwards."""
     before = DataContext.get_current()
     context = before.copy()
@@ -76,10 +105,25 @@ def data_context() -> Iterator[None]:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
-    context.execution_no_progress_timeout_s = 300
+    if options.max_cpus is not None:
+        context.execution_options.resource_limits = ExecutionResources.for_limits(
+            cpu=options.max_cpus
+        )
+    # a classifier is given up when its node goes or nothing is left, never for want of input
+    context.autoscaling_config = replace(
+        context.autoscaling_config, actor_pool_util_downscaling_threshold=-1.0
+    )
+    # a chunk whose process died too often is dropped and not the run; the next pass takes it up
+    context.max_errored_blocks = -1
+    context.execution_no_progress_timeout_s = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
     DataContext._set_current(context)
     try:
-        yield
+        with warnings.catch_warnings():
+            # small runs leave classifiers without work, which Ray thinks worth a paragraph each
+            warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
+            # max_retries of a stage has no other way in until Ray 2.64 takes this one away
+            warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+            yield
     finally:
         DataContext._set_current(before)
 
@@ -89,6 +133,25 @@ def usable_cpus() -> int:
     quota = cpu_quota()
     cores = len(cpu_mask())
     return max(1, min(cores, math.floor(quota)) if quota else cores)
+
+
+def _growth() -> Growth:
+    """What the autoscaler has said of itself; nothing where there is none."""
+    try:
+        config = ray._private.state.state.get_cluster_config()
+    except Exception:
+        config = None  # a client connection, or another Ray: no more than a bound is lost
+    groups = list(config.node_group_configs) if config else []
+    workers = [(group.max_count, int(group.resources.get("CPU", 0))) for group in groups]
+    workers = [(count, cpus) for count, cpus in workers if count and cpus]
+    if not workers:
+        return Growth()
+    # a negative limit means none
+    bounded = all(count > 0 for count, _ in workers)
+    return Growth(
+        cpus=sum(count * cpus for count, cpus in workers) if bounded else None,
+        node_cpus=max(cpus for _, cpus in workers),
+    )
 
 
 def _quieten() -> None:

@@ -12,6 +12,7 @@ receipt with a `failure`, which the later stages hand through and the run acts o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import ray
 import ray.data
@@ -30,6 +32,7 @@ from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.isolate import IsolatedDecoder
 from vggbatch.pipeline.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.pipeline.sink import predictions_table, write_part
@@ -38,7 +41,6 @@ from vggbatch.pipeline.stats import Stats
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import Labels, reader_for
-from vggbatch.storage import Folder
 
 RECEIPT_SCHEMA = pa.schema(
     [
@@ -52,12 +54,15 @@ RECEIPT_SCHEMA = pa.schema(
 )
 """What the driver learns of a chunk: its name, its statistics as JSON, why it failed."""
 
+_RETRIES = 3
+"""Of a task whose process died; then its chunk is left to the next pass (see passes.py)."""
+
 
 @dataclass(frozen=True)
 class Scoring:
     """Everything the stages need to know; small, and pickled into each of them."""
 
-    output: str
+    output: Output
     chunk_size: int
     preprocess: Preprocess
     decode: DecodeOptions
@@ -70,7 +75,8 @@ class Scoring:
     features: str | None
     labels: Any = None
     """Ray object reference of a `Labels`, None for unlabelled input."""
-    index_cache: str | None = None
+    isolate: bool = False
+    """Decode each image in a process of its own, where an earlier pass lost its workers."""
 
 
 def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> ray.data.Dataset:
@@ -80,26 +86,30 @@ def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> r
         "batch_format": "pyarrow",
         "zero_copy_batch": True,
     }
+    # Ray's default is for ever, which an image that kills its process would take
+    tasks: dict[str, Any] = {**tables, "max_retries": _RETRIES}
     return (
         source.map_batches(
             functools.partial(index, scoring=scoring),
             num_cpus=INDEX_CPUS,
             concurrency=placement.index_tasks,
-            **tables,
+            **tasks,
         )
         .map_batches(
             functools.partial(_guarded, stage=decode, scoring=scoring),
             num_cpus=DECODE_CPUS,
             concurrency=placement.decode_tasks,
-            **tables,
+            **tasks,
         )
         .map_batches(
             Classify,
             fn_constructor_args=(scoring,),
             num_cpus=placement.actor_cpus,
             compute=ActorPoolStrategy(
-                min_size=placement.actors,
-                max_size=placement.actors,
+                # the rest may go with their nodes, and come with others
+                min_size=1 if placement.elastic else placement.actors,
+                initial_size=placement.actors,
+                max_size=placement.max_actors,
                 max_tasks_in_flight_per_actor=placement.chunks_in_flight,
             ),
             **tables,
@@ -108,14 +118,14 @@ def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> r
             functools.partial(_guarded, stage=write, scoring=scoring),
             num_cpus=WRITE_CPUS,
             concurrency=placement.write_tasks,
-            **tables,
+            **tasks,
         )
     )
 
 
 def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
     """Shards -> chunks. Chunks that the column `done` names are committed already and left out."""
-    cache = Folder(scoring.index_cache) if scoring.index_cache else None
+    cache = scoring.output.index_folder()
     finished = table["done"].to_pylist()
     for (number, group, shard), done in zip(chunks.shards_of(table), finished, strict=True):
         try:
@@ -142,18 +152,19 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     errors: list[str | None] = []
     scored, image_bytes, fetch_seconds = 0, 0, 0.0
     started = clock = time.perf_counter()
-    for data in reader_for(shard.format).read(shard, members, scoring.decode.max_bytes):
-        fetch_seconds += time.perf_counter() - clock
-        try:
-            if isinstance(data, ImageError):
-                raise data
-            image_bytes += len(data)
-            crops[scored] = center_crop(decode_image(data, scoring.decode), scoring.preprocess)
-            scored += 1
-            errors.append(None)
-        except ImageError as error:
-            errors.append(str(error))
-        clock = time.perf_counter()
+    with _cropper(scoring) as crop:
+        for data in reader_for(shard.format).read(shard, members, scoring.decode.max_bytes):
+            fetch_seconds += time.perf_counter() - clock
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                image_bytes += len(data)
+                crops[scored] = crop(data)
+                scored += 1
+                errors.append(None)
+            except ImageError as error:
+                errors.append(str(error))
+            clock = time.perf_counter()
     ids = shard.image_ids(members)
     labels = pa.nulls(len(ids), pa.int32())
     if scoring.labels is not None:
@@ -177,17 +188,34 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     )
 
 
+def _cropper(
+    scoring: Scoring,
+) -> contextlib.AbstractContextManager[Callable[[bytes], npt.NDArray[np.uint8]]]:
+    """Image bytes -> crop, in this process or in one of its own."""
+    if scoring.isolate:
+        return IsolatedDecoder(scoring.decode, scoring.preprocess)
+    return contextlib.nullcontext(
+        lambda data: center_crop(decode_image(data, scoring.decode), scoring.preprocess)
+    )
+
+
 class Classify:
     """The classifier actor: opens the model on its node once, then takes chunk after chunk."""
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
-        self.classifier = Classifier(
-            scoring.open_model(),
-            threads=scoring.threads,
-            micro_batch=scoring.micro_batch,
-            pin=scoring.pin,
-        )
+        self.classifier: Classifier | None = None
+        self.failure: Exception | None = None
+        try:
+            self.classifier = Classifier(
+                scoring.open_model(),
+                threads=scoring.threads,
+                micro_batch=scoring.micro_batch,
+                pin=scoring.pin,
+            )
+        except Exception as error:
+            # Ray would start this actor again and again; its chunks tell the run instead
+            self.failure = error
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
@@ -195,6 +223,9 @@ class Classify:
 
     def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
         """Crops -> predictions of the images without an error, in row order."""
+        if self.classifier is None:
+            assert self.failure is not None
+            raise self.failure
         started = time.perf_counter()
         size = scoring.preprocess.crop
         crops = chunks.array_of(table["crops"], np.uint8, (-1, size, size, 3))
@@ -230,7 +261,7 @@ def write(table: pa.Table, scoring: Scoring) -> pa.Table:
     )
     stats = Stats.from_json(table["stats"][0].as_py()).with_errors(predictions["error"])
     key = chunks.key_of(table)
-    write_part(Output(Folder(scoring.output)), key, predictions, stats)
+    write_part(scoring.output, key, predictions, stats)
     stats += Stats(write_seconds=time.perf_counter() - started)
     return receipt(key, stats=stats)
 

@@ -1,9 +1,15 @@
-"""How many actors, threads and tasks a cluster gets, so that all cores work and nothing can deadlock.
+"""How many actors, threads and tasks a cluster gets: all cores work and nothing can deadlock.
 
-Everything asks Ray for logical CPUs alone, which every cluster has and every autoscaler knows.
-On each core an actor takes ACTOR_SHARE of a CPU and leaves the rest to tasks. The tasks of all
-stages together fit in what the actors leave, at their highest concurrency, so that no task that
-holds a CPU can wait for one that cannot get its own.
+Everything asks Ray for logical CPUs alone, which every cluster has and every autoscaler knows; a
+resource of an own name would have to be declared on each node by whoever starts it, and no
+autoscaler brings a node for one that no node type declares.
+
+On each core an actor takes ACTOR_SHARE of a CPU and leaves the rest to tasks. What all actors of a
+node leave together is less than one actor more would take, so no node gets more actors than it has
+cores for, however the pool grows. The tasks of all stages together fit in what the actors leave,
+at their highest concurrency, so that no task that holds a CPU can wait for one that cannot get its
+own. On a cluster that grows only indexing tasks, the ones that can be made to wait with a CPU in
+their hands, stay within what is there; the others end by themselves and Ray bounds their number.
 """
 
 from __future__ import annotations
@@ -15,13 +21,27 @@ from typing import Any
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError
 
-ACTOR_SHARE = 0.8
-INDEX_CPUS = 0.04
-DECODE_CPUS = 0.1
-WRITE_CPUS = 0.05
+ACTOR_SHARE = 0.98
+INDEX_CPUS = 0.004
+DECODE_CPUS = 0.01
+WRITE_CPUS = 0.005
 """Shares of a logical CPU. The three differ because Ray fuses neighbouring stages whose requests
 are equal, and indexing fused with decoding would read a shard in one task. With one task of each
-stage for each core, 0.04 + 0.1 + 0.05 is less than the 0.2 that an actor leaves."""
+stage for each core, 0.004 + 0.01 + 0.005 is less than the 0.02 that an actor leaves; and 0.02 of
+even 192 cores is less than an actor of 4 threads takes."""
+
+_UNKNOWN_GROWTH = 4096
+"""Logical CPUs up to which a run follows a cluster that nodes may join without an autoscaler."""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What a cluster may become during a run. Nothing known: nodes may be added by hand."""
+
+    cpus: int | None = None
+    """Logical CPUs of all worker nodes at the autoscaler's limit."""
+    node_cpus: int = 0
+    """Of the largest node that the autoscaler can start."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +50,11 @@ class Placement:
 
     nodes: int
     cpus: int
-    """Logical CPUs of all nodes that get work."""
+    """Logical CPUs of all nodes that get work, at most the run's share."""
     actors: int
+    """Classifiers at the start; on a fixed cluster, throughout."""
+    max_actors: int
+    """Classifiers at most, however many nodes come."""
     threads: int
     """Intra-op threads of each actor, each on a core of its own."""
     actor_cpus: float
@@ -41,48 +64,69 @@ class Placement:
     chunks_in_flight: int = 2
     """Chunks queued at an actor: one in work, one ready."""
 
+    @property
+    def elastic(self) -> bool:
+        """Whether classifiers come and go with nodes."""
+        return self.max_actors > self.actors
+
     def describe(self) -> dict[str, Any]:
         """For run.json and `vggbatch plan`."""
         return asdict(self)
 
 
-def place(node_cpus: list[float], options: ComputeOptions) -> Placement:
+def place(
+    node_cpus: list[float], options: ComputeOptions, growth: Growth | None = None
+) -> Placement:
     """Fit a run into nodes.
 
     Args:
         node_cpus: logical CPUs of each node that may be used, as Ray counts them.
         options: what the user fixed.
+        growth: what nodes may join later; None: the nodes are all there will be.
 
     Raises:
         UsageError: not one actor fits, or fewer than were asked for.
     """
-    cores = [math.floor(cpus) for cpus in node_cpus if cpus >= 1]
+    present = [math.floor(cpus) for cpus in node_cpus if cpus >= 1]
+    cores = present or ([growth.node_cpus] if growth and growth.node_cpus else [])
     if not cores:
         raise UsageError(
             "the cluster has no node with a free logical CPU for a classifier actor; "
             "add a node, or start Ray with --num-cpus 1 or more"
         )
-    threads = options.threads or _default_threads(max(cores), options.actors, len(cores))
+    share = options.max_cpus or _UNKNOWN_GROWTH
+    widest = min(max(cores), share)
+    threads = options.threads or _default_threads(widest, options.actors, len(cores))
     slots = sum(count // threads for count in cores)
     if slots == 0:
         raise UsageError(
-            f"compute.threads={threads} does not fit: the largest node has {max(cores)} logical CPUs"
+            f"compute.threads={threads} does not fit: the largest node has {max(cores)} "
+            "logical CPUs"
         )
     if options.actors is not None and options.actors > slots:
         raise UsageError(
             f"compute.actors={options.actors} of {threads} threads do not fit: the cluster's "
             f"{len(cores)} nodes with {sum(cores)} logical CPUs have room for {slots}"
         )
-    total = sum(cores)
+    if (options.actors or 1) * threads > share:
+        raise UsageError(
+            f"compute.max_cpus={share} is too small for {options.actors or 1} actors of {threads} "
+            "threads"
+        )
+    total = min(sum(cores), share)
+    limit = total
+    if growth is not None and options.actors is None:
+        limit = min(share, max(total, growth.cpus or _UNKNOWN_GROWTH))
     return Placement(
-        nodes=len(cores),
+        nodes=len(present),
         cpus=total,
-        actors=options.actors or slots,
+        actors=options.actors or min(slots, share // threads),
+        max_actors=options.actors or max(1, limit // threads),
         threads=threads,
         actor_cpus=round(threads * ACTOR_SHARE, 2),
-        decode_tasks=min(options.decode_tasks or total, total),
+        decode_tasks=min(options.decode_tasks or limit, limit),
         index_tasks=max(1, total // 8),
-        write_tasks=max(1, total // 8),
+        write_tasks=max(1, limit // 8),
     )
 
 

@@ -36,6 +36,7 @@ def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]],
         numbered = job.groups()
         output.write_plan({**wanted, "chunk_size_used": job.chunk_size}, numbered)
         return numbered, job.chunk_size
+    del planned["id"]
     chunk_size = planned.pop("chunk_size_used")
     changed = differences(planned, wanted)
     if changed:

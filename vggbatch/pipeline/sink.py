@@ -100,6 +100,8 @@ def compact(
     Raises:
         JobFailed: staging files are missing that were committed.
     """
+    if not output.is_current():
+        raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     marker = output.read_marker(group)
     if marker is None:
         parts = list(output.parts(group))

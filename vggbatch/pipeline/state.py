@@ -2,21 +2,25 @@
 
     OUTPUT/predictions/part-GGGGGG[-F].parquet   the rows of group G, written once it is complete
     OUTPUT/run.json, _SUCCESS                    last of all
-    OUTPUT/_vggbatch/plan.json                   what was asked for, in full
-    OUTPUT/_vggbatch/shards.parquet              the input as it was listed
-    OUTPUT/_vggbatch/groups/GGGGGG.json          marker: group G is complete, with its files and sums
-    OUTPUT/_vggbatch/staging/GGGGGG/SSSSSSSS.CCCCCC.NNNNNN.RRRR.parquet
+    OUTPUT/_vggbatch/plan.json                   what was asked for, in full, and its digest ID
+    OUTPUT/_vggbatch/lease.json                  who is at work (see lease.py)
+    OUTPUT/_vggbatch/ID/shards.parquet           the input as it was listed
+    OUTPUT/_vggbatch/ID/groups/GGGGGG.json       marker: group G is complete, its files and sums
+    OUTPUT/_vggbatch/ID/staging/GGGGGG/SSSSSSSS.CCCCCC.NNNNNN.RRRR.parquet
                                                  chunk C of the N in shard S, R rows
 
 Every name follows from the plan alone and every file appears whole, so work that is done twice,
-even by a driver that was thought dead, writes the same content under the same name. Resuming is
-a listing of markers and staging files: no lock protects the rows and no row is read.
+even by a driver that was thought dead, writes the same content under the same name. Another plan
+has another ID, so what is left over from an overwritten run never mixes with the new one. Resuming
+is a listing of markers and staging files: no lock protects the rows and no row is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,43 +37,82 @@ PREDICTIONS = "predictions"
 SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
+_PLAN = f"{STATE}/plan.json"
+_REQUESTS = 16
+"""Markers read at a time."""
+
 
 @dataclass
 class Progress:
-    """What is committed."""
+    """What is committed. Of a complete group only the marker is kept, so it stays small."""
 
     groups: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Group number -> its marker."""
     chunks: dict[int, set[int]] = field(default_factory=dict)
     """Shard number -> committed chunks, of shards in groups that are not complete."""
     totals: dict[int, int] = field(default_factory=dict)
-    """Shard number -> how many chunks it has, as far as known."""
-    staged_rows: int = 0
+    """Shard number -> how many chunks it has, as far as known; of the same shards."""
+    staged: dict[int, int] = field(default_factory=dict)
+    """Group number -> committed rows, of groups that are not complete."""
+    grouped_rows: int = 0
+    """Rows of the complete groups."""
 
     @property
     def rows(self) -> int:
         """Rows that are safe."""
-        return self.staged_rows + sum(marker["rows"] for marker in self.groups.values())
+        return self.grouped_rows + sum(self.staged.values())
 
-    def commit(self, key: ChunkKey) -> bool:
+    def commit(self, key: ChunkKey, rows: int) -> bool:
         """Note a committed chunk; whether it was new."""
-        done = self.chunks.setdefault(key.shard, set())
-        self.totals[key.shard] = key.chunks
-        if key.chunk in done:
+        done = self.chunks.get(key.shard, set())
+        if key.group in self.groups or key.chunk in done:
             return False
         done.add(key.chunk)
+        self.chunks[key.shard] = done
+        self.totals[key.shard] = key.chunks
+        self.staged[key.group] = self.staged.get(key.group, 0) + rows
         return True
 
     def shard_complete(self, shard: int) -> bool:
-        """Whether every chunk of a shard is committed."""
+        """Whether every chunk is committed of a shard whose group is not complete."""
         return len(self.chunks.get(shard, ())) == self.totals.get(shard, -1)
+
+    def close(self, group: int, shards: Iterable[int], marker: dict[str, Any]) -> None:
+        """Note that a group is complete, and forget its chunks."""
+        if group not in self.groups:
+            self.groups[group] = marker
+            self.grouped_rows += marker["rows"]
+        self.staged.pop(group, None)
+        for shard in shards:
+            self.chunks.pop(shard, None)
+            self.totals.pop(shard, None)
 
 
 class Output:
-    """The OUTPUT folder of a run."""
+    """The OUTPUT folder of a run; pickles small.
 
-    def __init__(self, folder: Folder) -> None:
+    Args:
+        folder: OUTPUT.
+        plan_id: digest of the plan whose state is meant; not given, that of the recorded one.
+    """
+
+    def __init__(self, folder: Folder, plan_id: str | None = None) -> None:
         self.folder = folder
+        self._plan_id = plan_id
+
+    @property
+    def plan_id(self) -> str:
+        """Digest of the plan.
+
+        Raises:
+            UsageError: no run was started here.
+        """
+        if self._plan_id is None:
+            plan = self.read_plan()
+            if plan is None:
+                raise UsageError(f"{self.folder.uri} has no run in it (no {_PLAN})")
+            self._plan_id = str(plan["id"])
+        return self._plan_id
 
     def succeeded(self) -> bool:
         """Whether the run that is here is complete."""
@@ -92,21 +135,28 @@ class Output:
     def read_plan(self) -> dict[str, Any] | None:
         """What the run that is here was asked for; None if there is none."""
         try:
-            plan: dict[str, Any] = self.folder.read_json(f"{STATE}/plan.json")
+            plan: dict[str, Any] = self.folder.read_json(_PLAN)
         except FileNotFoundError:
             return None
         return plan
 
     def write_plan(self, plan: dict[str, Any], shards: list[tuple[int, int, Shard]]) -> None:
         """Record a new run; plan.json last, so that it never stands without the shards."""
+        text = json.dumps(plan, sort_keys=True, default=str)
+        self._plan_id = hashlib.sha256(text.encode()).hexdigest()[:16]
         sink = pa.BufferOutputStream()
         pq.write_table(shard_table(shards), sink, compression="zstd")
-        self.folder.write_bytes(f"{STATE}/shards.parquet", sink.getvalue().to_pybytes())
-        self.folder.write_json(f"{STATE}/plan.json", plan)
+        self.folder.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
+        self.folder.write_json(_PLAN, {**plan, "id": self._plan_id})
+
+    def is_current(self) -> bool:
+        """Whether the plan recorded here is still this one, not one that has overwritten it."""
+        plan = self.read_plan()
+        return plan is not None and plan["id"] == self.plan_id
 
     def read_shards(self) -> list[tuple[int, int, Shard]]:
         """The input of the run that is here: (shard number, group number, shard)."""
-        data = self.folder.read_bytes(f"{STATE}/shards.parquet")
+        data = self.folder.read_bytes(self._name("shards.parquet"))
         return list(shards_of(pq.read_table(pa.BufferReader(data))))
 
     def clear(self) -> None:
@@ -116,33 +166,38 @@ class Output:
         for name in (PREDICTIONS, "metrics"):
             self.folder.delete_tree(name)
         self.folder.delete("report.html")
-        self.folder.delete_tree(STATE)
+        for name in self._folders(STATE):
+            self.folder.delete_tree(f"{STATE}/{name}")
+        self.folder.delete(_PLAN)
+
+    def index_folder(self) -> Folder:
+        """Where indexes of shards are kept from one run to the next."""
+        return Folder(self.folder.uri + "/" + self._name("indexes"))
 
     def part_name(self, key: ChunkKey, rows: int) -> str:
         """The staging file of a chunk."""
-        return (
-            f"{STATE}/staging/{key.group:06d}/"
-            f"{key.shard:08d}.{key.chunk:06d}.{key.chunks:06d}.{rows:04d}.parquet"
-        )
+        chunk = f"{key.shard:08d}.{key.chunk:06d}.{key.chunks:06d}.{rows:04d}"
+        return self._name(f"staging/{key.group:06d}/{chunk}.parquet")
 
     def parts(self, group: int) -> Iterator[tuple[ChunkKey, int, str]]:
         """The staging files of a group in row order: chunk, rows, name."""
-        for info in self.folder.list(f"{STATE}/staging/{group:06d}", suffix=".parquet"):
-            shard, chunk, chunks, rows = info.path.rsplit("/", 1)[-1].split(".")[:4]
+        for info in self.folder.list(self._name(f"staging/{group:06d}"), suffix=".parquet"):
+            shard, chunk, chunks, rows = _stem(info.path).split(".")
             yield ChunkKey(group, int(shard), int(chunk), int(chunks)), int(rows), info.path
 
-    def drop_staging(self, group: int) -> None:
-        """Delete the staging files of a group whose marker is written."""
-        self.folder.delete_tree(f"{STATE}/staging/{group:06d}")
+    def drop_staging(self, group: int | None = None) -> None:
+        """Delete the staging files of a group whose marker is written, or of all."""
+        name = "staging" if group is None else f"staging/{group:06d}"
+        self.folder.delete_tree(self._name(name))
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> None:
         """Declare a group complete."""
-        self.folder.write_json(f"{STATE}/groups/{group:06d}.json", marker)
+        self.folder.write_json(self._name(f"groups/{group:06d}.json"), marker)
 
     def read_marker(self, group: int) -> dict[str, Any] | None:
         """The marker of a group, None while it is not complete."""
         try:
-            marker: dict[str, Any] = self.folder.read_json(f"{STATE}/groups/{group:06d}.json")
+            marker: dict[str, Any] = self.folder.read_json(self._name(f"groups/{group:06d}.json"))
         except FileNotFoundError:
             return None
         return marker
@@ -150,23 +205,33 @@ class Output:
     def progress(self) -> Progress:
         """What is committed, from listings and markers alone."""
         progress = Progress()
-        for info in self.folder.list(f"{STATE}/groups", suffix=".json"):
-            group = int(info.path.rsplit("/", 1)[-1].split(".")[0])
-            progress.groups[group] = json.loads(self.folder.read_bytes(info.path))
-        for group in self._staging_groups():
+        present = {info.path for info in self.folder.list(PREDICTIONS)}
+        names = [info.path for info in self.folder.list(self._name("groups"), suffix=".json")]
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            for name, marker in zip(names, pool.map(self.folder.read_json, names), strict=True):
+                # a group whose rows were deleted since is to be scored again
+                if all(file["name"] in present for file in marker["files"]):
+                    progress.close(int(_stem(name)), (), marker)
+        for group in sorted(int(name) for name in self._folders(self._name("staging"))):
             if group in progress.groups:
-                # complete, but killed before its staging files were gone
-                self.drop_staging(group)
                 continue
             for key, rows, _ in self.parts(group):
-                if progress.commit(key):
-                    progress.staged_rows += rows
+                progress.commit(key, rows)
         return progress
 
-    def _staging_groups(self) -> list[int]:
+    def _name(self, name: str) -> str:
+        return f"{STATE}/{self.plan_id}/{name}"
+
+    def _folders(self, name: str) -> list[str]:
         self.folder.fs.invalidate_cache()
         try:
-            entries = self.folder.fs.ls(self.folder.path(f"{STATE}/staging"), detail=False)
+            entries = self.folder.fs.ls(self.folder.path(name), detail=True)
         except FileNotFoundError:
             return []
-        return sorted(int(entry.rstrip("/").rsplit("/", 1)[-1]) for entry in entries)
+        folders = [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
+        return [folder.rsplit("/", 1)[-1] for folder in folders]
+
+
+def _stem(name: str) -> str:
+    """`a/b.c.parquet` -> `b.c`."""
+    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0]

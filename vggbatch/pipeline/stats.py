@@ -25,7 +25,7 @@ class Stats:
     decode_seconds: float = 0.0
     infer_seconds: float = 0.0
     write_seconds: float = 0.0
-    likelihood: LabelLikelihood = LabelLikelihood()
+    likelihood: LabelLikelihood = field(default_factory=LabelLikelihood)
     """Of the rows that have a label and no error."""
 
     @property

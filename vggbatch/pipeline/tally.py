@@ -1,0 +1,70 @@
+"""What the driver counts while a run goes on, and what it tells whoever watches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.state import Progress
+from vggbatch.pipeline.stats import Stats
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How far a run is."""
+
+    rows: int
+    """Images that are safe, earlier runs' included."""
+    total: int
+    """Images in all; an estimate until every shard is indexed."""
+    errors: int
+    """Error rows, earlier runs' included as far as their groups are complete."""
+    images_per_second: float
+    """Of this run, from the start of scoring, classifiers' start included."""
+
+
+Listener = Callable[[Snapshot], None]
+
+
+@dataclass
+class Tally:
+    """Counts of one run."""
+
+    progress: Progress
+    total: int
+    """Images in all, estimated."""
+    errors: int = 0
+    """Error rows."""
+    chunks: int = 0
+    """Chunks that this run committed."""
+    rows: int = 0
+    """Images in them."""
+    _started: float = field(init=False, default_factory=time.perf_counter)
+    _last: float | None = field(init=False, default=None)
+
+    def start(self) -> None:
+        """Scoring begins: from now on time counts."""
+        self._started = time.perf_counter()
+
+    def commit(self, key: ChunkKey, stats: Stats) -> bool:
+        """Count a chunk; whether it is the first time."""
+        if not self.progress.commit(key, stats.rows):
+            return False
+        self.chunks += 1
+        self.rows += stats.rows
+        self.errors += stats.error_rows
+        self._last = time.perf_counter()
+        return True
+
+    def rate(self) -> float:
+        """Images a second, from the start of scoring to the last chunk."""
+        if self._last is None:
+            return 0.0
+        return self.rows / max(1e-9, self._last - self._started)
+
+    def snapshot(self) -> Snapshot:
+        """How far the run is now."""
+        safe = self.progress.rows
+        return Snapshot(safe, max(self.total, safe), self.errors, self.rate())
