@@ -1,4 +1,4 @@
-"""Images for tests: real photographs of the scikit-image wheel, and as many small ones as wanted."""
+"""Images for tests: real photographs of scikit-image, and as many small ones as wanted."""
 
 from __future__ import annotations
 

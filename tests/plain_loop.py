@@ -19,9 +19,9 @@ def plain_input(path: Path, p: Preprocess) -> npt.NDArray[np.float32]:
     if p.resize_mode == "squash":
         size = (p.resize, p.resize)
     elif width > height:
-        size = (int(round(p.resize / height * width)), p.resize)
+        size = (round(p.resize / height * width), p.resize)
     else:
-        size = (p.resize, int(round(p.resize / width * height)))
+        size = (p.resize, round(p.resize / width * height))
     filters = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
     pixels = np.asarray(image.resize(size, filters[p.interpolation])).astype(np.float64)
     top, left = size[1] // 2 - p.crop // 2, size[0] // 2 - p.crop // 2

@@ -1,4 +1,4 @@
-"""A thin folder over fsspec: the few file operations vggbatch needs, the same on disk and in a bucket.
+"""A thin folder over fsspec: the few file operations needed, the same on disk and in a bucket.
 
 Writes are atomic (a reader sees the whole file or none): on a local disk by writing beside the
 target, syncing and renaming; in an object store because a PUT is.

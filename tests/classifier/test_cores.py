@@ -102,7 +102,8 @@ def test_quota_of_cgroup_v1(tmp_path):
 def test_a_child_does_not_keep_its_parents_core(tmp_path):
     script = HOLD.replace(
         "time.sleep(60)",
-        "import subprocess; print(subprocess.Popen(['sleep', '20'], stdout=-3, stderr=-3).pid, flush=True)",
+        "from subprocess import DEVNULL, Popen\n"
+        "print(Popen(['sleep', '20'], stdout=DEVNULL, stderr=DEVNULL).pid, flush=True)",
     )
     lines = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True

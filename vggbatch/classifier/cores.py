@@ -36,7 +36,7 @@ def cpu_mask() -> tuple[int, ...]:
 
 
 def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """The cgroup's CPU limit in cores (v2 cpu.max, v1 cpu.cfs_quota_us), None where there is none."""
+    """The cgroup's CPU limit in cores (v2 cpu.max, v1 cpu.cfs_quota_us), None without one."""
     candidates = [root]
     try:
         for line in Path("/proc/self/cgroup").read_text().splitlines():

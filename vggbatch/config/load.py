@@ -1,4 +1,4 @@
-"""One configuration out of a YAML file < environment < command line, with errors a user can act on."""
+"""One configuration out of YAML < environment < command line, with errors a user can act on."""
 
 from __future__ import annotations
 

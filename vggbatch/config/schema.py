@@ -112,7 +112,7 @@ class JobConfig(_Strict):
     features: Literal["float32", "float16"] | None = None
     """Also write the fc7 activations, as this type."""
     chunk_size: int | None = Field(None, ge=1, le=4096)
-    """Images in the unit of work that is read, scored and committed as one. None: by their number."""
+    """Images in the unit of work that is read, scored and committed as one. None: by the input."""
     rows_per_file: int = Field(1_000_000, ge=1)
     """Rows in a predictions file, about."""
     max_error_rate: float = Field(1.0, ge=0, le=1)

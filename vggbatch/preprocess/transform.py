@@ -36,8 +36,8 @@ def resized_size(width: int, height: int, profile: Preprocess) -> tuple[int, int
         return profile.resize, profile.resize
     scale = float(profile.resize) / min(width, height)
     if width > height:
-        return int(round(scale * width)), profile.resize
-    return profile.resize, int(round(scale * height))
+        return round(scale * width), profile.resize
+    return profile.resize, round(scale * height)
 
 
 def center_crop(image: Image.Image, profile: Preprocess) -> npt.NDArray[np.uint8]:
