@@ -14,6 +14,7 @@ from vggbatch.config import JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.metrics import Evaluation, LabelSet, evaluate_predictions
 from vggbatch.pipeline.job import Job, model_opener, prepare_job
+from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.run import RunResult, finish, run
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.tally import Listener
@@ -86,9 +87,13 @@ def evaluate(
     return Scored(result, finish(job, result), evaluation)
 
 
-def plan(config: JobConfig) -> Job:
-    """Check a job as `score` would, and run nothing."""
-    return _checked(config)
+def plan(config: JobConfig) -> Preview:
+    """Check a job as `score` would, and say what would run; nothing is written or started.
+
+    Raises:
+        UsageError: the job is impossible as asked.
+    """
+    return preview(_checked(config))
 
 
 def predict(config: JobConfig) -> pa.Table:

@@ -20,9 +20,10 @@ def predict(
     from vggbatch import api
 
     console.set_verbosity(verbose)
-    rows = api.predict(
-        options.job_config(inputs, model=model, config=config, settings=settings)
-    ).to_pylist()
+    job = options.job_config(inputs, model=model, config=config, settings=settings)
+    if job.model.name.endswith("@synthetic"):
+        console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
+    rows = api.predict(job).to_pylist()
     table = Table(box=None, pad_edge=False)
     for name in ("image", "class", "probability"):
         table.add_column(name, justify="right" if name == "probability" else "left")

@@ -46,7 +46,42 @@ def run_plan(config: JobConfig) -> None:
     """Check all that score or evaluate would need, list what would run, and run nothing."""
     from vggbatch import api
 
-    announce(api.plan(config))
+    found = api.plan(config)
+    job = found.job
+    table = Table.grid(padding=(0, 2))
+    for count in found.formats:
+        images = ("" if count.exact else "about ") + console.plural(count.images, "image")
+        shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
+        table.add_row("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB")
+    synthetic = " (random weights: predictions mean nothing)" if job.model.synthetic else ""
+    table.add_row("model", escape(f"{job.model.name}{synthetic}, SHA-256 {job.model.sha256[:16]}"))
+    parts = job.preprocess
+    table.add_row(
+        "preprocessing",
+        f"{job.profile}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}, "
+        f"crop {parts.crop}, {parts.channels}",
+    )
+    if found.labels is not None:
+        missing = ", ".join(found.labels.examples)
+        unmatched = f", {found.labels.unmatched:,} without: {missing}" if missing else ""
+        table.add_row("labels", escape(f"{found.labels.matched:,} images have one{unmatched}"))
+    elif job.labels is not None:
+        table.add_row("labels", "matched when the shards are opened")
+    if found.placement is None:
+        table.add_row(
+            "placement", f"decided by the cluster at {escape(str(config.compute.address))}"
+        )
+    else:
+        place = found.placement
+        table.add_row(
+            "placement",
+            f"{console.plural(place.actors, 'classifier')} of "
+            f"{console.plural(place.threads, 'thread')} each and "
+            f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs",
+        )
+    table.add_row("chunks", f"of {job.chunk_size} images")
+    table.add_row("output", escape(f"{config.output}: {found.output}"))
+    console.out.print(table, soft_wrap=True)
 
 
 def announce(job: Job) -> None:

@@ -20,12 +20,28 @@ def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]],
         The shards with their numbers and groups, and the chunk size, both as first planned.
 
     Raises:
-        UsageError: the output holds another job's rows (the differences are named), or files that
-            are nobody's.
+        UsageError: as `check_output`.
     """
     if job.config.overwrite:
         output.clear()
-    wanted = job.plan()
+    chunk_size = check_output(output, job)
+    numbered = job.groups()
+    if chunk_size is None:
+        chunk_size = job.chunk_size
+        output.write_plan({**job.plan(), "chunk_size_used": chunk_size}, numbered)
+    return numbered, chunk_size
+
+
+def check_output(output: Output, job: Job) -> int | None:
+    """Whether the output may be written by this job; writes nothing.
+
+    Returns:
+        The chunk size of the run that is there to be resumed, None if there is none.
+
+    Raises:
+        UsageError: the output holds another job's rows (the differences are named), or files that
+            are nobody's.
+    """
     planned = output.read_plan()
     if planned is None:
         if output.folder.list(PREDICTIONS):
@@ -33,11 +49,10 @@ def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]],
                 f"{output.folder.uri}/{PREDICTIONS} has files that are not this job's; name "
                 "another output, or --overwrite to delete them"
             )
-        numbered = job.groups()
-        output.write_plan({**wanted, "chunk_size_used": job.chunk_size}, numbered)
-        return numbered, job.chunk_size
+        return None
     del planned["id"]
-    chunk_size = planned.pop("chunk_size_used")
+    chunk_size: int = planned.pop("chunk_size_used")
+    wanted = job.plan()
     changed = differences(planned, wanted)
     if changed:
         if planned["input_digest"] != wanted["input_digest"]:
@@ -48,7 +63,7 @@ def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]],
             f"{output.folder.uri} belongs to a run with other settings: {'; '.join(changed)}. "
             "Repeat those settings, name another output, or --overwrite to start anew"
         )
-    return job.groups(), chunk_size
+    return chunk_size
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:

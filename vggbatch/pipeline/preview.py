@@ -1,0 +1,109 @@
+"""What a job would do, found out without doing it: for `vggbatch plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from vggbatch.pipeline.cluster import usable_cpus
+from vggbatch.pipeline.job import Job, estimated_images
+from vggbatch.pipeline.placement import Placement, place
+from vggbatch.pipeline.resume import check_output
+from vggbatch.pipeline.state import Output
+from vggbatch.sources import Labels, Shard
+from vggbatch.storage import Folder
+
+EXAMPLES = 3
+
+
+@dataclass
+class FormatCount:
+    """The input of one format."""
+
+    format: str
+    shards: int = 0
+    """0 for files listed one by one."""
+    images: int = 0
+    bytes: int = 0
+    exact: bool = True
+    """Whether the images were counted; shards are not opened, so theirs are an estimate."""
+
+
+@dataclass
+class LabelCount:
+    """How labels and listed images fit together."""
+
+    matched: int = 0
+    unmatched: int = 0
+    examples: list[str] = field(default_factory=list)
+    """Images without a label."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would run."""
+
+    job: Job
+    formats: list[FormatCount]
+    labels: LabelCount | None
+    """Of the images that are listed; None without labels or where all are inside shards."""
+    output: str
+    """What would happen to the output."""
+    placement: Placement | None
+    """On this machine; None where a cluster is to be joined, which decides it."""
+
+
+def preview(job: Job) -> Preview:
+    """Check a job against its output and this machine; nothing is written or started.
+
+    Raises:
+        UsageError: the output is another job's, or no classifier fits this machine.
+    """
+    compute = job.config.compute
+    placement = None
+    if compute.address is None:
+        placement = place([float(compute.num_cpus or usable_cpus())], compute)
+    return Preview(
+        job=job,
+        formats=_formats(job.shards),
+        labels=_labels(job.shards, job.labels) if job.labels is not None else None,
+        output=_output(job),
+        placement=placement,
+    )
+
+
+def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
+    counts: dict[str, FormatCount] = {}
+    for shard in shards:
+        listed = shard.members is not None
+        count = counts.setdefault(shard.format, FormatCount(shard.format))
+        count.shards += not listed
+        count.images += estimated_images(shard)
+        count.bytes += max(0, shard.size)
+        count.exact &= listed
+    return sorted(counts.values(), key=lambda count: count.format)
+
+
+def _labels(shards: Iterable[Shard], labels: Labels) -> LabelCount | None:
+    count = LabelCount()
+    for shard in shards:
+        if shard.members is None:
+            continue
+        ids = shard.image_ids(shard.members)
+        missing = labels.match(ids, shard.members["label"].to_pylist()).is_null().to_pylist()
+        count.unmatched += sum(missing)
+        count.matched += len(ids) - sum(missing)
+        names = [name for name, absent in zip(ids, missing, strict=True) if absent]
+        count.examples += names[: EXAMPLES - len(count.examples)]
+    return count if count.matched + count.unmatched else None
+
+
+def _output(job: Job) -> str:
+    output = Output(Folder(job.config.output))
+    if job.config.overwrite:
+        return "what is there is deleted first"
+    if check_output(output, job) is None:
+        return "new"
+    if output.succeeded():
+        return "complete: nothing is left to do"
+    return f"resumed: {output.progress().rows:,} images are done"
