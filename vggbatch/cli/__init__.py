@@ -7,7 +7,7 @@ import sys
 import typer
 
 import vggbatch
-from vggbatch.cli import console
+from vggbatch.cli import console, models
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
 from vggbatch.cli.predict import predict
@@ -28,6 +28,7 @@ app.command("plan")(plan)
 app.command()(predict)
 app.command()(rescore)
 app.command()(compare)
+app.add_typer(models.app, name="models")
 app.command()(demo)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,14 @@ class Interrupted(VggbatchError):
         super().__init__(
             "interrupted: what is committed stays, the same command goes on from there"
         )
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, a line each; values are never cut, so that paths can be copied."""
+    lines = list(rows)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        out.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
 
 
 def plural(count: int, noun: str) -> str:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
-
 from vggbatch.cli import console, options
 
 if TYPE_CHECKING:
@@ -48,40 +45,41 @@ def run_plan(config: JobConfig) -> None:
 
     found = api.plan(config)
     job = found.job
-    table = Table.grid(padding=(0, 2))
+    facts: list[tuple[str, str]] = []
     for count in found.formats:
         images = ("" if count.exact else "about ") + console.plural(count.images, "image")
         shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
-        table.add_row("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB")
+        facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
     synthetic = " (random weights: predictions mean nothing)" if job.model.synthetic else ""
-    table.add_row("model", escape(f"{job.model.name}{synthetic}, SHA-256 {job.model.sha256[:16]}"))
+    facts.append(("model", f"{job.model.name}{synthetic}, SHA-256 {job.model.sha256[:16]}"))
     parts = job.preprocess
-    table.add_row(
-        "preprocessing",
-        f"{job.profile}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}, "
-        f"crop {parts.crop}, {parts.channels}",
+    facts.append(
+        (
+            "preprocessing",
+            f"{job.profile}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}, "
+            f"crop {parts.crop}, {parts.channels}",
+        )
     )
     if found.labels is not None:
         missing = ", ".join(found.labels.examples)
         unmatched = f", {found.labels.unmatched:,} without: {missing}" if missing else ""
-        table.add_row("labels", escape(f"{found.labels.matched:,} images have one{unmatched}"))
+        facts.append(("labels", f"{found.labels.matched:,} images have one{unmatched}"))
     elif job.labels is not None:
-        table.add_row("labels", "matched when the shards are opened")
-    if found.placement is None:
-        table.add_row(
-            "placement", f"decided by the cluster at {escape(str(config.compute.address))}"
-        )
-    else:
+        facts.append(("labels", "matched when the shards are opened"))
+    placement = f"decided by the cluster at {config.compute.address}"
+    if found.placement is not None:
         place = found.placement
-        table.add_row(
-            "placement",
+        placement = (
             f"{console.plural(place.actors, 'classifier')} of "
             f"{console.plural(place.threads, 'thread')} each and "
-            f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs",
+            f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs"
         )
-    table.add_row("chunks", f"of {job.chunk_size} images")
-    table.add_row("output", escape(f"{config.output}: {found.output}"))
-    console.out.print(table, soft_wrap=True)
+    facts += [
+        ("placement", placement),
+        ("chunks", f"of {job.chunk_size} images"),
+        ("output", f"{config.output}: {found.output}"),
+    ]
+    console.facts(facts)
 
 
 def announce(job: Job) -> None:
@@ -101,18 +99,18 @@ def announce(job: Job) -> None:
 def summarise(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
     counts, result = scored.record["counts"], scored.result
-    table = Table.grid(padding=(0, 2))
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
-    table.add_row("images", f"{counts['images']:,}")
-    table.add_row("errors", f"{counts['errors']:,}" + (f" ({escape(kinds)})" if kinds else ""))
-    if result.complete_before:
-        table.add_row("rate", "nothing was left to do")
-    else:
-        table.add_row(
-            "rate", f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
-        )
-    table.add_row("output", escape(result.output.folder.uri))
-    console.out.print(table, soft_wrap=True)
+    rate = "nothing was left to do"
+    if not result.complete_before:
+        rate = f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
+    console.facts(
+        [
+            ("images", f"{counts['images']:,}"),
+            ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
+            ("rate", rate),
+            ("output", result.output.folder.uri),
+        ]
+    )
     if scored.record["model"]["synthetic"]:
         console.warning("synthetic weights: these predictions mean nothing")
 

@@ -1,0 +1,167 @@
+"""The commands for model files: what there is, getting them, preparing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from vggbatch.cli import console
+from vggbatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbatch.models import CatalogEntry
+
+app = typer.Typer(
+    help="The zoo's models: list them, get them, prepare them.",
+    no_args_is_help=True,
+)
+
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="Zoo name, such as vgg16-12-int8.")]
+AnyModel = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Zoo name, NAME@synthetic, or an ONNX file.")
+]
+CacheDir = Annotated[
+    str | None,
+    typer.Option("--cache-dir", help="Where model files are kept; else $VGGBATCH_CACHE_DIR."),
+]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option("--mirror", help="Folder or URI that has the zoo's files, tried first. Repeat."),
+]
+
+
+@app.command("list")
+def list_models(cache_dir: CacheDir = None) -> None:
+    """Show the twelve files of the zoo's VGG page."""
+    from vggbatch.models import catalog
+    from vggbatch.models.cache import weights_path
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("model", "opset", "MB", "top-1 %", "top-5 %", "preprocessing", "here"):
+        numeric = name in ("opset", "MB", "top-1 %", "top-5 %")
+        table.add_column(name, justify="right" if numeric else "left")
+    for entry in catalog().values():
+        published = entry.published or {}
+        here = weights_path(cache_dir, entry.weights.sha256, entry.weights.file).exists()
+        table.add_row(
+            entry.name,
+            str(entry.opset),
+            f"{entry.weights.bytes / 1e6:.0f}",
+            *(f"{published[key]:.2f}" if published else "-" for key in ("top1", "top5")),
+            entry.preprocess,
+            "yes" if here else "-",
+        )
+    console.out.print(table)
+
+
+@app.command()
+def info(model: Name, cache_dir: CacheDir = None) -> None:
+    """Show what is known of a zoo model."""
+    from vggbatch.models.cache import weights_path
+
+    entry = _entry(model)
+    weights = entry.weights
+    path = weights_path(cache_dir, weights.sha256, weights.file)
+    ports = (entry.input or "as in the file", entry.output or "as in the file")
+    facts = [
+        ("model", f"{entry.title} ({entry.exporter}, opset {entry.opset})"),
+        ("file", f"{weights.file}, {weights.bytes:,} bytes"),
+        ("SHA-256", weights.sha256),
+        ("test vectors", f"{entry.test_data.file}, {entry.test_data.bytes:,} bytes"),
+        ("input, output", ", ".join(ports)),
+        ("gives", entry.output_kind),
+        ("quantized", entry.quantized or "no"),
+        ("preprocessing", entry.preprocess),
+    ]
+    if entry.published:
+        accuracy = f"top-1 {entry.published['top1']:.2f} %, top-5 {entry.published['top5']:.2f} %"
+        facts.append(("published", f"{accuracy} on the ILSVRC2012 validation set"))
+    here = str(path) if path.exists() else f"no: vggbatch models pull {entry.name}"
+    console.facts([*facts, ("here", here)])
+
+
+@app.command()
+def pull(
+    model: Name,
+    mirror: Mirrors = None,
+    cache_dir: CacheDir = None,
+    test_data: Annotated[
+        bool, typer.Option("--test-data", help="The zoo's test vectors instead of the weights.")
+    ] = False,
+) -> None:
+    """Get a zoo model into the cache; size and SHA-256 are checked, a cut download goes on."""
+    from vggbatch.models import pull
+
+    entry = _entry(model)
+    with console.interruptible(), console.transfer(entry.name) as progress:
+        path = pull(
+            entry,
+            test_data=test_data,
+            mirrors=mirror or (),
+            cache_dir=cache_dir,
+            progress=progress,
+        )
+    console.out.print(escape(str(path)), soft_wrap=True)
+
+
+@app.command()
+def synthesize(
+    model: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    seed: Annotated[int, typer.Option("--seed", help="Of the random weights.")] = 0,
+    shrink: Annotated[
+        int, typer.Option("--shrink", min=1, help="Divide the width of every layer by this.")
+    ] = 1,
+) -> None:
+    """Write a structural twin of a zoo model: its graph with random weights."""
+    import onnx
+
+    from vggbatch.models import synthesize
+
+    entry = _entry(model)
+    onnx.save(synthesize(entry.name, seed=seed, shrink=shrink), output)
+    console.out.print(escape(str(output)), soft_wrap=True)
+    console.warning("its weights are random: what it predicts means nothing")
+
+
+@app.command()
+def prepare(
+    model: AnyModel,
+    mirror: Mirrors = None,
+    cache_dir: CacheDir = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="With the fc7 activations as a second output.")
+    ] = False,
+) -> None:
+    """Make the batchable file that scoring uses, optimised for this machine; or show where it is."""
+    from vggbatch.config import ModelOptions
+    from vggbatch.models import prepare, resolve
+
+    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
+    with console.interruptible():
+        prepared = prepare(resolved, cache_dir=cache_dir, features=features)
+    facts = [
+        ("file", str(prepared.path)),
+        ("input", prepared.input),
+        ("outputs", ", ".join(prepared.outputs)),
+    ]
+    if prepared.max_difference is not None:
+        facts.append(("difference", f"{prepared.max_difference:.3g} at most from the original"))
+    console.facts(facts)
+
+
+def _entry(name: str) -> CatalogEntry:
+    """The catalog's entry. Raises UsageError that names the nearest."""
+    import difflib
+
+    from vggbatch.models import catalog
+
+    known = catalog()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UsageError(f"no model {name!r} in the zoo: did you mean {near!r}?")
+    return known[name]
