@@ -137,7 +137,7 @@ def prepare(
         bool, typer.Option("--features", help="With the fc7 activations as a second output.")
     ] = False,
 ) -> None:
-    """Make the batchable file that scoring uses, optimised for this machine; or show where it is."""
+    """Make the batchable file that scoring uses, optimised for this machine, or show it."""
     from vggbatch.config import ModelOptions
     from vggbatch.models import prepare, resolve
 
