@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
@@ -118,3 +119,26 @@ def s3_server(_s3_process: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterato
     s3fs.S3FileSystem.clear_instance_cache()
     yield _s3_process
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@contextmanager
+def bucket(folder: Path) -> Iterator[str]:
+    """A server of its own with an empty bucket, this process's environment set to use it."""
+    import s3fs
+
+    folder.mkdir(parents=True, exist_ok=True)
+    process, server = start(folder)
+    before = {name: os.environ.get(name) for name in server.environ}
+    os.environ.update(server.environ)
+    try:
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir("storm")
+        yield "s3://storm"
+    finally:
+        process.kill()
+        process.wait()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        s3fs.S3FileSystem.clear_instance_cache()

@@ -1,0 +1,40 @@
+"""An image that really kills the process that decodes it.
+
+No image file does that reliably, so a `sitecustomize` module changes Pillow's BMP plugin in every
+Python process that is started with `environment(folder)`: on MAGIC it segfaults.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MAGIC = b"CRASHME!"
+HANG = b"HANGHERE"
+
+_PLUGIN = f"""
+import os, signal, time
+import PIL.BmpImagePlugin
+import PIL.Image
+
+def accept(prefix):
+    if prefix[:8] == {MAGIC!r}:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if prefix[:8] == {HANG!r}:
+        time.sleep(600)
+    return before(prefix)
+
+factory, before = PIL.Image.OPEN["BMP"]
+PIL.Image.OPEN["BMP"] = (factory, accept)
+"""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What a process needs in its environment so that MAGIC kills it and HANG hangs it."""
+    (folder / "sitecustomize.py").write_text(_PLUGIN)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), *_paths()])}
+
+
+def _paths() -> list[str]:
+    before = os.environ.get("PYTHONPATH")
+    return [before] if before else []

@@ -1,0 +1,55 @@
+import time
+
+import numpy as np
+import pytest
+
+from tests.crashing import HANG, MAGIC, environment
+from tests.images import cut, jpeg
+from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.errors import ImageError
+from vggbatch.pipeline.isolate import IsolatedDecoder
+from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.transform import center_crop
+
+PROFILE = Preprocess(resize=36, crop=32)
+
+
+@pytest.fixture
+def crashing(tmp_path, monkeypatch):
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_gives_the_same_crops_as_in_this_process():
+    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+        for number in range(5):
+            data = jpeg(cut(number))
+            expected = center_crop(decode_image(data, DecodeOptions()), PROFILE)
+            np.testing.assert_array_equal(decoder(data), expected)
+
+
+def test_ordinary_errors_come_through():
+    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+        with pytest.raises(ImageError) as caught:
+            decoder(b"")
+        assert caught.value.kind == "empty"
+        assert decoder(jpeg(cut(1))).shape == (32, 32, 3)
+
+
+@pytest.mark.usefixtures("crashing")
+def test_an_image_that_kills_takes_only_itself():
+    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+        for _ in range(2):
+            with pytest.raises(ImageError, match="signal 11") as caught:
+                decoder(MAGIC + bytes(100))
+            assert caught.value.kind == "crash"
+            assert decoder(jpeg(cut(1))).shape == (32, 32, 3)
+
+
+@pytest.mark.usefixtures("crashing")
+def test_an_image_that_hangs_is_given_up():
+    with IsolatedDecoder(DecodeOptions(), PROFILE, seconds=5) as decoder:
+        started = time.monotonic()
+        with pytest.raises(ImageError, match="did not end within 5 s"):
+            decoder(HANG + bytes(100))
+        assert time.monotonic() - started < 30

@@ -1,0 +1,56 @@
+"""What dies in a run is made good by it, or ends it with the reason; nothing hangs."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.crashing import MAGIC, environment
+from tests.images import write_folder
+from vggbatch import api
+from vggbatch.config import load_config
+from vggbatch.errors import JobFailed
+
+
+def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
+    """The real thing: Ray's decoding worker segfaults, again and again, on one image of 20."""
+    names = write_folder(tmp_path / "images", 20)
+    (tmp_path / "images/00007x.jpg").write_bytes(MAGIC + bytes(500))
+    (tmp_path / "plugin").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "vggbatch", "score", tmp_path / "images", "-m", net),
+            *("-o", tmp_path / "out", "--set", "chunk_size=5"),
+        ],
+        env={**os.environ, **environment(tmp_path / "plugin")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = {row["image_id"]: row for row in api.load_predictions(str(tmp_path / "out")).to_pylist()}
+    assert sorted(rows) == sorted([*names, "00007x.jpg"])
+    assert rows["00007x.jpg"]["error"].startswith(
+        "crash: the decoding process ended with signal 11"
+    )
+    assert all(rows[name]["error"] is None for name in names)
+    assert "1 crash" in done.stdout
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_path, monkeypatch):
+    write_folder(tmp_path / "images", 4)
+    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    config = load_config(options={**options, "output": str(tmp_path / "out")}, environ={})
+
+    class Missing:
+        def __call__(self):
+            raise FileNotFoundError("no model on this node")
+
+    monkeypatch.setattr("vggbatch.pipeline.run.model_opener", lambda job: Missing())
+    with pytest.raises(JobFailed, match="no model on this node"):
+        api.score(config)
+    monkeypatch.undo()
+    assert api.score(config).result.rows == 4
