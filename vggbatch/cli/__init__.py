@@ -13,6 +13,7 @@ from vggbatch.cli.demo import demo
 from vggbatch.cli.predict import predict
 from vggbatch.cli.rescore import rescore
 from vggbatch.cli.score import evaluate, plan, score
+from vggbatch.cli.status import status
 from vggbatch.errors import VggbatchError
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app.command("score")(score)
 app.command("evaluate")(evaluate)
 app.command("plan")(plan)
 app.command()(predict)
+app.command()(status)
 app.command()(rescore)
 app.command()(compare)
 app.add_typer(models.app, name="models")

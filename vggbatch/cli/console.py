@@ -81,6 +81,12 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
         out.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
 
 
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds: `0:01:05`."""
+    hours, minutes = divmod(int(seconds) // 60, 60)
+    return f"{hours}:{minutes:02d}:{int(seconds) % 60:02d}"
+
+
 def plural(count: int, noun: str) -> str:
     """`1 shard`, `2,000 shards`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -152,5 +158,4 @@ def _left(snapshot: Snapshot) -> str:
     if snapshot.images_per_second <= 0:
         return ""
     seconds = (snapshot.total - snapshot.rows) / snapshot.images_per_second
-    hours, minutes = divmod(int(seconds) // 60, 60)
-    return f", {hours}:{minutes:02d}:{int(seconds) % 60:02d} left"
+    return f", {duration(seconds)} left"

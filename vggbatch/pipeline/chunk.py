@@ -162,5 +162,5 @@ def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:
         pa.concat_arrays([*column.chunks, pa.array([], column.type)]) for column in merged.columns
     ]
     values = pa.StructArray.from_arrays(columns, fields=list(_MEMBERS.value_type))
-    mask = pa.array([table is None for table in tables])
+    mask = pa.array([table is None for table in tables], pa.bool_())
     return pa.ListArray.from_arrays(offsets, values, _MEMBERS, None, mask)

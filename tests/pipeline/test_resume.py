@@ -1,0 +1,76 @@
+import os
+
+import pytest
+
+from tests.images import cut, jpeg, write_folder
+from vggbatch.config import load_config
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.resume import differences, open_output
+from vggbatch.pipeline.state import Output
+from vggbatch.storage import Folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    write_folder(tmp_path / "images", 4)
+    return tmp_path / "images"
+
+
+def opened(net, images, *settings, **options):
+    values = {"input": (str(images),), "model": str(net), "output": str(images.parent / "out")}
+    job = prepare_job(load_config(options={**values, **options}, settings=settings, environ={}))
+    return open_output(Output(Folder(job.config.output)), job)
+
+
+def test_the_same_job_finds_itself(net, images):
+    first = opened(net, images, "chunk_size=2")
+    assert first[1] == 2
+    assert opened(net, images, "chunk_size=2", "compute.actors=1")[1] == 2
+
+
+def test_other_settings_are_refused_with_the_difference(net, images):
+    opened(net, images)
+    with pytest.raises(UsageError, match=r"decode\.truncated: False -> True"):
+        opened(net, images, "decode.truncated=true")
+
+
+def test_an_added_image_is_noticed(net, images):
+    opened(net, images)
+    write_folder(images, 1, start=9)
+    with pytest.raises(UsageError, match=r"1 added \(00009\.jpg\)"):
+        opened(net, images)
+
+
+def test_a_removed_and_a_changed_image_are_noticed(net, images):
+    opened(net, images)
+    (images / "00000.jpg").unlink()
+    (images / "00001.jpg").write_bytes(jpeg(cut(77)))
+    with pytest.raises(UsageError, match=r"1 removed \(00000\.jpg\), 1 changed \(00001\.jpg\)"):
+        opened(net, images)
+
+
+def test_a_file_of_the_same_size_and_another_time_is_noticed(net, images):
+    opened(net, images)
+    os.utime(images / "00002.jpg", ns=(1, 1))
+    with pytest.raises(UsageError, match="the input changed"):
+        opened(net, images)
+
+
+def test_overwrite_starts_anew(net, images):
+    opened(net, images)
+    opened(net, images, "decode.truncated=true", overwrite=True)
+    with pytest.raises(UsageError, match=r"decode\.truncated"):
+        opened(net, images)
+
+
+def test_somebody_elses_files_are_not_touched(net, images):
+    (images.parent / "out/predictions").mkdir(parents=True)
+    (images.parent / "out/predictions/a.parquet").write_bytes(b"mine")
+    with pytest.raises(UsageError, match="not this job's"):
+        opened(net, images)
+
+
+def test_differences_name_the_place():
+    old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}
+    assert differences(old, new) == ["a.c: 2 -> 4", "d: 3 -> None", "e: None -> 5"]

@@ -1,0 +1,109 @@
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vggbatch.errors import JobFailed
+from vggbatch.pipeline.chunk import ROW, ChunkKey
+from vggbatch.pipeline.likelihood import LabelLikelihood
+from vggbatch.pipeline.schema import predictions_schema
+from vggbatch.pipeline.sink import compact, predictions_table, write_part
+from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.stats import Stats
+from vggbatch.storage import Folder
+
+CLASSES = tuple(f"n{i:08d} class {i}" for i in range(1000))
+
+
+@pytest.fixture
+def output(tmp_path):
+    made = Output(Folder(str(tmp_path)))
+    made.write_plan({}, [])
+    return made
+
+
+def rows(names, errors=None):
+    count = len(names)
+    values = [names, ["s"] * count, [1] * count, errors or [None] * count]
+    arrays = [pa.array(v, f.type) for v, f in zip(values, ROW, strict=True)]
+    return pa.StructArray.from_arrays(arrays, fields=list(ROW))
+
+
+def table(names, errors=None, **options):
+    scored = sum(error is None for error in errors or [None] * len(names))
+    index = np.arange(scored * 5, dtype=np.int32).reshape(-1, 5) % 1000
+    probability = np.full((scored, 5), 0.2, np.float32)
+    return predictions_table(rows(names, errors), index, probability, classes=CLASSES, **options)
+
+
+def commit(output, shard, chunk, chunks, names):
+    stats = Stats(rows=len(names), likelihood=LabelLikelihood.of(np.ones(len(names))))
+    write_part(output, ChunkKey(0, shard, chunk, chunks), table(names), stats)
+
+
+def test_rows_with_an_error_have_nulls_and_the_others_their_own_values():
+    made = table(["a", "b", "c"], [None, "empty: no bytes", None])
+    assert made.schema == predictions_schema()
+    first, second, third = made.to_pylist()
+    assert first["top5_index"] == [0, 1, 2, 3, 4]
+    assert first["top5_synset"][1] == "n00000001 class 1"
+    assert (second["top5_index"], second["top5_synset"]) == (None, None)
+    assert second["error"] == "empty: no bytes"
+    assert third["top5_index"] == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("float32", np.float32), ("float16", np.float16)])
+def test_features_are_rows_of_4096(kind, dtype):
+    features = np.random.default_rng(0).random((1, 4096), dtype=np.float32)
+    made = table(["a", "b"], [None, "empty: x"], features=features, features_type=kind)
+    np.testing.assert_array_equal(made["features"][0].values.to_numpy(), features[0].astype(dtype))
+    assert made["features"][1].as_py() is None
+
+
+def test_compaction_orders_rows_and_leaves_no_staging(output, tmp_path):
+    commit(output, 1, 0, 1, ["d"])
+    commit(output, 0, 1, 2, ["c"])
+    commit(output, 0, 0, 2, ["a", "b"])
+    marker = compact(output, 0, [0, 1], 1000)
+    assert marker["files"] == [{"name": "predictions/part-000000.parquet", "rows": 4}]
+    file = pq.ParquetFile(tmp_path / "predictions/part-000000.parquet")
+    assert file.read()["image_id"].to_pylist() == ["a", "b", "c", "d"]
+    likelihood = LabelLikelihood.from_metadata(file.metadata.metadata)
+    assert likelihood == LabelLikelihood.of(np.ones(4))
+    assert not list(output.parts(0))
+
+
+def test_compacting_again_changes_nothing(output, tmp_path):
+    commit(output, 0, 0, 1, ["a"])
+    first = compact(output, 0, [0], 1000)
+    before = (tmp_path / "predictions/part-000000.parquet").stat()
+    assert compact(output, 0, [0], 1000) == first
+    assert (tmp_path / "predictions/part-000000.parquet").stat() == before
+
+
+def test_files_hold_about_the_wanted_rows(output):
+    for chunk in range(10):
+        commit(output, 0, chunk, 10, [f"{chunk}-{i}" for i in range(4)])
+    files = compact(output, 0, [0], 15)["files"]
+    assert [file["rows"] for file in files] == [16, 12, 12]
+    assert [file["name"][-8:] for file in files] == [".parquet"] * 3
+
+
+def test_a_group_with_missing_chunks_is_never_written(output, tmp_path):
+    commit(output, 0, 0, 2, ["a"])
+    with pytest.raises(JobFailed, match="disappeared"):
+        compact(output, 0, [0], 1000)
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_a_run_that_was_overwritten_writes_no_rows(output, tmp_path):
+    commit(output, 0, 0, 1, ["a"])
+    Output(output.folder).write_plan({"other": True}, [])
+    with pytest.raises(JobFailed, match="overwritten"):
+        compact(output, 0, [0], 1000)
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_a_group_without_images_has_no_file(output):
+    commit(output, 0, 0, 1, [])
+    assert compact(output, 0, [0], 1000)["files"] == []

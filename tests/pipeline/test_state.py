@@ -1,0 +1,101 @@
+import pytest
+
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.state import Output, Progress
+from vggbatch.sources import Shard
+from vggbatch.storage import Folder
+
+SHARDS = [(0, 0, Shard("tar", "/a.tar", "a.tar", 1, "v")), (1, 1, Shard("tar", "/b", "b", 1, "v"))]
+
+
+@pytest.fixture
+def output(tmp_path):
+    made = Output(Folder(str(tmp_path)))
+    made.write_plan({"x": 1}, SHARDS)
+    return made
+
+
+def stage(output, group, shard, chunk, chunks, rows=4):
+    name = output.part_name(ChunkKey(group, shard, chunk, chunks), rows)
+    output.folder.write_bytes(name, b"")
+
+
+def test_a_plan_is_found_again(output):
+    again = Output(output.folder)
+    assert again.plan_id == output.plan_id
+    assert again.read_plan()["x"] == 1
+    assert [(n, g, s.name) for n, g, s in again.read_shards()] == [(0, 0, "a.tar"), (1, 1, "b")]
+    assert again.is_current()
+
+
+def test_a_folder_without_a_run_says_so(tmp_path):
+    output = Output(Folder(str(tmp_path)))
+    assert output.read_plan() is None
+    with pytest.raises(UsageError, match="has no run in it"):
+        output.progress()
+    with pytest.raises(UsageError, match="not the output of a finished run"):
+        output.read_run()
+
+
+def test_progress_is_read_from_names_alone(output):
+    stage(output, 0, 0, 0, 2)
+    stage(output, 0, 0, 1, 2, rows=3)
+    stage(output, 1, 1, 5, 9)
+    progress = output.progress()
+    assert progress.rows == 11
+    assert progress.shard_complete(0)
+    assert not progress.shard_complete(1)
+    assert progress.chunks[1] == {5}
+
+
+def test_a_complete_group_counts_by_its_marker(output):
+    stage(output, 0, 0, 0, 1)
+    output.write_marker(0, {"rows": 4, "files": []})
+    progress = output.progress()
+    assert progress.rows == 4
+    assert list(progress.groups) == [0]
+    assert not progress.chunks
+
+
+def test_a_group_whose_rows_were_deleted_is_not_complete(output):
+    output.write_marker(0, {"rows": 4, "files": [{"name": "predictions/part-000000.parquet"}]})
+    assert not output.progress().groups
+
+
+def test_state_of_an_overwritten_run_does_not_mix(output):
+    stage(output, 0, 0, 0, 2)
+    other = Output(output.folder)
+    other.write_plan({"x": 2}, SHARDS)
+    assert other.progress().rows == 0
+    assert not output.is_current()
+    stage(output, 0, 0, 1, 2)
+    assert other.progress().rows == 0
+
+
+def test_clear_leaves_what_is_not_the_runs(output, tmp_path):
+    stage(output, 0, 0, 0, 2)
+    (tmp_path / "notes.txt").write_text("mine")
+    output.clear()
+    assert Output(output.folder).read_plan() is None
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["notes.txt"]
+
+
+def test_a_chunk_is_committed_once():
+    progress = Progress()
+    key = ChunkKey(0, 3, 1, 2)
+    assert progress.commit(key, 4)
+    assert not progress.commit(key, 4)
+    assert progress.rows == 4
+    progress.commit(ChunkKey(0, 3, 0, 2), 4)
+    assert progress.shard_complete(3)
+    progress.close(0, [3], {"rows": 8, "files": []})
+    assert progress.rows == 8
+    assert not progress.commit(key, 4)
+    assert not progress.chunks
+
+
+def test_parts_are_in_row_order(output):
+    for chunk in (10, 2, 0):
+        stage(output, 0, 0, chunk, 11)
+    assert [key.chunk for key, _, _ in output.parts(0)] == [0, 2, 10]

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.images import write_folder
+from vggbatch import api
+from vggbatch.config import load_config
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.lease import NAME, Held, read_lease
+from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.status import read_status
+from vggbatch.pipeline.tally import Snapshot
+from vggbatch.storage import Folder
+
+
+@pytest.fixture
+def config(net, tmp_path):
+    write_folder(tmp_path / "images", 6)
+    options = {"input": (str(tmp_path / "images"),), "output": str(tmp_path / "out")}
+    return load_config(
+        options={**options, "model": str(net)}, settings=["chunk_size=2"], environ={}
+    )
+
+
+def begin(config):
+    output = Output(Folder(config.output))
+    open_output(output, prepare_job(config))
+    output.folder.write_bytes(output.part_name(ChunkKey(0, 0, 1, 3), 2), b"")
+    return output.folder
+
+
+def test_an_interrupted_run(config):
+    found = read_status(begin(config))
+    assert (found.state, found.rows, found.total, found.holder) == ("interrupted", 2, 6, None)
+
+
+def test_a_running_one_has_a_rate_and_an_end(config):
+    folder = begin(config)
+    with Held(folder, interval=0.05) as held:
+        held.report(Snapshot(2, 6, 1, 0.5))
+        while read_lease(folder).snapshot is None:
+            pass
+        found = read_status(folder)
+    assert (found.state, found.errors) == ("running", 1)
+    assert found.seconds_left == pytest.approx(8)
+
+
+def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(config):
+    folder = begin(config)
+    with Held(folder):
+        lease = read_lease(folder)
+        folder.write_json(NAME, replace(lease, moved_at=lease.moved_at - 1000).__dict__)
+        assert read_status(folder).state == "stalled"
+        folder.write_json(NAME, replace(lease, machine="x", beat_at=lease.beat_at - 99).__dict__)
+        assert read_status(folder).state == "interrupted"
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_complete_run(config):
+    api.score(config)
+    found = read_status(Folder(config.output))
+    assert (found.state, found.rows, found.total) == ("complete", 6, 6)
+
+
+def test_nothing_there(tmp_path):
+    with pytest.raises(UsageError, match="no run"):
+        read_status(Folder(str(tmp_path)))

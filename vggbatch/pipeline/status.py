@@ -1,0 +1,76 @@
+"""How far a run is, told by its output alone, from any machine."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from vggbatch.pipeline.job import estimated_images
+from vggbatch.pipeline.lease import PATIENCE, Lease, read_lease
+from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.stats import Stats
+from vggbatch.storage import Folder
+
+STALLED = 300.0
+"""Seconds without a new chunk after which a running run counts as stalled."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run as its output shows it."""
+
+    state: Literal["complete", "running", "stalled", "interrupted"]
+    rows: int
+    """Images that are safe."""
+    total: int
+    """Images in all; an estimate while shards are unopened."""
+    errors: int
+    """Error rows among them, as far as they are known without reading rows."""
+    images_per_second: float | None
+    """Of the run at work; None where none is."""
+    seconds_left: float | None
+    holder: str | None
+    """Who is at work, or was when the lease fell silent."""
+    silence: float | None
+    """Seconds since its last sign of life."""
+
+
+def read_status(folder: Folder) -> Status:
+    """The status of the run in an output.
+
+    Raises:
+        UsageError: no run was started there.
+    """
+    output = Output(folder)
+    progress = output.progress()
+    marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
+    if output.succeeded():
+        rows = progress.rows
+        return Status("complete", rows, rows, marked.error_rows, None, None, None, None)
+    shards = output.read_shards()
+    total = max(progress.rows, sum(estimated_images(shard) for _, _, shard in shards))
+    lease = read_lease(folder)
+    errors, rate, left = marked.error_rows, None, None
+    if lease is not None and lease.snapshot is not None:
+        errors = max(errors, lease.snapshot["errors"])
+    state: Literal["running", "stalled", "interrupted"] = "interrupted"
+    if lease is not None and _alive(lease):
+        state = "stalled" if time.time() - lease.moved_at > STALLED else "running"
+        if lease.snapshot is not None:
+            rate = lease.snapshot["images_per_second"]
+            left = (total - progress.rows) / rate if rate else None
+    return Status(
+        state=state,
+        rows=progress.rows,
+        total=total,
+        errors=errors,
+        images_per_second=rate,
+        seconds_left=left,
+        holder=lease.holder() if lease else None,
+        silence=lease.silence() if lease else None,
+    )
+
+
+def _alive(lease: Lease) -> bool:
+    return lease.process_lives() if lease.here else lease.silence() < PATIENCE
