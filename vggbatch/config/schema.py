@@ -113,8 +113,8 @@ class JobConfig(_Strict):
     """Also write the fc7 activations, as this type."""
     chunk_size: int | None = Field(None, ge=1, le=4096)
     """Images in the unit of work that is read, scored and committed as one. None: by the input."""
-    rows_per_file: int = Field(1_000_000, ge=1)
-    """Rows in a predictions file, about."""
+    rows_per_file: int | None = Field(None, ge=1)
+    """Rows in a predictions file, about. None: a million, or about 128 MB with features."""
     max_error_rate: float = Field(1.0, ge=0, le=1)
     """The job fails when more than this share of the images ended in an error row."""
     overwrite: bool = False

@@ -30,6 +30,9 @@ _CHUNK_SIZES = ((100_000, 32), (10_000_000, 128))
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want even work, large ones fewer staging files."""
 
+_ROWS_PER_FILE = {None: 1_000_000, "float32": 8_192, "float16": 16_384}
+"""About 128 MB by the type of the features: 100 bytes a row without them, 16 or 8 kB with them."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -54,6 +57,13 @@ class Job:
             return self.config.chunk_size
         images = self.estimated_images
         return next((size for limit, size in _CHUNK_SIZES if images < limit), _LARGEST_CHUNK)
+
+    @property
+    def rows_per_file(self) -> int:
+        """Rows in a predictions file: as configured, else by the width of a row."""
+        if self.config.rows_per_file is not None:
+            return self.config.rows_per_file
+        return _ROWS_PER_FILE[self.config.features]
 
     @property
     def crop_bytes(self) -> int:
@@ -97,7 +107,7 @@ class Job:
         numbered, group, images = [], 0, 0
         for number, shard in enumerate(self.shards):
             size = estimated_images(shard)
-            if images and images + size > self.config.rows_per_file:
+            if images and images + size > self.rows_per_file:
                 group, images = group + 1, 0
             images += size
             numbered.append((number, group, shard))

@@ -71,7 +71,7 @@ def run(job: Job, listener: Listener | None = None) -> RunResult:
             # complete, but killed before they could be put together
             for group, shards in groups.items():
                 if group not in progress.groups and all(map(progress.shard_complete, shards)):
-                    marker = compact(output, group, shards, job.config.rows_per_file)
+                    marker = compact(output, group, shards, job.rows_per_file)
                     progress.close(group, shards, marker)
             if len(progress.groups) < len(groups):
                 placement = _score(job, output, numbered, groups, chunk_size, tally, held, listener)
@@ -153,7 +153,7 @@ def _score(
             features=job.config.features,
             labels=ray.put(job.labels) if job.labels is not None else None,
         )
-        passes = Passes(output, groups, job.config.rows_per_file, tally, notify)
+        passes = Passes(output, groups, job.rows_per_file, tally, notify)
         passes.run(numbered, scoring, placement)
     return placement
 

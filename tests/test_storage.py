@@ -1,0 +1,83 @@
+"""The few file operations, the same on disk and on a real S3 server."""
+
+import pickle
+
+import pytest
+
+from vggbatch.errors import UsageError
+from vggbatch.storage import Folder, store_errors
+
+
+@pytest.fixture(params=["disk", "s3"])
+def folder(request, tmp_path):
+    if request.param == "disk":
+        return Folder(str(tmp_path / "out"))
+    request.getfixturevalue("s3_server")
+    import s3fs
+
+    name = f"storage-{tmp_path.name.replace('_', '-')[:40]}"
+    s3fs.S3FileSystem().mkdir(name)
+    return Folder(f"s3://{name}/out")
+
+
+def test_what_is_written_is_read(folder):
+    folder.write_bytes("a/b.bin", b"content")
+    folder.write_json("a/c.json", {"x": [1, 2]})
+    assert folder.read_bytes("a/b.bin") == b"content"
+    assert folder.read_json("a/c.json") == {"x": [1, 2]}
+    assert folder.exists("a/b.bin")
+    assert not folder.exists("a/none")
+    with pytest.raises(FileNotFoundError):
+        folder.read_bytes("a/none")
+
+
+def test_listing_is_sorted_fresh_and_of_files_alone(folder):
+    assert folder.list("a") == []
+    for name in ("a/2.x", "a/1.x", "a/3.y", "a/sub/4.x"):
+        folder.write_bytes(name, name.encode())
+    assert [info.path for info in folder.list("a")] == ["a/1.x", "a/2.x", "a/3.y"]
+    assert [info.path for info in folder.list("a", suffix=".x")] == ["a/1.x", "a/2.x"]
+    before = folder.list("a")[0]
+    folder.write_bytes("a/1.x", b"longer than before")
+    after = folder.list("a")[0]
+    assert (after.size, after.version) != (before.size, before.version)
+    assert after.size == 18
+
+
+def test_a_file_appears_whole_or_not_at_all(folder):
+    with pytest.raises(RuntimeError, match="halfway"), folder.open_atomic("a/b") as file:
+        file.write(b"half")
+        raise RuntimeError("halfway")
+    assert not folder.exists("a/b")
+    assert folder.list("a") == []
+    with folder.open_atomic("a/b") as file:
+        file.write(b"whole")
+    assert folder.read_bytes("a/b") == b"whole"
+
+
+def test_deleting_what_is_not_there_is_no_error(folder):
+    folder.delete("none")
+    folder.delete_tree("none")
+    folder.write_bytes("a/b/c", b"1")
+    folder.delete("a/b/c")
+    folder.write_bytes("a/b/d", b"1")
+    folder.delete_tree("a")
+    assert not folder.exists("a/b/d")
+
+
+def test_a_folder_pickles_as_its_uri(folder):
+    data = pickle.dumps(folder)
+    assert b"secret" not in data
+    assert pickle.loads(data).uri == folder.uri
+
+
+def test_unknown_protocols_are_one_line():
+    with pytest.raises(UsageError, match="nosuch"):
+        Folder("nosuch://bucket/x")
+
+
+def test_a_clients_own_errors_become_os_errors():
+    with pytest.raises(OSError, match="KeyError: 'Endpoint'"), store_errors():
+        raise KeyError("Endpoint")
+    with pytest.raises(FileNotFoundError), store_errors():
+        raise FileNotFoundError
