@@ -45,9 +45,13 @@ def test_listing_is_sorted_fresh_and_of_files_alone(folder):
 
 
 def test_a_file_appears_whole_or_not_at_all(folder):
-    with pytest.raises(RuntimeError, match="halfway"), folder.open_atomic("a/b") as file:
-        file.write(b"half")
-        raise RuntimeError("halfway")
+    def fail():
+        with folder.open_atomic("a/b") as file:
+            file.write(b"half")
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        fail()
     assert not folder.exists("a/b")
     assert folder.list("a") == []
     with folder.open_atomic("a/b") as file:

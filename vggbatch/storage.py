@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -123,8 +124,11 @@ class Folder:
         """A file to write that appears under its name only if the block ends without an error."""
         path = self.path(name)
         if not self.local:
-            with store_errors(), self.fs.transaction, self.fs.open(path, "wb") as file:
-                yield file
+            with tempfile.NamedTemporaryFile() as spool:
+                yield spool  # type: ignore[misc]
+                spool.flush()
+                with store_errors():
+                    self.fs.put_file(spool.name, path)
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
         partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
