@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from tests import s3
+from tests.faulty_proxy import faulty
 from tests.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
@@ -103,3 +104,23 @@ def test_a_store_that_disappears_ends_the_run_and_its_return_lets_it_go_on(
         process.wait()
         s3fs.S3FileSystem.clear_instance_cache()
     assert os.environ["AWS_ENDPOINT_URL"] == server.endpoint
+
+
+def test_a_store_that_refuses_and_cuts_now_and_then_is_asked_again(images, net, s3_server):
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("faulty")
+    words = ["score", images, "-m", net, "-o", "s3://faulty/out", "--set", "chunk_size=4"]
+    with faulty(s3_server.endpoint, share=0.15) as (endpoint, counts):
+        done = subprocess.run(
+            [sys.executable, "-m", "vggbatch", *map(str, words)],
+            env={**os.environ, "AWS_ENDPOINT_URL": endpoint},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert counts["refused"] > 0
+    assert counts["cut"] > 0
+    check("s3://faulty/out")
