@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from vggbatch.errors import UsageError
 from vggbatch.sources import columns
+from vggbatch.sources.labels import devkit
 from vggbatch.sources.labels.lookup import Labels
 from vggbatch.sources.labels.tables import from_table
 from vggbatch.storage import filesystem
@@ -15,7 +16,8 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels:
     """Read the labels.
 
     Args:
-        spec: `embedded`, or the path or URI of a label file.
+        spec: `embedded`, or the path or URI of a label file or of the ILSVRC2012 devkit, as an
+            archive or a folder.
         classes: the model's classes in output order, each line beginning with its WordNet id.
 
     Raises:
@@ -26,6 +28,11 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels:
         return Labels.embedded(synsets)
     fs, path = filesystem(spec)
     try:
+        if devkit.is_archive(path):
+            return devkit.from_archive(fs.cat_file(path), synsets)
+        if fs.isdir(path):
+            data = path if path.rstrip("/").endswith("/data") else f"{path.rstrip('/')}/data"
+            return devkit.from_folder(lambda name: bytes(fs.cat_file(f"{data}/{name}")), synsets)
         return from_table(columns.read(fs.cat_file(path), path), synsets)
     except FileNotFoundError:
         raise UsageError(f"labels {spec}: no such file") from None
