@@ -12,7 +12,8 @@ import pyarrow.dataset
 from vggbatch.classifier import Classifier
 from vggbatch.config import JobConfig
 from vggbatch.errors import ImageError, UsageError
-from vggbatch.metrics import Evaluation, LabelSet, evaluate_predictions
+from vggbatch.metrics import Evaluation, evaluate_predictions
+from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.pipeline.job import Job, model_opener, prepare_job
 from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.run import RunResult, finish, run
@@ -22,8 +23,6 @@ from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import reader_for
 from vggbatch.storage import Folder
-
-BENCHMARK = "ILSVRC2012"
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,15 @@ def evaluate(
         announce(job)
     result = run(job, listener)
     folder = Folder(config.output)
+    entry = job.model.entry
     published = None
-    if job.model.entry is not None and not job.model.synthetic and job.model.entry.published:
-        published = {BENCHMARK: job.model.entry.published}
-    label_set = LabelSet(BENCHMARK if published else "labels", benchmark=BENCHMARK)
+    if entry is not None and entry.published and not job.model.synthetic:
+        published = {ILSVRC2012: entry.published}
+    # what the rows recorded, unless a row cannot hold it (ReaL: several classes an image)
+    specs = ["embedded" if job.labels is not None else config.labels]
+    sets = label_sets(specs, folder, job.model.classes)
     evaluation = evaluate_predictions(
-        folder, [label_set], class_lines=job.model.classes, published=published
+        folder, sets, class_lines=job.model.classes, published=published
     )
     if not result.complete_before:
         evaluation.write(folder)

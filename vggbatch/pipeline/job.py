@@ -22,6 +22,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.sources import Labels, Shard, discover, load_labels
+from vggbatch.sources.labels import MultiLabels
 from vggbatch.sources.names import public_uri
 
 _TYPICAL_IMAGE_BYTES = 130_000
@@ -131,6 +132,8 @@ def prepare_job(config: JobConfig) -> Job:
             f"{preprocess.crop}: set model.preprocess.crop={height}"
         )
     labels = load_labels(config.labels, model.classes) if config.labels else None
+    if isinstance(labels, MultiLabels):
+        labels = None  # a row has one label; the metrics match these to the image ids
     shards = tuple(discover(list(config.input)))
     return Job(config, model, profile, preprocess, shards, labels)
 
@@ -189,8 +192,10 @@ def versions() -> dict[str, str]:
 
 
 def _digest_labels(spec: str | None, labels: Labels | None) -> dict[str, Any] | None:
-    if spec is None or labels is None:
+    if spec is None:
         return None
+    if labels is None:
+        return {"source": public_uri(spec)}
     digest = hashlib.sha256()
     for array in (labels.keys, labels.indices):
         if array is not None:

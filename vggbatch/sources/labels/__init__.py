@@ -2,5 +2,6 @@
 
 from vggbatch.sources.labels.load import load_labels
 from vggbatch.sources.labels.lookup import Labels
+from vggbatch.sources.labels.real import MultiLabels
 
-__all__ = ["Labels", "load_labels"]
+__all__ = ["Labels", "MultiLabels", "load_labels"]

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 
 from vggbatch.errors import UsageError
 from vggbatch.sources import columns
-from vggbatch.sources.labels import devkit
+from vggbatch.sources.labels import devkit, real
 from vggbatch.sources.labels.lookup import Labels
+from vggbatch.sources.labels.real import MultiLabels
 from vggbatch.sources.labels.tables import from_table
 from vggbatch.storage import filesystem
 
 
-def load_labels(spec: str, classes: Sequence[str]) -> Labels:
+def load_labels(spec: str, classes: Sequence[str]) -> Labels | MultiLabels:
     """Read the labels.
 
     Args:
-        spec: `embedded`, or the path or URI of a label file or of the ILSVRC2012 devkit, as an
-            archive or a folder.
+        spec: `embedded`, or the path or URI of a label file, of ReaL's real.json, or of the
+            ILSVRC2012 devkit as an archive or a folder.
         classes: the model's classes in output order, each line beginning with its WordNet id.
 
     Raises:
@@ -33,6 +34,8 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels:
         if fs.isdir(path):
             data = path if path.rstrip("/").endswith("/data") else f"{path.rstrip('/')}/data"
             return devkit.from_folder(lambda name: bytes(fs.cat_file(f"{data}/{name}")), synsets)
+        if path.endswith(".json"):
+            return real.from_json(fs.cat_file(path), synsets)
         return from_table(columns.read(fs.cat_file(path), path), synsets)
     except FileNotFoundError:
         raise UsageError(f"labels {spec}: no such file") from None
