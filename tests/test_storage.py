@@ -1,8 +1,13 @@
 """The few file operations, the same on disk and on a real S3 server."""
 
 import pickle
+import subprocess
+import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow import dataset
 
 from vggbatch.errors import UsageError
 from vggbatch.storage import Folder, store_errors
@@ -85,3 +90,15 @@ def test_a_clients_own_errors_become_os_errors():
         raise KeyError("Endpoint")
     with pytest.raises(FileNotFoundError), store_errors():
         raise FileNotFoundError
+
+
+def test_what_a_killed_writer_left_is_hidden_from_readers_of_the_folder(tmp_path):
+    code = (
+        "import os, signal, sys; from vggbatch.storage import Folder\n"
+        "with Folder(sys.argv[1]).open_atomic('part-1.parquet') as file:\n"
+        "    file.write(b'PAR1'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    pq.write_table(pa.table({"row": [1]}), tmp_path / "part-0.parquet")
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    assert dataset.dataset(tmp_path, format="parquet").to_table().num_rows == 1

@@ -131,7 +131,9 @@ class Folder:
                     self.fs.put_file(spool.name, path)
             return
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        partial = f"{path}.{uuid.uuid4().hex[:8]}.partial"
+        # hidden, for readers of a whole folder must not stumble over what a killed writer left
+        folder, _, base = path.rpartition("/")
+        partial = f"{folder}/.{base}.{uuid.uuid4().hex[:8]}.partial"
         try:
             with open(partial, "wb") as file:
                 yield file

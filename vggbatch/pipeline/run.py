@@ -96,11 +96,14 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
         The content of run.json.
 
     Raises:
-        JobFailed: more images than `max_error_rate` allows ended in an error.
+        JobFailed: more images than `max_error_rate` allows ended in an error, or another run has
+            overwritten the output since.
     """
     output = result.output
     if result.complete_before:
         return output.read_run()
+    if not output.is_current():
+        raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     record = _record(job, result)
     output.folder.write_json(RUN, record)
     rate = result.stats.error_rows / max(1, result.rows)
