@@ -2,12 +2,16 @@
 
 import hashlib
 
+import numpy as np
+import onnxruntime
 import pytest
+from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from vggbatch.cli import app
-from vggbatch.errors import UsageError
-from vggbatch.models import catalog
+from vggbatch.config import ModelOptions
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.models import catalog, resolve
 
 runner = CliRunner()
 
@@ -48,3 +52,20 @@ def test_prepare_shows_the_file(net, tmp_path):
     out = run("prepare", net, "--cache-dir", tmp_path).output
     assert "scores" in out
     assert list(tmp_path.rglob("model.onnx"))
+
+
+def test_verify_says_pass_or_fail(net, tmp_path):
+    with pytest.raises(UsageError, match="--vectors"):
+        run("verify", net, "--cache-dir", tmp_path)
+    folder = tmp_path / "test_data_set_0"
+    folder.mkdir()
+    model = resolve(ModelOptions(name=str(net)))
+    image = np.zeros((1, 3, *model.input_size), np.float32)
+    scores = onnxruntime.InferenceSession(net).run(None, {model.input: image})[0]
+    for kind, value in (("input", image), ("output", scores)):
+        (folder / f"{kind}_0.pb").write_bytes(numpy_helper.from_array(value).SerializeToString())
+    words = ("verify", net, "--vectors", tmp_path, "--cache-dir", tmp_path)
+    assert "test_data_set_0  pass" in run(*words).output
+    (folder / "output_0.pb").write_bytes(numpy_helper.from_array(scores + 9).SerializeToString())
+    with pytest.raises(VggbatchError, match="1 of 1 test vectors fail"):
+        run(*words)

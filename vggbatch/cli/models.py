@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console
-from vggbatch.errors import UsageError
+from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
     from vggbatch.models import CatalogEntry
@@ -106,6 +106,49 @@ def pull(
             progress=progress,
         )
     console.out.print(escape(str(path)), soft_wrap=True)
+
+
+@app.command()
+def verify(
+    model: AnyModel,
+    vectors: Annotated[
+        Path | None,
+        typer.Option("--vectors", help="The zoo's .tar.gz or a folder; else it is pulled."),
+    ] = None,
+    mirror: Mirrors = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Run the zoo's test vectors through a model; exit status 1 if one fails."""
+    from vggbatch.config import ModelOptions
+    from vggbatch.models import prepare, pull, resolve
+    from vggbatch.models.verify import verify
+
+    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
+    if vectors is None and resolved.entry is None:
+        raise UsageError(f"{model} is not the zoo's: name its test vectors with --vectors")
+    with console.interruptible():
+        if vectors is None:
+            assert resolved.entry is not None
+            with console.transfer(resolved.entry.test_data.file) as progress:
+                vectors = pull(
+                    resolved.entry,
+                    test_data=True,
+                    mirrors=mirror or (),
+                    cache_dir=cache_dir,
+                    progress=progress,
+                )
+        results = verify(prepare(resolved, cache_dir=cache_dir), vectors)
+    console.facts(
+        (
+            result.name,
+            f"{'pass' if result.passed else 'FAIL'}, {result.max_difference:.3g} at most from the "
+            f"expected scores ({result.allowed:.3g} allowed)",
+        )
+        for result in results
+    )
+    failed = sum(not result.passed for result in results)
+    if failed:
+        raise VggbatchError(f"{failed} of {len(results)} test vectors fail on this machine")
 
 
 @app.command()
