@@ -78,16 +78,17 @@ class Labels:
         assert self.keys is not None
         assert self.indices is not None
         parts = without_image_suffix(image_id).split("/")[::-1]
-        ends = np.array(["/".join(parts[: i + 1]).encode() for i in range(len(parts))])
-        places = np.searchsorted(self.keys, ends)
-        for end, place in zip(ends[::-1], places[::-1], strict=True):
+        # bisect and not searchsorted, which would convert all keys to the width of each needle
+        for count in range(len(parts), 0, -1):
+            end = "/".join(parts[:count]).encode()
+            place = bisect_left(self.keys, end)
             if place < len(self.keys) and self.keys[place] == end:
                 return int(self.indices[place])
         inside = next((i for i, part in enumerate(parts) if shard_format(part)), len(parts))
         whole = "/".join(parts[:inside]).encode() + b"/"
-        first = int(np.searchsorted(self.keys, whole))
+        first = bisect_left(self.keys, whole)
         # "0" is the byte after "/": what lies between are the keys that start with `whole`.
-        last = int(np.searchsorted(self.keys, whole[:-1] + b"0"))
+        last = bisect_left(self.keys, whole[:-1] + b"0")
         values = self.indices[first:last]
         return int(values[0]) if len(values) and (values == values[0]).all() else None
 
