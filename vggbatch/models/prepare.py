@@ -150,7 +150,7 @@ def _build(
     try:
         job = BuildJob(
             name=model.name,
-            original=_original(model, work, cache_dir, source),
+            original=original_file(model, work, cache_dir, source),
             twin=model.name.removesuffix("@synthetic") if model.synthetic else None,
             work=work,
             target=work / "prepared",
@@ -183,7 +183,7 @@ def _run_build(model: Model, job: Path) -> None:
     raise VggbatchError(f"{model.name} could not be prepared: {lines[-1]}")
 
 
-def _original(
+def original_file(
     model: Model,
     work: Path,
     cache_dir: str | None,
