@@ -96,6 +96,21 @@ def test_a_group_with_missing_chunks_is_never_written(output, tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
+def test_losing_the_race_to_another_driver_is_no_failure(output, monkeypatch):
+    commit(output, 0, 0, 1, ["a"])
+    real = output.parts
+
+    def beaten(group):
+        listed = list(real(group))
+        monkeypatch.setattr(output, "parts", real)
+        first = compact(Output(output.folder), 0, [0], 1000)  # the other driver, just now
+        assert first["rows"] == 1
+        return iter(listed)
+
+    monkeypatch.setattr(output, "parts", beaten)
+    assert compact(output, 0, [0], 1000)["rows"] == 1
+
+
 def test_a_run_that_was_overwritten_writes_no_rows(output, tmp_path):
     commit(output, 0, 0, 1, ["a"])
     Output(output.folder).write_plan({"other": True}, [])

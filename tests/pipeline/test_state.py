@@ -99,3 +99,12 @@ def test_parts_are_in_row_order(output):
     for chunk in (10, 2, 0):
         stage(output, 0, 0, chunk, 11)
     assert [key.chunk for key, _, _ in output.parts(0)] == [0, 2, 10]
+
+
+def test_strays_among_the_predictions_go_and_other_files_stay(output, tmp_path):
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    for name in ("part-000000.parquet", "part-000007.parquet", ".part-1.x.partial", "mine.txt"):
+        (folder / name).write_bytes(b"x")
+    output.drop_strays({"predictions/part-000000.parquet"})
+    assert sorted(path.name for path in folder.iterdir()) == ["mine.txt", "part-000000.parquet"]

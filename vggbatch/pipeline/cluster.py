@@ -29,6 +29,8 @@ _PATIENCE = 300
 _CLUSTER_PATIENCE = 1800
 """Seconds without any progress until a run gives up. On a cluster nodes may have to be started
 first, or another run holds them."""
+_SECONDS_AN_IMAGE = 3
+"""Patience grows with the chunk: a slow core takes a second for a VGG in fp32."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,14 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
 
 
 @contextlib.contextmanager
-def data_context(cluster: Cluster, options: ComputeOptions) -> Iterator[None]:
-    """Ray Data set up for chunks as rows; the caller's own settings come back afterwards."""
+def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_size: int) -> Iterator[None]:
+    """Ray Data set up for chunks as rows; the caller's own settings come back afterwards.
+
+    Args:
+        cluster: what the run is connected to.
+        options: the run's share of it.
+        chunk_size: images in a chunk, which one classifier may take this many seconds for.
+    """
     before = DataContext.get_current()
     context = before.copy()
     # a block for each row: a chunk must be neither merged with others nor split
@@ -115,7 +123,10 @@ def data_context(cluster: Cluster, options: ComputeOptions) -> Iterator[None]:
     )
     # a chunk whose process died too often is dropped and not the run; the next pass takes it up
     context.max_errored_blocks = -1
-    context.execution_no_progress_timeout_s = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
+    patience = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
+    context.execution_no_progress_timeout_s = patience + _SECONDS_AN_IMAGE * chunk_size
+    # a node may go while a classifier starts on it; one that cannot start at all says so itself
+    context.max_consecutive_actor_init_deaths = 3
     DataContext._set_current(context)
     try:
         with warnings.catch_warnings():

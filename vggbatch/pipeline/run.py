@@ -115,6 +115,7 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
             f"the rows are in {output.folder.uri}, their reasons in the column `error`"
         )
     output.drop_staging()
+    output.drop_strays({file["name"] for file in result.files})
     output.folder.write_bytes(SUCCESS, b"")
     return record
 
@@ -138,7 +139,10 @@ def _score(
     compute = job.config.compute
     open_model = model_opener(job)
     chunk_bytes = chunk_size * job.crop_bytes
-    with ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster, data_context(cluster, compute):
+    with (
+        ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
+        data_context(cluster, compute, chunk_size=chunk_size),
+    ):
         placement = place(cluster.node_cpus, compute, cluster.growth)
         if cluster.own:
             # the classifiers wait for the same file; here its faults come to light at once

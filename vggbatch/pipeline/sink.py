@@ -104,34 +104,45 @@ def compact(
         raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     marker = output.read_marker(group)
     if marker is None:
-        parts = list(output.parts(group))
-        missing = _missing(parts, shards)
-        if missing:
+        try:
+            marker = _put_together(output, group, shards, rows_per_file)
+        except (FileNotFoundError, JobFailed):
+            # another driver may have been faster, and have cleaned up
             marker = output.read_marker(group)
-            if marker is not None:  # another driver was faster and has cleaned up
-                return marker
-            raise JobFailed(
-                f"{output.folder.uri}: staging files of {missing} disappeared; "
-                "run the same command again to score those images anew"
-            )
-        total, files = Stats(), []
-        for name, tables in _files(output, group, parts, rows_per_file):
-            sums = Stats()
-            with output.folder.open_atomic(f"{PREDICTIONS}/{name}") as file:
-                writer: pq.ParquetWriter | None = None
-                for table, stats in tables:
-                    plain = table.replace_schema_metadata(None)
-                    writer = writer or pq.ParquetWriter(file, plain.schema, compression="zstd")
-                    writer.write_table(plain)
-                    sums += stats
-                if writer is not None:
-                    writer.add_key_value_metadata(sums.likelihood.to_metadata())
-                    writer.close()
-            total += sums
-            files.append({"name": f"{PREDICTIONS}/{name}", "rows": sums.rows})
-        marker = {"rows": total.rows, "files": files, "stats": total.to_json()}
-        output.write_marker(group, marker)
+            if marker is None:
+                raise
     output.drop_staging(group)
+    return marker
+
+
+def _put_together(
+    output: Output, group: int, shards: Sequence[int], rows_per_file: int
+) -> dict[str, Any]:
+    """Write a group's files and its marker. Raises JobFailed if staging files are missing."""
+    parts = list(output.parts(group))
+    missing = _missing(parts, shards)
+    if missing:
+        raise JobFailed(
+            f"{output.folder.uri}: staging files of {missing} disappeared; "
+            "run the same command again to score those images anew"
+        )
+    total, files = Stats(), []
+    for name, tables in _files(output, group, parts, rows_per_file):
+        sums = Stats()
+        with output.folder.open_atomic(f"{PREDICTIONS}/{name}") as file:
+            writer: pq.ParquetWriter | None = None
+            for table, stats in tables:
+                plain = table.replace_schema_metadata(None)
+                writer = writer or pq.ParquetWriter(file, plain.schema, compression="zstd")
+                writer.write_table(plain)
+                sums += stats
+            if writer is not None:
+                writer.add_key_value_metadata(sums.likelihood.to_metadata())
+                writer.close()
+        total += sums
+        files.append({"name": f"{PREDICTIONS}/{name}", "rows": sums.rows})
+    marker = {"rows": total.rows, "files": files, "stats": total.to_json()}
+    output.write_marker(group, marker)
     return marker
 
 

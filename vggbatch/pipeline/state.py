@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -189,6 +189,13 @@ class Output:
         """Delete the staging files of a group whose marker is written, or of all."""
         name = "staging" if group is None else f"staging/{group:06d}"
         self.folder.delete_tree(self._name(name))
+
+    def drop_strays(self, names: Collection[str]) -> None:
+        """Delete what killed or overwritten runs left among the predictions: all but `names`."""
+        for info in self.folder.list(PREDICTIONS):
+            ours = info.path.rsplit("/", 1)[-1].startswith(("part-", ".part-"))
+            if ours and info.path not in names:
+                self.folder.delete(info.path)
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> None:
         """Declare a group complete."""
