@@ -127,6 +127,14 @@ def test_truncated_file(tmp_path):
     assert row["error"].startswith("bad_shard: Parquet damaged: ")
 
 
+def test_name_that_is_no_utf8_is_damage(tmp_path):
+    shard = shard_of(tmp_path, hf_table(3), compression="none", use_dictionary=False)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(path.read_bytes().replace(b"_2.JPEG", b"\xff2.JPEG"))
+    (row,) = [row for row in ParquetReader().members(shard).to_pylist() if row["error"]]
+    assert row["error"].startswith("bad_shard: ")
+
+
 def test_file_without_images(tmp_path):
     (row,) = ParquetReader().members(shard_of(tmp_path, pa.table({"x": [1]}))).to_pylist()
     assert "no column with image bytes" in row["error"]

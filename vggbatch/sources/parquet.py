@@ -72,7 +72,7 @@ class ParquetReader(Reader):
         """Yield one member a row, named by its path or its number; the images stay unread."""
         row = 0
         try:
-            parquet = pq.ParquetFile(file)
+            parquet = pq.ParquetFile(file, page_checksum_verification=True)
             found = _required_layout(parquet.schema_arrow)
             wanted = [column for column in (found.name, found.label) if column]
             for batch in parquet.iter_batches(batch_size=4096, columns=wanted):
@@ -82,7 +82,7 @@ class ParquetReader(Reader):
                     text = None if label is None else str(label)
                     yield Member(str(name or f"{row:08}"), row, -1, text)
                     row += 1
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damage(error) from None
 
     def read(

@@ -1,0 +1,137 @@
+import fsspec
+import pytest
+
+from tests.faulty_proxy import faulty
+from vggbatch.errors import ImageError
+from vggbatch.sources import ranges
+from vggbatch.sources.ranges import Range, StoreError, open_binary, read_ranges, retried
+
+DATA = bytes(range(256)) * 4000
+
+
+@pytest.fixture
+def requests(monkeypatch):
+    """A file in memory, and the ranges that were asked of its store."""
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/ranges/a", DATA)
+    asked = []
+    original = type(fs).cat_file
+
+    def counted(self, path, start=None, end=None, **options):
+        asked.append((start, end))
+        return original(self, path, start=start, end=end, **options)
+
+    monkeypatch.setattr(type(fs), "cat_file", counted)
+    yield asked
+    fs.rm("/ranges", recursive=True)
+
+
+def read(*wanted, max_bytes: int = 2**40) -> list:
+    return list(read_ranges(wanted, max_bytes))
+
+
+def memory(offset: int, size: int) -> Range:
+    return Range("memory://ranges/a", offset, size)
+
+
+def test_neighbours_are_one_request(requests):
+    wanted = [memory(i * 1000, 900) for i in range(50)]
+    assert read(*wanted) == [DATA[r.offset : r.offset + 900] for r in wanted]
+    assert requests == [(0, 49_900)]
+
+
+def test_far_and_backward_ranges_are_requests_of_their_own(requests):
+    wanted = [memory(700_000, 10), memory(0, 10), memory(500_000, 10), memory(5, 10)]
+    assert read(*wanted) == [DATA[r.offset : r.offset + 10] for r in wanted]
+    assert len(requests) == 4
+
+
+def test_requests_are_bounded(requests, monkeypatch):
+    monkeypatch.setattr(ranges, "_TOGETHER", 4000)
+    monkeypatch.setattr(ranges, "_AHEAD", 2**16)
+    wanted = [memory(i * 1000, 1000) for i in range(100)]
+    assert b"".join(read(*wanted)) == DATA[:100_000]
+    assert sorted(requests) == [(i, i + 4000) for i in range(0, 100_000, 4000)]
+
+
+def test_reading_ahead_is_bounded(requests, monkeypatch):
+    monkeypatch.setattr(ranges, "_TOGETHER", 1)
+    monkeypatch.setattr(ranges, "_AHEAD", 4 * 2**16)
+    out = read_ranges([memory(i * 7, 5) for i in range(1000)], 2**40)
+    next(out)
+    assert len(requests) <= 6
+
+
+def test_errors_of_one_file_do_not_touch_the_others(requests):
+    given = ImageError("corrupt", "known before")
+    out = read(memory(0, 3), given, Range("memory://ranges/none", 0, 3), memory(len(DATA) - 1, 3))
+    assert out[0] == DATA[:3]
+    assert out[1] is given
+    assert [error.kind for error in out[2:]] == ["missing", "truncated"]
+
+
+def test_unknown_sizes(requests, tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    local = Range(str(tmp_path / "a"), 0, -1)
+    assert read(memory(0, -1), local) == [DATA, b"12345"]
+    assert [error.kind for error in read(memory(0, -1), local, max_bytes=4)] == ["too_large"] * 2
+
+
+def test_retried_gives_up_with_the_reason(monkeypatch):
+    pauses = []
+    monkeypatch.setattr(ranges.time, "sleep", pauses.append)
+
+    def refuse():
+        raise OSError(16, "SlowDown")
+
+    with pytest.raises(StoreError, match=r"does not answer after 8 tries: .*SlowDown"):
+        retried(refuse)
+    assert len(pauses) == 8
+    assert sum(pauses) < 60
+
+
+def test_faults_of_the_program_and_answers_are_not_retried():
+    for error in (ValueError("a fault"), FileNotFoundError("an answer"), PermissionError("one")):
+        calls = []
+
+        def fail(error=error, calls=calls):
+            calls.append(1)
+            raise error
+
+        with pytest.raises(type(error)):
+            retried(fail)
+        assert len(calls) == 1
+
+
+def test_s3(s3_server):
+    fs = fsspec.filesystem("s3")
+    fs.mkdir("ranges")
+    fs.pipe({"ranges/a": DATA, "ranges/empty": b""})
+    assert read(Range("s3://ranges/a", 5, 10), Range("s3://ranges/a", 10**5, 10)) == [
+        DATA[5:15],
+        DATA[10**5 : 10**5 + 10],
+    ]
+    assert read(*(Range("s3://ranges/empty", 0, size) for size in (0, -1))) == [b"", b""]
+    missing, ended = read(Range("s3://ranges/none", 0, 5), Range("s3://ranges/a", 2**30, 5))
+    assert (missing.kind, ended.kind) == ("missing", "truncated")
+    with open_binary("s3://ranges/a", len(DATA)) as file:
+        file.seek(1000)
+        assert file.read(5) == DATA[1000:1005]
+
+
+def test_s3_that_refuses_and_cuts(s3_server, monkeypatch):
+    import s3fs
+
+    fs = fsspec.filesystem("s3")
+    fs.mkdir("faulty")
+    fs.pipe("faulty/a", DATA)
+    monkeypatch.setattr(ranges, "_FIRST_PAUSE", 0.01)
+    with faulty(s3_server.endpoint, share=0.4) as (endpoint, counts):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        s3fs.S3FileSystem.clear_instance_cache()
+        monkeypatch.setattr(ranges, "_GAP", 0)
+        wanted = [Range("s3://faulty/a", i * 10_000, 5000) for i in range(60)]
+        assert read(*wanted) == [DATA[r.offset : r.offset + 5000] for r in wanted]
+        assert counts["refused"] > 5
+        assert counts["cut"] > 5
+        s3fs.S3FileSystem.clear_instance_cache()
