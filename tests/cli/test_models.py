@@ -5,11 +5,13 @@ import hashlib
 import numpy as np
 import onnxruntime
 import pytest
+import yaml
 from onnx import numpy_helper
+from PIL import Image
 from typer.testing import CliRunner
 
 from vggbatch.cli import app
-from vggbatch.config import ModelOptions
+from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models import catalog, resolve
 
@@ -69,3 +71,28 @@ def test_verify_says_pass_or_fail(net, tmp_path):
     (folder / "output_0.pb").write_bytes(numpy_helper.from_array(scores + 9).SerializeToString())
     with pytest.raises(VggbatchError, match="1 of 1 test vectors fail"):
         run(*words)
+
+
+def test_quantize_writes_a_model_that_describes_itself(net, tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    original = resolve(ModelOptions(name=str(net)))
+    profile = Preprocess(resize=32, crop=32, mean=(0.5, 0.5, 0.5))
+    own = tmp_path / "own.onnx"
+    own.write_bytes(net.read_bytes())
+    parts = profile.model_dump(mode="json")
+    own.with_suffix(".yaml").write_text(yaml.safe_dump({"preprocess": parts}))
+    target = tmp_path / "out/int8.onnx"
+    done = run("quantize", own, tmp_path / "*.png", "-o", target, "--cache-dir", tmp_path / "c")
+    assert "6 images" in done.output
+    assert "1 image cannot be read" in done.output + done.stderr
+    found = resolve(ModelOptions(name=str(target)))
+    assert (found.preprocess, found.output) == (profile, original.output)
+    image = np.zeros((2, 3, 32, 32), np.float32)
+    scores = onnxruntime.InferenceSession(target).run(None, {found.input: image})[0]
+    assert scores.shape == (2, 1000)
+    with pytest.raises(UsageError, match=r"must end in .onnx"):
+        run("quantize", own, tmp_path / "*.png", "-o", tmp_path / "int8")

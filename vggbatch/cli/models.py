@@ -1,9 +1,10 @@
-"""The commands for model files: what there is, getting them, preparing them."""
+"""The commands for model files: what there is, getting, checking, preparing, quantizing them."""
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,12 +14,32 @@ from vggbatch.cli import console
 from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from vggbatch.config import Preprocess
     from vggbatch.models import CatalogEntry
 
 app = typer.Typer(
-    help="The zoo's models: list them, get them, prepare them.",
+    help="The zoo's models: list, get, verify, prepare and quantize them.",
     no_args_is_help=True,
 )
+
+
+class QuantFormat(str, Enum):
+    """As `vggbatch.models.quantize.Format`."""
+
+    qdq = "qdq"
+    qoperator = "qoperator"
+
+
+class Calibration(str, Enum):
+    """As `vggbatch.models.quantize.Calibration`."""
+
+    minmax = "minmax"
+    entropy = "entropy"
+    percentile = "percentile"
+
 
 Name = Annotated[str, typer.Argument(metavar="MODEL", help="Zoo name, such as vgg16-12-int8.")]
 AnyModel = Annotated[
@@ -195,6 +216,110 @@ def prepare(
     if prepared.max_difference is not None:
         facts.append(("difference", f"{prepared.max_difference:.3g} at most from the original"))
     console.facts(facts)
+
+
+@app.command()
+def quantize(
+    model: AnyModel,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Images to calibrate on: whatever score takes."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    images: Annotated[
+        int, typer.Option("--images", min=1, help="How many, spread evenly over the input.")
+    ] = 50,
+    quant_format: Annotated[
+        QuantFormat, typer.Option("--format", help="Form of the int8 graph.")
+    ] = QuantFormat.qdq,
+    calibration: Annotated[
+        Calibration, typer.Option("--calibration", help="How activations' ranges are chosen.")
+    ] = Calibration.minmax,
+    mirror: Mirrors = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Write an int8 version of an fp32 model, calibrated on images of yours.
+
+    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is.
+    """
+    import yaml
+
+    from vggbatch.config import ModelOptions
+    from vggbatch.models import resolve, synset
+    from vggbatch.models.quantize import quantize
+    from vggbatch.preprocess.profiles import resolve_profile
+    from vggbatch.preprocess.transform import Normaliser
+
+    if output.suffix != ".onnx":
+        raise UsageError(f"the output {output} must end in .onnx")
+    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
+    _, profile = resolve_profile(resolved.preprocess)
+    if resolved.input_size not in (None, (profile.crop, profile.crop)):
+        raise UsageError(
+            f"{model} takes {resolved.input_size}, but its preprocessing crops {profile.crop}"
+        )
+    with console.interruptible():
+        crops, failed = _calibration_crops(inputs, images, profile)
+        if failed:
+            console.warning(f"{console.plural(failed, 'image')} cannot be read and is left out")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        quantize(
+            resolved,
+            crops,
+            Normaliser(profile, layout=resolved.layout),
+            output,
+            quant_format=quant_format.value,
+            calibration=calibration.value,
+            cache_dir=cache_dir,
+        )
+    described: dict[str, Any] = {
+        "layout": resolved.layout,
+        "output": resolved.output,
+        "preprocess": profile.model_dump(mode="json"),
+    }
+    if resolved.classes != synset():
+        classes = output.with_suffix(".classes.txt")
+        classes.write_text("\n".join(resolved.classes) + "\n")
+        described["classes"] = classes.name
+    output.with_suffix(".yaml").write_text(yaml.safe_dump(described, sort_keys=False))
+    console.facts([("calibrated on", console.plural(len(crops), "image")), ("file", str(output))])
+
+
+def _calibration_crops(
+    inputs: list[str], count: int, profile: Preprocess
+) -> tuple[NDArray[np.uint8], int]:
+    """Crops of images spread evenly over the inputs, and how many could not be read."""
+    import numpy as np
+
+    from vggbatch.config import DecodeOptions
+    from vggbatch.errors import ImageError
+    from vggbatch.preprocess.decode import decode_image
+    from vggbatch.preprocess.transform import center_crop
+    from vggbatch.sources import discover, reader_for
+
+    def spread(length: int, wanted: int) -> NDArray[np.int64]:
+        return np.linspace(0, length - 1, min(length, wanted)).astype(np.int64)
+
+    options = DecodeOptions()
+    shards = discover(inputs)
+    # No more shards are opened than images wanted.
+    chosen = [shards[i] for i in spread(len(shards), count)]
+    share = -(-count // len(chosen))
+    crops, failed = [], 0
+    for shard in chosen:
+        reader = reader_for(shard.format)
+        members = reader.members(shard)
+        members = members.take(spread(len(members), share))
+        for data in reader.read(shard, members, options.max_bytes):
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                crops.append(center_crop(decode_image(data, options), profile))
+            except ImageError:
+                failed += 1
+    if not crops:
+        raise UsageError(f"none of the {failed} images tried in {', '.join(inputs)} can be read")
+    return np.stack(crops[:count]), failed
 
 
 def _entry(name: str) -> CatalogEntry:
