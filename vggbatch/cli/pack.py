@@ -1,0 +1,43 @@
+"""The command that packs loose images into shards."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from vggbatch.cli import console
+from vggbatch.errors import JobFailed
+
+
+class _Format(str, Enum):
+    tar = "tar"
+    parquet = "parquet"
+
+
+def pack(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="As score takes them.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="SHARDS", help="Folder or URI for the shards.")
+    ],
+    shard_format: Annotated[
+        _Format, typer.Option("--format", help="WebDataset tar, or Hugging Face's Parquet layout.")
+    ] = _Format.tar,
+    shard_mb: Annotated[
+        int, typer.Option(min=1, help="Megabytes of images in a shard, about.")
+    ] = 256,
+) -> None:
+    """Pack images of any source into tar or Parquet shards of a given size."""
+    from vggbatch.sources import pack as packing
+
+    totals = packing.Packed()
+    for totals in packing.pack(
+        inputs, output, shard_format=shard_format.value, shard_size=shard_mb * 10**6
+    ):
+        console.note(f"{totals.shards} shards, {totals.images} images, {totals.size / 1e6:.1f} MB")
+    for line in totals.unread[:3]:
+        console.warning(line)
+    if totals.unread or not totals.images:
+        raise JobFailed(f"{len(totals.unread)} images could not be read and are in no shard")
+    console.out.print(output, soft_wrap=True, markup=False)
