@@ -38,6 +38,7 @@ from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.pipeline.sink import predictions_table, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.throughput import Throughput
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import Labels, reader_for
@@ -260,6 +261,7 @@ def write(table: pa.Table, scoring: Scoring) -> pa.Table:
         features_type=scoring.features,
     )
     stats = Stats.from_json(table["stats"][0].as_py()).with_errors(predictions["error"])
+    stats += Stats(throughput=Throughput.of(stats.rows, time.time()))
     key = chunks.key_of(table)
     write_part(scoring.output, key, predictions, stats)
     stats += Stats(write_seconds=time.perf_counter() - started)

@@ -191,6 +191,7 @@ def _record(job: Job, result: RunResult) -> dict[str, Any]:
             for name, value in asdict(stats).items()
             if name.endswith("_seconds")
         },
+        "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files,

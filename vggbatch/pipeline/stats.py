@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from vggbatch.pipeline.likelihood import LabelLikelihood
+from vggbatch.pipeline.throughput import Throughput
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Stats:
     write_seconds: float = 0.0
     likelihood: LabelLikelihood = field(default_factory=LabelLikelihood)
     """Of the rows that have a label and no error."""
+    throughput: Throughput = field(default_factory=Throughput)
+    """When the rows were written."""
 
     @property
     def error_rows(self) -> int:
@@ -50,7 +53,9 @@ class Stats:
     def from_json(cls, text: str | bytes) -> Stats:
         """From what `to_json` gave."""
         values = json.loads(text)
-        return cls(**{**values, "likelihood": LabelLikelihood(**values["likelihood"])})
+        likelihood = LabelLikelihood(**values.pop("likelihood"))
+        throughput = Throughput.from_json(values.pop("throughput"))
+        return cls(**values, likelihood=likelihood, throughput=throughput)
 
     def with_scores(self, *, infer_seconds: float, label_nll: npt.NDArray[np.float64]) -> Stats:
         """Add what the classifier knows: its time, and -ln(probability of the label) or NaN."""

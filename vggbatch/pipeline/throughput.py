@@ -1,0 +1,63 @@
+"""When images were done: a histogram over time that adds up over chunks and resumed runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+LONGEST = 512
+"""Intervals kept. A histogram with more is coarsened to intervals of twice the length."""
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """Images done in each interval of the clock.
+
+    Intervals are of a power of two seconds and begin at multiples of it since 1970, so that sums
+    come out the same in whatever order and grouping they are added.
+    """
+
+    interval: int = 1
+    """Seconds."""
+    images: Mapping[int, int] = field(default_factory=dict)
+    """Images by number of the interval; those without any are left out."""
+
+    @staticmethod
+    def of(images: int, seconds: float) -> Throughput:
+        """Images that were done at a moment, in seconds since 1970."""
+        return Throughput(images={int(seconds): images})
+
+    def __add__(self, other: Throughput) -> Throughput:
+        interval = max(self.interval, other.interval)
+        while True:
+            summed: Counter[int] = Counter()
+            for part in (self, other):
+                factor = interval // part.interval
+                for number, images in part.images.items():
+                    summed[number // factor] += images
+            if len(summed) <= LONGEST:
+                return Throughput(interval, dict(sorted(summed.items())))
+            interval *= 2
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Throughput:
+        """From its fields after a way through JSON, which has text for keys."""
+        images = {int(number): count for number, count in value["images"].items()}
+        return Throughput(value["interval"], images)
+
+    def describe(self) -> dict[str, Any] | None:
+        """As run.json has it: images by seconds since the first interval; None without any."""
+        if not self.images:
+            return None
+        first = min(self.images)
+        start = datetime.fromtimestamp(first * self.interval, timezone.utc)
+        return {
+            "start": start.isoformat(),
+            "interval_seconds": self.interval,
+            "images": [
+                [(number - first) * self.interval, images] for number, images in self.images.items()
+            ],
+        }
