@@ -53,6 +53,8 @@ class Result:
 
     kills: Counter[str] = field(default_factory=Counter)
     runs: int = 0
+    failed: int = 0
+    """Runs that failed although nothing of theirs was killed."""
     outputs: int = 0
     """Outputs that were brought to their end."""
     lost: int = 0
@@ -65,9 +67,10 @@ class Result:
         again = self.decoded / max(1, self.outputs * IMAGES) - 1
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()))
         return (
-            f"{self.kills.total()} kills ({kinds}) in {self.runs} runs over {self.outputs} outputs "
-            f"of {IMAGES} images: {self.lost} rows lost, {self.doubled} doubled, "
-            f"{self.differing_files} files differ; {again:.1%} of the images decoded again"
+            f"{self.kills.total()} kills ({kinds}) in {self.runs} runs, of which {self.failed} "
+            f"failed unharmed, over {self.outputs} outputs of {IMAGES} images: {self.lost} rows "
+            f"lost, {self.doubled} doubled, {self.differing_files} files differ; {again:.1%} of "
+            "the images decoded again"
         )
 
 
@@ -109,6 +112,7 @@ class Storm:
         self.result.runs += 1
         driver = self._start(name)
         wait = self.random.uniform(0.5, LONGEST)
+        unharmed = True
         while self.result.kills.total() < kills:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(wait)
@@ -116,11 +120,14 @@ class Storm:
             kind = self.random.choice(KINDS)
             if self._kill(driver.pid, kind):
                 self.result.kills[kind] += 1
+                unharmed = False
             if kind in ("driver", "everything"):
                 driver.wait()
                 return False
             wait = self.random.uniform(0.5, 5)
-        return self._finish_run(driver)
+        done = self._finish_run(driver)
+        self.result.failed += unharmed and not done
+        return done
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         words = ["score", self.folder / "images", "-m", self.net, "-o", f"{self.uri}/{name}"]

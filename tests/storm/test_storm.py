@@ -11,6 +11,7 @@ def check(result, kills):
     assert result.kills.total() >= kills
     assert (result.lost, result.doubled, result.differing_files) == (0, 0, 0)
     assert result.outputs >= 1
+    assert result.failed == 0
 
 
 def test_a_short_storm_loses_and_doubles_nothing(tmp_path):
