@@ -11,6 +11,7 @@ from vggbatch.cli import console, models
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
 from vggbatch.cli.predict import predict
+from vggbatch.cli.report import report
 from vggbatch.cli.rescore import rescore
 from vggbatch.cli.score import evaluate, plan, score
 from vggbatch.cli.status import status
@@ -30,6 +31,7 @@ app.command()(predict)
 app.command()(status)
 app.command()(rescore)
 app.command()(compare)
+app.command()(report)
 app.add_typer(models.app, name="models")
 app.command()(demo)
 

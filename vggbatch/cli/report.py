@@ -1,0 +1,39 @@
+"""The command for the pages about runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vggbatch.cli import console
+from vggbatch.cli.rescore import ClassesOption
+
+
+def report(
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Output of score, evaluate or rescore.")
+    ],
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="OUTPUT", help="Compare with this run, the reference, instead."
+        ),
+    ] = None,
+    gallery: Annotated[
+        int, typer.Option("--gallery", min=4, max=200, help="Images in each gallery.")
+    ] = 24,
+    classes: ClassesOption = None,
+) -> None:
+    """Write OUTPUT/report.html: figures, charts and galleries in one file for any browser.
+
+    With --against, OUTPUT/comparison.html: what changed between two runs, image by image.
+    """
+    from vggbatch.report import write_comparison, write_report
+    from vggbatch.storage import Folder
+
+    if against is None:
+        page = write_report(Folder(output), gallery=gallery)
+    else:
+        page = write_comparison(Folder(against), Folder(output), classes=classes, gallery=gallery)
+    console.out.print(page, markup=False, soft_wrap=True)

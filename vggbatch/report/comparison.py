@@ -1,0 +1,121 @@
+"""The page that compares two runs image by image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vggbatch.metrics.compare import Comparison, PairedAccuracy, compare_runs
+from vggbatch.metrics.rescore import open_source
+from vggbatch.metrics.sets import label_sets
+from vggbatch.pipeline.resume import differences
+from vggbatch.report import charts
+from vggbatch.report.output import RunOutput, open_output
+from vggbatch.report.page import render
+from vggbatch.report.run import GALLERY
+from vggbatch.report.scan import Example, find
+from vggbatch.report.thumbnails import thumbnails
+from vggbatch.storage import Folder
+
+COMPARISON = "comparison.html"
+
+_SETTINGS = ("model", "preprocess", "versions", "placement")
+"""Parts of run.json that may explain a difference."""
+
+
+@dataclass(frozen=True)
+class Parted:
+    """An image that the runs see differently: the row of the first, and what the second says."""
+
+    example: Example
+    index: int | None
+    """First prediction of the second run; None where it could not score the image."""
+    probability: float | None
+
+
+def write_comparison(
+    a: Folder, b: Folder, *, classes: str | None = None, gallery: int = GALLERY
+) -> str:
+    """Write comparison.html into the second of two outputs.
+
+    Args:
+        a: output of the reference run.
+        b: output of the other run.
+        classes: the network's class file, where it is not the project's.
+        gallery: images in each gallery.
+
+    Returns:
+        The page's URI.
+
+    Raises:
+        UsageError: a run is not finished, or they have no image in common.
+    """
+    first, second = open_output(a), open_output(b)
+    page = comparison_page(first, second, classes=classes, gallery=gallery)
+    b.write_bytes(COMPARISON, page.encode())
+    return f"{b.uri}/{COMPARISON}"
+
+
+def comparison_page(
+    a: RunOutput, b: RunOutput, *, classes: str | None = None, gallery: int = GALLERY
+) -> str:
+    """The page as HTML."""
+    lines = open_source(a.predictions, classes).class_lines
+    open_source(b.predictions, classes)
+    [labels] = label_sets(["embedded"], a.predictions, lines)
+    compared = compare_runs(a.predictions, b.predictions, labels, class_lines=lines)
+    galleries = _galleries(compared, gallery)
+    rows = [row for _, table in galleries for row in table.to_pylist()]
+    examples = find(a.predictions, labels, [row["image_id"] for row in rows])
+    return render(
+        "comparison.html",
+        a=a,
+        b=b,
+        compared=compared,
+        accuracies=[(line, _span(line)) for line in compared.accuracies],
+        movers=compared.movers.to_pylist(),
+        settings=_settings(a.record, b.record),
+        galleries=[
+            (title, [_parted(row, examples) for row in table.to_pylist()])
+            for title, table in galleries
+        ],
+        class_lines=dict(enumerate(lines)),
+        thumbnails=thumbnails(a.predictions, list(examples.values()), a.record),
+    )
+
+
+def _span(line: PairedAccuracy) -> charts.Span:
+    return charts.difference_span(line.ci_low, line.ci_high, line.difference)
+
+
+def _galleries(compared: Comparison, size: int) -> list[tuple[str, pa.Table]]:
+    """Titles, and the rows of `Comparison.differences` to show: the surest first."""
+    parted = compared.differences.filter(pc.is_valid(compared.differences["index_a"]))
+    parted = parted.filter(pc.is_valid(parted["index_b"]))
+    if not compared.accuracies:
+        return [("Images that the runs see differently", _surest(parted, size))]
+    only_a = pc.and_(parted["right_a"], pc.invert(parted["right_b"]))
+    only_b = pc.and_(parted["right_b"], pc.invert(parted["right_a"]))
+    return [
+        ("Right in A, wrong in B", _surest(parted.filter(only_a), size)),
+        ("Right in B, wrong in A", _surest(parted.filter(only_b), size)),
+    ]
+
+
+def _surest(parted: pa.Table, size: int) -> pa.Table:
+    """The rows where both runs are surest of what they say."""
+    both = pc.min_element_wise(parted["probability_a"], parted["probability_b"])
+    order = pc.sort_indices(pa.table({"both": both}), [("both", "descending")])
+    return parted.take(order.slice(0, size))
+
+
+def _parted(row: dict[str, Any], examples: dict[str, Example]) -> Parted:
+    return Parted(examples[row["image_id"]], row["index_b"], row["probability_b"])
+
+
+def _settings(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """Where the runs' settings part."""
+    return [line for part in _SETTINGS for line in differences(a.get(part), b.get(part), part)]

@@ -1,0 +1,116 @@
+"""How values read on the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vggbatch.metrics import Metric
+
+_NAMES = {
+    "top1": "Top-1 accuracy",
+    "top5": "Top-5 accuracy",
+    "mean_per_class_top1": "Mean per-class top-1",
+    "top1_at_most": "Top-1 at most",
+    "top5_at_most": "Top-5 at most",
+    "ece": "Calibration error (ECE)",
+    "nll": "Log-likelihood (NLL)",
+    "nll_at_least": "NLL at least",
+    "error_rate": "Images that failed",
+}
+_IN_PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
+
+
+@dataclass(frozen=True)
+class ClassName:
+    """A line `n02123045 tabby, tabby cat`, taken apart."""
+
+    wnid: str
+    short: str
+    """The first of its names."""
+    full: str
+
+    @staticmethod
+    def of(line: str) -> ClassName:
+        """From the line; one without a WordNet id is a name."""
+        wnid, _, name = line.partition(" ")
+        if not name:
+            wnid, name = "", wnid
+        return ClassName(wnid, name.partition(",")[0], name)
+
+
+def metric_name(metric: str) -> str:
+    """`top1` -> `Top-1 accuracy`."""
+    return _NAMES.get(metric, metric)
+
+
+def metric_value(line: Metric, value: float | None) -> str:
+    """A value of a metric with its unit."""
+    if value is None:
+        return "–"  # noqa: RUF001
+    if line.metric in _IN_PERCENT:
+        return f"{value:.2f} %"
+    if line.metric == "error_rate":
+        return f"{100 * value:.3f} %"
+    return f"{value:.4f}"
+
+
+def metric_interval(line: Metric) -> str:
+    """The 95 % interval, or nothing."""
+    if line.ci_low is None or line.ci_high is None:
+        return ""
+    low, high = (metric_value(line, x).removesuffix(" %") for x in (line.ci_low, line.ci_high))
+    return f"{low} to {high}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """With thousands separators; a dash for None."""
+    return "–" if value is None else f"{value:,.{digits}f}"  # noqa: RUF001
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """With its sign, a true minus."""
+    return f"{value:+,.{digits}f}".replace("-", "−")  # noqa: RUF001
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `12 min 5 s`, `7 h 3 min`, `2 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    left = round(seconds)
+    sizes = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    first = next(i for i, (size, _) in enumerate(sizes) if left >= size)
+    parts = []
+    for size, name in sizes[first : first + 2]:
+        amount, left = divmod(left, size)
+        if amount:
+            parts.append(f"{amount} {name}")
+    return " ".join(parts)
+
+
+def flat(value: Any, key: str = "") -> list[tuple[str, str]]:
+    """Nested settings as dotted keys and their values; those without a value are left out."""
+    if isinstance(value, dict):
+        return [
+            row
+            for name, part in value.items()
+            for row in flat(part, f"{key}.{name}" if key else str(name))
+        ]
+    if value is None or value == []:
+        return []
+    if isinstance(value, list):
+        return [(key, ", ".join(str(part) for part in value))]
+    if isinstance(value, bool):
+        return [(key, "yes" if value else "no")]
+    return [(key, str(value))]
+
+
+FILTERS = {
+    "class_name": ClassName.of,
+    "metric_name": metric_name,
+    "number": number,
+    "signed": signed,
+    "duration": duration,
+    "flat": flat,
+}
+"""For the templates."""

@@ -1,0 +1,111 @@
+"""What a page is made of: run.json, the metrics tables and the class names of an output."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.errors import UsageError
+from vggbatch.metrics import EMBEDDED, LabelSet, Metric
+from vggbatch.metrics.evaluate import METRICS
+from vggbatch.metrics.sets import label_sets
+from vggbatch.models import synset
+from vggbatch.pipeline.state import RUN, SUCCESS, Output
+from vggbatch.pipeline.status import read_status
+from vggbatch.storage import Folder
+
+
+@dataclass(frozen=True)
+class RunOutput:
+    """An output that has run.json: of a run, or of rescored predictions."""
+
+    folder: Folder
+    """Where metrics/ is, and where the page goes."""
+    predictions: Folder
+    """The output whose predictions/ are shown; another one where they were rescored."""
+    record: dict[str, Any]
+    """run.json; for rescored predictions on top of the scoring run's own."""
+    succeeded: bool
+
+    @property
+    def title(self) -> str:
+        """The model's name, without the path of a file."""
+        name: str = self.record["model"]["name"]
+        return name.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the weights were made up."""
+        return bool(self.record["model"]["synthetic"])
+
+    def metrics(self) -> list[Metric]:
+        """The lines of metrics/summary.parquet; none for a run that was not evaluated."""
+        table = self.table("summary")
+        return [Metric(**row) for row in table.to_pylist()] if table is not None else []
+
+    def table(self, name: str) -> pa.Table | None:
+        """A metrics table, of the first label set; None if there is none."""
+        try:
+            data = self.folder.read_bytes(f"{METRICS}/{name}.parquet")
+        except FileNotFoundError:
+            return None
+        return pq.read_table(pa.BufferReader(data))
+
+    def class_lines(self) -> dict[int, str]:
+        """`wnid name` by class index, as far as the output or the project knows the classes."""
+        per_class = self.table("per_class")
+        if per_class is not None:
+            rows = per_class.select(["class_index", "wnid", "name"]).to_pylist()
+            return {row["class_index"]: f"{row['wnid']} {row['name']}" for row in rows}
+        lines = synset()
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        known = digest == self.record["model"]["classes_sha256"]
+        return dict(enumerate(lines)) if known else {}
+
+    def label_set(self, class_lines: dict[int, str]) -> LabelSet:
+        """What is right in the tables: the first set of the summary, or what the run recorded.
+
+        Raises:
+            UsageError: the label file is not there any more.
+        """
+        metrics = self.metrics()
+        if not metrics:
+            return EMBEDDED
+        lines = [class_lines[i] for i in sorted(class_lines)]
+        if "rescored" in self.record:
+            specs = self.record["rescored"]["labels"]
+        else:
+            # labels of several classes an image are not in the rows, so they are read again
+            specs = ["embedded", self.record["config"]["labels"]]
+        for spec in specs:
+            [found] = label_sets([spec], self.predictions, lines)
+            if found.name == metrics[0].label_set:
+                return found
+        raise UsageError(f"none of the labels {', '.join(specs)} is {metrics[0].label_set!r}")
+
+
+def open_output(folder: Folder) -> RunOutput:
+    """The output of a finished run or of `rescore`.
+
+    Raises:
+        UsageError: it is not finished, or nobody's output.
+    """
+    output = Output(folder)
+    if not folder.exists(RUN) and output.read_plan() is not None:
+        status = read_status(folder)
+        raise UsageError(
+            f"{folder.uri} is not finished ({status.state}): {status.rows:,} of about "
+            f"{status.total:,} images are scored and safe. Repeat the command that began it, it "
+            "does what is left; then make the report"
+        )
+    record = output.read_run()
+    predictions = folder
+    if "rescored" in record:
+        predictions = Folder(record["rescored"]["predictions"])
+        if predictions.exists(RUN):
+            record = {**Output(predictions).read_run(), **record}
+    return RunOutput(folder, predictions, record, succeeded=folder.exists(SUCCESS))

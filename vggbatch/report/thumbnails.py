@@ -1,0 +1,104 @@
+"""Thumbnails for a page, read again from the input as the network saw it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from PIL import Image
+
+from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.errors import ImageError, VggbatchError
+from vggbatch.pipeline.state import Output
+from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.transform import center_crop
+from vggbatch.report.scan import Example
+from vggbatch.sources import reader_for
+from vggbatch.sources.names import public_uri
+from vggbatch.storage import Folder
+
+SIZE = 176
+"""Pixels of a side: sharp at the pages' 7.5 to 10 rem on most screens, 4 to 7 kB each as WebP."""
+_QUALITY = 70
+
+
+@dataclass
+class Thumbnails:
+    """What could be read of some images."""
+
+    uris: dict[str, str] = field(default_factory=dict)
+    """`data:` URIs by image id."""
+    problem: str | None = None
+    """Why the input could not be read, if it could not."""
+
+
+def thumbnails(
+    predictions: Folder, examples: Sequence[Example], record: dict[str, Any]
+) -> Thumbnails:
+    """Read images of a run's input again and make them small.
+
+    Each is resized and cropped as for the network. Of images that were not scored, what can be
+    decoded is shown. An input that has moved is no error: `problem` says so.
+
+    Args:
+        predictions: the output of the run.
+        examples: the images.
+        record: the run's run.json.
+    """
+    found = Thumbnails()
+    wanted = {example.image_id: example for example in examples}
+    settings = {k: v for k, v in record["preprocess"].items() if k != "profile"}
+    preprocess = Preprocess(**settings)
+    decode = record.get("config", {}).get("decode", {})
+    lenient = DecodeOptions(**{**decode, "truncated": True})
+    try:
+        for image_id, data in _contents(predictions, wanted, lenient.max_bytes):
+            if isinstance(data, ImageError):
+                continue
+            try:
+                found.uris[image_id] = _data_uri(decode_image(data, lenient), preprocess)
+            except ImageError:
+                continue
+    except (OSError, VggbatchError) as error:
+        found.problem = f"the input could not be read: {' '.join(str(error).split())}"
+    if not found.uris and wanted and not found.problem:
+        found.problem = "the images are not where they were when they were scored"
+    return found
+
+
+def _contents(
+    predictions: Folder, wanted: dict[str, Example], max_bytes: int
+) -> Iterator[tuple[str, bytes | ImageError]]:
+    """The bytes of the wanted images, by image id."""
+    sources = {example.source for example in wanted.values()}
+    left = set(wanted)
+    output = Output(predictions)
+    indexes = output.index_folder()
+    for _, _, shard in output.read_shards():
+        if not left:
+            return
+        if shard.members is None and public_uri(shard.uri) not in sources:
+            continue
+        prefix = f"{shard.name}/" if shard.name else ""
+        members = reader_for(shard.format).members(shard, indexes)
+        names = pa.array(
+            [i.removeprefix(prefix) for i in left if i.startswith(prefix)], pa.string()
+        )
+        chosen = members.filter(pc.is_in(members["name"], value_set=names))
+        contents = reader_for(shard.format).read(shard, chosen, max_bytes)
+        for image_id, data in zip(shard.image_ids(chosen), contents, strict=True):
+            left.discard(image_id)
+            yield image_id, data
+
+
+def _data_uri(image: Image.Image, preprocess: Preprocess) -> str:
+    crop = Image.fromarray(center_crop(image, preprocess))
+    small = crop.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=3)
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=_QUALITY, method=4)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
