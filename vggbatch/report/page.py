@@ -40,11 +40,12 @@ def render(template: str, **context: Any) -> str:
     environment.globals["metric_value"] = formats.metric_value
     environment.globals["metric_interval"] = formats.metric_interval
     script, style = (
-        files("vggbatch.report").joinpath("templates", name).read_text()
+        files("vggbatch.report").joinpath("templates").joinpath(name).read_text()
         for name in ("page.js", "style.css")
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+    policy += f"script-src 'sha256-{digest}'"
     return environment.get_template(template).render(
         script=script, style=style, policy=policy, version=__version__, **context
     )

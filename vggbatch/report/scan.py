@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -73,7 +73,7 @@ class Scan:
     unlabelled: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     predicted: Counter[int] = field(default_factory=Counter)
     """Images by first prediction."""
-    confidence: Counter[int] = field(default_factory=Counter)
+    confidence: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     """Their summed probabilities."""
     class_lines: dict[int, str] = field(default_factory=dict)
     """Of the predicted classes."""

@@ -86,9 +86,8 @@ def _contents(
             continue
         prefix = f"{shard.name}/" if shard.name else ""
         members = reader_for(shard.format).members(shard, indexes)
-        names = pa.array(
-            [i.removeprefix(prefix) for i in left if i.startswith(prefix)], pa.string()
-        )
+        inside = [name.removeprefix(prefix) for name in left if name.startswith(prefix)]
+        names = pa.array(inside, pa.string())
         chosen = members.filter(pc.is_in(members["name"], value_set=names))
         contents = reader_for(shard.format).read(shard, chosen, max_bytes)
         for image_id, data in zip(shard.image_ids(chosen), contents, strict=True):
