@@ -10,6 +10,7 @@ import vggbatch
 from vggbatch.cli import console, models
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
+from vggbatch.cli.pack import pack
 from vggbatch.cli.predict import predict
 from vggbatch.cli.report import report
 from vggbatch.cli.rescore import rescore
@@ -29,6 +30,7 @@ app.command("evaluate")(evaluate)
 app.command("plan")(plan)
 app.command()(predict)
 app.command()(status)
+app.command()(pack)
 app.command()(rescore)
 app.command()(compare)
 app.command()(report)
