@@ -110,8 +110,8 @@ def test_a_store_that_disappears_ends_the_run_and_its_return_lets_it_go_on(
 def test_a_store_that_refuses_and_cuts_now_and_then_is_asked_again(images, net, s3_server):
     import s3fs
 
-    s3fs.S3FileSystem().mkdir("faulty")
-    words = ["score", images, "-m", net, "-o", "s3://faulty/out", "--set", "chunk_size=4"]
+    s3fs.S3FileSystem().mkdir("stores-refusing")
+    words = ["score", images, "-m", net, "-o", "s3://stores-refusing/out", "--set", "chunk_size=4"]
     with faulty(s3_server.endpoint, share=0.15) as (endpoint, counts):
         done = subprocess.run(
             [sys.executable, "-m", "vggbatch", *map(str, words)],
@@ -124,4 +124,4 @@ def test_a_store_that_refuses_and_cuts_now_and_then_is_asked_again(images, net, 
     assert done.returncode == 0, done.stderr
     assert counts["refused"] > 0
     assert counts["cut"] > 0
-    check("s3://faulty/out")
+    check("s3://stores-refusing/out")
