@@ -176,7 +176,7 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
     interval = float(recorded["interval_seconds"])
     moments = [(float(second), int(images)) for second, images in recorded["images"]]
     width = interval * math.ceil((moments[-1][0] / interval + 1) / _BARS)
-    moments, pauses = _without_pauses(moments, max(_PAUSE, 2 * width))
+    moments, pauses = _without_pauses(moments, interval, max(_PAUSE, 2 * width))
     width = interval * math.ceil((moments[-1][0] / interval + 1) / _BARS)
     count = int(moments[-1][0] // width) + 1
     if count < _FEWEST_BARS:
@@ -190,7 +190,8 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
     ticks = nice_ticks(max(rates))
     unit, name = _time_unit(width * count)
     end = width * count / unit
-    paused = f", {pauses} pauses left out" if pauses else ""
+    plural = "s" if pauses != 1 else ""
+    paused = f", {pauses} pause{plural} left out" if pauses else ""
     return Plot(
         label=f"Images a second over the time of the run{paused}",
         x_ticks=[Tick(100 * t / end, f"{t:g} {name}") for t in nice_ticks(end) if t <= end],
@@ -212,14 +213,14 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
 
 
 def _without_pauses(
-    moments: Sequence[tuple[float, int]], pause: float
+    moments: Sequence[tuple[float, int]], interval: float, pause: float
 ) -> tuple[list[tuple[float, int]], int]:
-    """The moments with longer gaps closed, and how many there were."""
+    """The moments with gaps longer than `pause` closed, and how many there were."""
     shift, pauses = 0.0, 0
     moved: list[tuple[float, int]] = []
     for (second, images), (before, _) in zip(moments, [moments[0], *moments[:-1]], strict=True):
         if second - before > pause:
-            shift += second - before
+            shift += second - before - interval
             pauses += 1
         moved.append((second - shift, images))
     return moved, pauses
