@@ -165,7 +165,8 @@ class Output:
         self.folder.delete(RUN)
         for name in (PREDICTIONS, "metrics"):
             self.folder.delete_tree(name)
-        self.folder.delete("report.html")
+        for name in ("report.html", "comparison.html"):
+            self.folder.delete(name)
         for name in self._folders(STATE):
             self.folder.delete_tree(f"{STATE}/{name}")
         self.folder.delete(_PLAN)
