@@ -119,7 +119,8 @@ def predict(config: JobConfig) -> pa.Table:
             try:
                 if isinstance(data, ImageError):
                     raise data
-                crop = center_crop(decode_image(data, config.decode), job.preprocess)
+                image = decode_image(data, config.decode, job.preprocess.resize)
+                crop = center_crop(image, job.preprocess)
             except ImageError as error:
                 row["error"] = str(error)
                 continue

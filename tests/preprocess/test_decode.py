@@ -69,6 +69,22 @@ def test_jpeg_equals_a_plain_pillow_loop():
     assert (pixels(data) == plain).all()
 
 
+@pytest.mark.parametrize(("side", "size"), [(301, (800, 600)), (300, (400, 300)), (75, (100, 75))])
+def test_draft_never_goes_below_the_side(side, size):
+    large = picture(800, 600)
+    out = decode_image(encode(large, "JPEG", quality=95), DecodeOptions(draft=True), side)
+    assert out.size == size
+    near = np.asarray(large.resize(out.size, Image.Resampling.BOX)).astype(int)
+    assert abs(np.asarray(out).astype(int) - near).max() <= 8
+
+
+def test_draft_is_off_by_default_and_for_jpeg_alone():
+    jpeg, png = (encode(picture(800, 600), format) for format in ("JPEG", "PNG"))
+    assert decode_image(jpeg, STRICT, 75).size == (800, 600)
+    assert decode_image(jpeg, DecodeOptions(draft=True)).size == (800, 600)
+    assert decode_image(png, DecodeOptions(draft=True), 75).size == (800, 600)
+
+
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_grey(format):
     grey = picture().convert("L")

@@ -135,7 +135,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     preprocess = Preprocess.model_validate(settings["preprocess"])
     while (data := _receive(source)) is not None:
         try:
-            crop = center_crop(decode_image(data, options), preprocess)
+            crop = center_crop(decode_image(data, options, preprocess.resize), preprocess)
             _send(sink, b"+" + np.ascontiguousarray(crop).tobytes())
         except ImageError as error:
             _send(sink, b"-" + json.dumps([error.kind, error.message]).encode())

@@ -196,7 +196,9 @@ def _cropper(
     if scoring.isolate:
         return IsolatedDecoder(scoring.decode, scoring.preprocess)
     return contextlib.nullcontext(
-        lambda data: center_crop(decode_image(data, scoring.decode), scoring.preprocess)
+        lambda data: center_crop(
+            decode_image(data, scoring.decode, scoring.preprocess.resize), scoring.preprocess
+        )
     )
 
 
