@@ -15,6 +15,7 @@ IMAGE_SUFFIXES = frozenset(
 WNID = re.compile(r"n\d{8}")
 """A WordNet 3.0 noun id, as ImageNet names its synsets."""
 
+_HUGGING_FACE = re.compile(r"(?<![^/])(ILSVRC2012_val_\d{8}|n\d{8}_\d+)_n\d{8}$")
 
 _SHARD = re.compile(
     r"(\.(?P<tar>tar)|\.(?P<parquet>parquet)|\.(?P<recordio>rec)"
@@ -55,6 +56,15 @@ def is_hidden(path: str) -> bool:
 def without_image_suffix(name: str) -> str:
     """The name without its image suffix, if it has one: how label files name images."""
     return name.rpartition(".")[0] if is_image(name) else name
+
+
+def published_stem(name: str) -> str:
+    """The name by which labels know an image: without its image suffix.
+
+    The Hugging Face edition appends the WordNet id to ILSVRC2012's own names, as in
+    `ILSVRC2012_val_00000293_n01440764`; that goes too.
+    """
+    return _HUGGING_FACE.sub(r"\1", without_image_suffix(name))
 
 
 def wnid_of_folder(path: str) -> str | None:

@@ -24,6 +24,20 @@ def test_suffixes_and_folders_do_not_matter():
     assert match(labels, "other/c.png", "aa.JPEG", "x/va/c") == [None, None, None]
 
 
+def test_the_wordnet_id_that_hugging_face_appends_does_not_matter():
+    labels = labels_of(**{"ILSVRC2012_val_00000293.JPEG": 1, "n01440764_26.JPEG": 0, "a": 2})
+    ids = [
+        "val.parquet/ILSVRC2012_val_00000293_n01440764.JPEG",
+        "n01440764_26_n01440764.JPEG",
+        "ILSVRC2012_val_00000293",
+        "a_n01440764",
+        "xILSVRC2012_val_00000293_n01440764",
+    ]
+    assert match(labels, *ids) == [1, 0, 1, None, None]
+    other_way = labels_of(**{"ILSVRC2012_val_00000293_n01440764.JPEG": 1})
+    assert match(other_way, "a.tar/ILSVRC2012_val_00000293.JPEG") == [1]
+
+
 def test_longest_name_wins():
     labels = labels_of(**{"a.jpg": 0, "d/a.jpg": 1})
     assert match(labels, "d/a.jpg", "e/a.jpg", "x/d/a.jpg") == [1, 0, 1]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.sources.names import WNID, shard_format, without_image_suffix
+from vggbatch.sources import names
 
 _NONE = -1
 
@@ -34,13 +34,13 @@ class Labels:
         return cls(tuple(synsets), None, None)
 
     @classmethod
-    def of(cls, names: Iterable[str], indices: Iterable[int], synsets: Sequence[str]) -> Labels:
+    def of(cls, images: Iterable[str], indices: Iterable[int], synsets: Sequence[str]) -> Labels:
         """Labels by image name: a path or its end, with or without an image suffix.
 
         Raises:
             ValueError: one name has two different labels.
         """
-        keys = np.array([_key(name) for name in names], dtype=np.bytes_)
+        keys = np.array([_key(name) for name in images], dtype=np.bytes_)
         values = np.array(list(indices), dtype=np.int32)
         order = np.argsort(keys, kind="stable")
         keys, values = keys[order], values[order]
@@ -78,14 +78,14 @@ class Labels:
     def _find(self, image_id: str) -> int | None:
         assert self.keys is not None
         assert self.indices is not None
-        parts = without_image_suffix(image_id).split("/")[::-1]
+        parts = names.published_stem(image_id).split("/")[::-1]
         # bisect and not searchsorted, which would convert all keys to the width of each needle
         for count in range(len(parts), 0, -1):
             end = "/".join(parts[:count]).encode()
             place = bisect_left(self.keys, end)
             if place < len(self.keys) and self.keys[place] == end:
                 return int(self.indices[place])
-        inside = next((i for i, part in enumerate(parts) if shard_format(part)), len(parts))
+        inside = next((i for i, part in enumerate(parts) if names.shard_format(part)), len(parts))
         whole = "/".join(parts[:inside]).encode() + b"/"
         first = bisect_left(self.keys, whole)
         # "0" is the byte after "/": what lies between are the keys that start with `whole`.
@@ -96,7 +96,7 @@ class Labels:
 
 def class_index(token: str, by_synset: Mapping[str, int]) -> int | None:
     """The class that a label token means: a WordNet id, or an index; None if it is neither."""
-    if WNID.fullmatch(token):
+    if names.WNID.fullmatch(token):
         return by_synset.get(token)
     try:
         number = float(token)
@@ -106,5 +106,5 @@ def class_index(token: str, by_synset: Mapping[str, int]) -> int | None:
 
 
 def _key(name: str) -> bytes:
-    parts = without_image_suffix(name.removeprefix("./")).split("/")
+    parts = names.published_stem(name.removeprefix("./")).split("/")
     return "/".join(reversed(parts)).encode()
