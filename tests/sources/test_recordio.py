@@ -1,37 +1,14 @@
-import struct
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.formats import MAGIC
+from tests.formats import mxnet_pack as pack
+from tests.formats import recordio as write_record
 from tests.sources.samples import jpeg
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import DAMAGED, Shard
 from vggbatch.sources.recordio import RecordIOReader
-
-MAGIC = struct.pack("<I", 0xCED7230A)
-
-
-def write_record(data: bytes) -> bytes:
-    """As dmlc-core's RecordIOWriter::WriteRecord: split at every aligned magic number."""
-    out = b""
-    begin = 0
-    for i in range(0, len(data) // 4 * 4, 4):
-        if data[i : i + 4] == MAGIC:
-            part = data[begin:i]
-            out += MAGIC + struct.pack("<I", (1 if begin == 0 else 2) << 29 | len(part)) + part
-            begin = i + 4
-    part = data[begin:]
-    out += MAGIC + struct.pack("<I", (3 if begin else 0) << 29 | len(part)) + part
-    return out + bytes(-len(part) % 4)
-
-
-def pack(image: bytes, image_id: int, label: float | list[float]) -> bytes:
-    """As mxnet.recordio.pack."""
-    if isinstance(label, list):
-        header = struct.pack("<IfQQ", len(label), 0, image_id, 0)
-        return header + struct.pack(f"<{len(label)}f", *label) + image
-    return struct.pack("<IfQQ", 0, label, image_id, 0) + image
 
 
 def shard_of(tmp_path, data: bytes) -> Shard:
@@ -49,7 +26,11 @@ def read(shard: Shard) -> list:
 
 
 def test_images_ids_and_labels(tmp_path):
-    records = [pack(jpeg(1), 7, 3.0), pack(jpeg(2), 8, [5.0]), pack(jpeg(3), 9, [1.0, 2.0])]
+    records = [
+        pack(jpeg(1), 7, 3.0),
+        pack(jpeg(2), 8, [5.0]),
+        pack(jpeg(3), 9, [1.0, 2.0]),
+    ]
     shard = shard_of(tmp_path, b"".join(map(write_record, records)))
     assert read(shard) == [("7", "3", jpeg(1)), ("8", "5", jpeg(2)), ("9", None, jpeg(3))]
 

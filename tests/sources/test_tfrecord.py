@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.formats import example
+from tests.formats import tfrecord as record
 from tests.sources.samples import jpeg
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import DAMAGED, Shard
@@ -23,37 +25,6 @@ def crc32c(data: bytes) -> int:
 def masked(data: bytes) -> bytes:
     crc = crc32c(data)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
-
-
-def varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out += bytes([value & 127 | 128])
-        value >>= 7
-    return out + bytes([value])
-
-
-def delimited(field: int, data: bytes) -> bytes:
-    return bytes([field << 3 | 2]) + varint(len(data)) + data
-
-
-def example(features: dict[str, bytes | int | float]) -> bytes:
-    """tf.train.Example in wire format, written by hand."""
-    entries = b""
-    for name, value in features.items():
-        if isinstance(value, bytes):
-            feature = delimited(1, delimited(1, value))
-        elif isinstance(value, float):
-            feature = delimited(2, delimited(1, struct.pack("<f", value)))
-        else:
-            feature = delimited(3, delimited(1, varint(value)))
-        entries += delimited(1, delimited(1, name.encode()) + delimited(2, feature))
-    return delimited(1, entries)
-
-
-def record(data: bytes) -> bytes:
-    length = struct.pack("<Q", len(data))
-    return length + masked(length) + data + masked(data)
 
 
 def shard_of(tmp_path, data: bytes) -> Shard:
