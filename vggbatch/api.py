@@ -13,7 +13,7 @@ from vggbatch.classifier import Classifier
 from vggbatch.config import JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
-from vggbatch.metrics.sets import ILSVRC2012, label_sets
+from vggbatch.metrics.sets import ILSVRC2012, check_subsets, label_sets
 from vggbatch.pipeline.job import Job, model_opener, prepare_job
 from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.run import RunResult, finish, run
@@ -78,11 +78,9 @@ def evaluate(
     published = None
     if entry is not None and entry.published and not job.model.synthetic:
         published = {ILSVRC2012: entry.published}
-    # what the rows recorded, unless a row cannot hold it (ReaL: several classes an image)
-    specs = ["embedded" if job.labels is not None else config.labels]
-    sets = label_sets(specs, folder, job.model.classes)
+    sets = label_sets(config.labels, folder, job.model.classes, recorded=job.row_labels)
     evaluation = evaluate_predictions(
-        folder, sets, class_lines=job.model.classes, published=published
+        folder, sets, class_lines=job.model.classes, published=published, errors=config.errors
     )
     if not result.complete_before:
         evaluation.write(folder)
@@ -164,4 +162,6 @@ def load_run(output: str) -> dict[str, Any]:
 def _checked(config: JobConfig) -> Job:
     if not config.output:
         raise UsageError("no output: name a folder or URI with -o OUTPUT")
-    return prepare_job(config)
+    job = prepare_job(config)
+    check_subsets(config.labels, job.model.classes)
+    return job

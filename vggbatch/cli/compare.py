@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vggbatch.cli import console
-from vggbatch.cli.rescore import ClassesOption, Errors, ErrorsOption, Json
+from vggbatch.cli.rescore import ClassesOption, ErrorsOption, Json
 
 
 def compare(
@@ -23,7 +23,7 @@ def compare(
             help="Label file, or `embedded` for the labels that the runs recorded.",
         ),
     ] = "embedded",
-    errors: ErrorsOption = Errors.wrong,
+    errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
     differences: Annotated[
         str | None,
@@ -52,7 +52,7 @@ def compare(
     lines = first.class_lines
     [label_set] = label_sets([labels], first.folder, lines)
     comparison = compare_runs(
-        first.folder, second.folder, label_set, class_lines=lines, errors=errors.value
+        first.folder, second.folder, label_set, class_lines=lines, errors=errors
     )
     if differences is not None:
         write_differences(comparison, differences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,8 +18,21 @@ Inputs = Annotated[
 ]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder or URI for the output.")]
 Labels = Annotated[
-    str | None,
-    typer.Option("--labels", "-l", help="Label file, or `embedded` (folders, .cls members)."),
+    list[str] | None,
+    typer.Option(
+        "--labels",
+        "-l",
+        metavar="[NAME=]LABELS[@SUBSET]",
+        help="Label file, or `embedded` (folders, .cls members); @imagenet-a, @imagenet-r or @FILE "
+        "of classes restricts the classes that compete. Repeat for several sets.",
+    ),
+]
+ErrorPolicy = Annotated[
+    Literal["wrong", "left_out"] | None,
+    typer.Option(
+        "--errors",
+        help="In metrics, count images that could not be scored as wrong (default), or not.",
+    ),
 ]
 Model = Annotated[
     str | None,
@@ -82,6 +95,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         inputs: Inputs = None,
         output: Output = None,
         labels: Labels = None,
+        errors: ErrorPolicy = None,
         model: Model = None,
         config: Config = None,
         settings: Settings = None,
@@ -99,7 +113,8 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
             job_config(
                 inputs,
                 output=output,
-                labels=labels,
+                labels=tuple(labels or ()),
+                errors=errors,
                 model=model,
                 config=config,
                 settings=settings,

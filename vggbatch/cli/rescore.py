@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import json
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vggbatch.cli import console
-
-
-class Errors(str, Enum):
-    """What a labelled image that could not be scored counts as."""
-
-    wrong = "wrong"
-    left_out = "left_out"
-
 
 LabelSpecs = Annotated[
     list[str],
@@ -29,7 +20,8 @@ LabelSpecs = Annotated[
     ),
 ]
 ErrorsOption = Annotated[
-    Errors, typer.Option("--errors", help="Count images that could not be scored as wrong, or not.")
+    Literal["wrong", "left_out"],
+    typer.Option("--errors", help="Count images that could not be scored as wrong, or not."),
 ]
 ClassesOption = Annotated[
     str | None,
@@ -47,7 +39,7 @@ def rescore(
         str | None,
         typer.Option("--output", "-o", help="Folder for metrics/ and run.json; without: shown."),
     ] = None,
-    errors: ErrorsOption = Errors.wrong,
+    errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
     as_json: Json = False,
 ) -> None:
@@ -60,7 +52,7 @@ def rescore(
     if source.synthetic:
         console.warning(f"{source.model['name']} has made-up weights: these metrics mean nothing")
     target = Folder(output) if output is not None else None
-    evaluation = rescore(source, labels, target, errors=errors.value)
+    evaluation = rescore(source, labels, target, errors=errors)
     if as_json:
         print(json.dumps(evaluation.to_json(), indent=1))
     else:

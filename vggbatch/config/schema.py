@@ -109,7 +109,11 @@ class JobConfig(_Strict):
 
     input: tuple[str, ...] = ()
     output: str = ""
-    labels: str | None = None
+    labels: tuple[str, ...] = ()
+    """Label sets, each `[NAME=]LABELS[@SUBSET]`; the rows get the labels of the first that has one
+    class for an image."""
+    errors: Literal["wrong", "left_out"] = "wrong"
+    """In the metrics: what a labelled image that could not be scored counts as."""
     model: ModelOptions = ModelOptions()
     decode: DecodeOptions = DecodeOptions()
     compute: ComputeOptions = ComputeOptions()
@@ -135,13 +139,15 @@ class JobConfig(_Strict):
             data = dict(data)
             if isinstance(data.get("model"), str):
                 data["model"] = {"name": data["model"]}
-            if isinstance(data.get("input"), str):
-                data["input"] = (data["input"],)
+            for key in ("input", "labels"):
+                if isinstance(data.get(key), str):
+                    data[key] = (data[key],)
             if isinstance(data.get("mirrors"), str):
                 data["mirrors"] = tuple(data["mirrors"].split())
         return data
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is written; a run on the same output must repeat them."""
-        keep = {"input", "labels", "model", "decode", "features", "chunk_size", "rows_per_file"}
+        keep = {"input", "labels", "errors", "model", "decode", "features"}
+        keep |= {"chunk_size", "rows_per_file"}
         return self.model_dump(mode="json", include=keep)

@@ -16,6 +16,7 @@ from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
 from vggbatch.pipeline.state import RUN, SUCCESS
+from vggbatch.sources.labels import LabelSpec
 from vggbatch.sources.names import public_uri
 from vggbatch.storage import Folder, filesystem
 
@@ -122,7 +123,7 @@ def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[s
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "rescored": {
             "predictions": public_uri(source.folder.uri),
-            "labels": [public_uri(spec) for spec in specs],
+            "labels": [LabelSpec.parse(spec).public() for spec in specs],
             "errors": errors,
         },
         **{name: source.record[name] for name in inherited if name in source.record},

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.resources import files
 
 import pyarrow as pa
@@ -18,18 +19,23 @@ import pyarrow as pa
 from vggbatch.errors import UsageError
 from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
-from vggbatch.sources.labels import load_labels
+from vggbatch.sources.labels import EMBEDDED, SUBSETS, LabelSpec, load_labels
+from vggbatch.sources.names import unique
 from vggbatch.storage import Folder, filesystem
 
 ILSVRC2012 = "ILSVRC2012"
 """The benchmark of the zoo's published accuracies: the 50,000 validation images."""
 
-SUBSETS = ("imagenet-a", "imagenet-r")
-
 _VALIDATION_IMAGE = re.compile(r"(^|/)ILSVRC2012_val_\d{8}\.\w+$")
 
 
-def label_sets(specs: Sequence[str], folder: Folder, class_lines: Sequence[str]) -> list[LabelSet]:
+def label_sets(
+    specs: Sequence[str],
+    folder: Folder,
+    class_lines: Sequence[str],
+    *,
+    recorded: str | None = None,
+) -> list[LabelSet]:
     """The label sets that specs name, for the images of an output.
 
     Images named ILSVRC2012_val_* with one label each make a set comparable with the published
@@ -39,47 +45,49 @@ def label_sets(specs: Sequence[str], folder: Folder, class_lines: Sequence[str])
         specs: see the module.
         folder: the output they will be scored against.
         class_lines: the network's classes, `wnid name`, in output order.
+        recorded: the spec whose labels the run wrote into its rows, which need not be read again.
+
+    Returns:
+        The sets, each with a name of its own.
 
     Raises:
         UsageError: labels or a subset cannot be read or do not fit the classes.
     """
     ids = _first_ids(folder)
     validation = bool(ids) and all(map(_VALIDATION_IMAGE.search, ids))
-    return [_label_set(spec, ids, validation, class_lines) for spec in specs]
+    found = [_label_set(spec, spec == recorded, ids, validation, class_lines) for spec in specs]
+    names = unique([labels.name for labels in found])
+    return [replace(labels, name=name) for labels, name in zip(found, names, strict=True)]
 
 
-def _label_set(spec: str, ids: list[str], validation: bool, class_lines: Sequence[str]) -> LabelSet:
-    name, source, subset = _parse(spec)
-    classes = _subset(subset, class_lines) if subset else None
-    matcher = None if source == "embedded" else load_labels(source, tuple(class_lines))
+def check_subsets(specs: Sequence[str], class_lines: Sequence[str]) -> None:
+    """Read the subsets that specs name, so that a fault shows before a run and not after it.
+
+    Raises:
+        UsageError: one cannot be read or does not fit the classes.
+    """
+    for subset in filter(None, (LabelSpec.parse(spec).subset for spec in specs)):
+        _subset(subset, class_lines)
+
+
+def _label_set(
+    text: str, recorded: bool, ids: list[str], validation: bool, class_lines: Sequence[str]
+) -> LabelSet:
+    spec = LabelSpec.parse(text)
+    classes = _subset(spec.subset, class_lines) if spec.subset else None
+    in_rows = recorded or spec.source == EMBEDDED
+    matcher = None if in_rows else load_labels(spec.source, tuple(class_lines))
     several = matcher is not None and pa.types.is_nested(matcher.match(ids, [None] * len(ids)).type)
     comparable = validation and classes is None and not several
-    if not name:
-        name = ILSVRC2012 if comparable else _name(source, subset)
+    name = spec.name or (ILSVRC2012 if comparable else _name(spec))
     return LabelSet(name, matcher, classes, benchmark=ILSVRC2012 if comparable else None)
 
 
-def _parse(spec: str) -> tuple[str, str, str]:
-    """Name, labels and subset; empty where not given."""
-    named = re.match(r"([\w .-]+)=(.+)", spec)
-    name, rest = (named[1], named[2]) if named else ("", spec)
-    source, at, subset = rest.rpartition("@")
-    # an @ may as well belong to a path or URI
-    if at and (source == "embedded" or subset in SUBSETS or _is_file(subset)):
-        return name, source, subset
-    return name, rest, ""
-
-
-def _is_file(path: str) -> bool:
-    fs, inner = filesystem(path)
-    return bool(fs.isfile(inner))
-
-
-def _name(source: str, subset: str) -> str:
+def _name(spec: LabelSpec) -> str:
     """A name for a set that was given none: of the subset, else of the label file."""
-    if subset or source == "embedded":
-        return subset.rsplit("/", 1)[-1] or source
-    return source.rstrip("/").rsplit("/", 1)[-1].split(".")[0]
+    if spec.subset or spec.source == EMBEDDED:
+        return spec.subset.rsplit("/", 1)[-1] or spec.source
+    return spec.source.rstrip("/").rsplit("/", 1)[-1].split(".")[0]
 
 
 def _subset(name: str, class_lines: Sequence[str]) -> tuple[int, ...]:

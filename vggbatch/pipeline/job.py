@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.sources import Labels, Shard, discover, load_labels
-from vggbatch.sources.labels import MultiLabels
+from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
 from vggbatch.sources.names import public_uri
 
 _TYPICAL_IMAGE_BYTES = 130_000
@@ -45,6 +46,9 @@ class Job:
     preprocess: Preprocess
     shards: tuple[Shard, ...]
     labels: Labels | None
+    """Of the rows."""
+    row_labels: str | None
+    """Which of the configuration's labels those are."""
 
     @property
     def estimated_images(self) -> int:
@@ -77,7 +81,8 @@ class Job:
         plan["input"] = [public_uri(uri) for uri in self.config.input]
         plan["model"] = self.model_facts()
         plan["preprocess"] = self.preprocess.model_dump(mode="json")
-        plan["labels"] = _digest_labels(self.config.labels, self.labels)
+        plan["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
+        plan["row_labels"] = _digest(self.labels)
         plan["shards"] = len(self.shards)
         plan["input_digest"] = input_digest(self.shards)
         return plan
@@ -87,8 +92,8 @@ class Job:
         config = self.config.model_dump(mode="json")
         for key in ("input", "mirrors"):
             config[key] = [public_uri(uri) for uri in config[key]]
-        for key in ("output", "labels"):
-            config[key] = public_uri(config[key]) if config[key] else config[key]
+        config["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
+        config["output"] = public_uri(config["output"])
         return config
 
     def model_facts(self) -> dict[str, Any]:
@@ -131,11 +136,9 @@ def prepare_job(config: JobConfig) -> Job:
             f"{model.name} takes {height} x {width} pixels, but preprocessing crops "
             f"{preprocess.crop}: set model.preprocess.crop={height}"
         )
-    labels = load_labels(config.labels, model.classes) if config.labels else None
-    if isinstance(labels, MultiLabels):
-        labels = None  # a row has one label; the metrics match these to the image ids
+    labels, row_labels = _row_labels(config.labels, model.classes)
     shards = tuple(discover(list(config.input)))
-    return Job(config, model, profile, preprocess, shards, labels)
+    return Job(config, model, profile, preprocess, shards, labels, row_labels)
 
 
 def estimated_images(shard: Shard) -> int:
@@ -191,14 +194,22 @@ def versions() -> dict[str, str]:
     }
 
 
-def _digest_labels(spec: str | None, labels: Labels | None) -> dict[str, Any] | None:
-    if spec is None:
-        return None
+def _row_labels(specs: Sequence[str], classes: Sequence[str]) -> tuple[Labels | None, str | None]:
+    """The labels that the rows get, and their spec; all are read, so that a fault shows at once."""
+    chosen: tuple[Labels | None, str | None] = None, None
+    for spec in specs:
+        labels = load_labels(LabelSpec.parse(spec).source, classes)
+        # a row has one label; the metrics match sets of several classes to the image ids
+        if chosen[0] is None and not isinstance(labels, MultiLabels):
+            chosen = labels, spec
+    return chosen
+
+
+def _digest(labels: Labels | None) -> str | None:
+    """Of the content of labels; None without."""
     if labels is None:
-        return {"source": public_uri(spec)}
+        return None
     digest = hashlib.sha256()
     for array in (labels.keys, labels.indices):
-        if array is not None:
-            digest.update(np.ascontiguousarray(array).tobytes())
-    name = spec if spec == "embedded" else public_uri(spec)
-    return {"source": name, "sha256": digest.hexdigest()}
+        digest.update(EMBEDDED.encode() if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

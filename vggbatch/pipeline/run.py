@@ -23,6 +23,7 @@ from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
+from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder
 
 
@@ -172,6 +173,7 @@ def _record(job: Job, result: RunResult) -> dict[str, Any]:
         "vggbatch": versions()["vggbatch"],
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": job.public_config(),
+        "row_labels": LabelSpec.parse(job.row_labels).public() if job.row_labels else None,
         "model": job.model_facts(),
         "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
         "versions": versions(),

@@ -77,12 +77,11 @@ class RunOutput:
             return EMBEDDED
         lines = [class_lines[i] for i in sorted(class_lines)]
         if "rescored" in self.record:
-            specs = self.record["rescored"]["labels"]
+            specs, recorded = self.record["rescored"]["labels"], None
         else:
-            # labels of several classes an image are not in the rows, so they are read again
-            specs = ["embedded", self.record["config"]["labels"]]
+            specs, recorded = self.record["config"]["labels"], self.record["row_labels"]
         for spec in specs:
-            [found] = label_sets([spec], self.predictions, lines)
+            [found] = label_sets([spec], self.predictions, lines, recorded=recorded)
             if found.name == metrics[0].label_set:
                 return found
         raise UsageError(f"none of the labels {', '.join(specs)} is {metrics[0].label_set!r}")

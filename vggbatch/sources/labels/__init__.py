@@ -3,5 +3,6 @@
 from vggbatch.sources.labels.load import load_labels
 from vggbatch.sources.labels.lookup import Labels
 from vggbatch.sources.labels.real import MultiLabels
+from vggbatch.sources.labels.spec import EMBEDDED, SUBSETS, LabelSpec
 
-__all__ = ["Labels", "MultiLabels", "load_labels"]
+__all__ = ["EMBEDDED", "SUBSETS", "LabelSpec", "Labels", "MultiLabels", "load_labels"]
