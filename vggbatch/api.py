@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset
 
 from vggbatch.classifier import Classifier
 from vggbatch.config import JobConfig
@@ -145,6 +144,8 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
     Raises:
         UsageError: there are none.
     """
+    import pyarrow.dataset  # only here: it takes pandas along
+
     folder = Folder(output)
     if not folder.list(PREDICTIONS, suffix=".parquet"):
         raise UsageError(f"{output} has no predictions (no {PREDICTIONS}/*.parquet)")

@@ -58,6 +58,13 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
         return None
 
 
+def usable_cpus() -> int:
+    """Cores that this process may use: its CPU mask, cut by a cgroup quota."""
+    quota = cpu_quota()
+    cores = len(cpu_mask())
+    return max(1, min(cores, math.floor(quota)) if quota else cores)
+
+
 def physical_cores(mask: tuple[int, ...], sysfs: Path = _SYSFS) -> list[list[int]]:
     """One logical CPU of each physical core in the mask, grouped by shared last-level cache.
 

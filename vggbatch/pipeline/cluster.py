@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import sys
 import warnings
@@ -16,7 +15,7 @@ import ray
 from ray.data import DataContext, ExecutionResources
 from ray.util.annotations import RayDeprecationWarning
 
-from vggbatch.classifier.cores import cpu_mask, cpu_quota
+from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.placement import Growth
@@ -137,13 +136,6 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_size: int) 
             yield
     finally:
         DataContext._set_current(before)
-
-
-def usable_cpus() -> int:
-    """Cores that this process may use: its CPU mask, cut by a cgroup quota."""
-    quota = cpu_quota()
-    cores = len(cpu_mask())
-    return max(1, min(cores, math.floor(quota)) if quota else cores)
 
 
 def _growth() -> Growth:

@@ -8,13 +8,10 @@ import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import PIL
-import pyarrow as pa
-import ray
 
 import vggbatch
 from vggbatch.classifier import SessionSpec
@@ -186,11 +183,7 @@ def versions() -> dict[str, str]:
     return {
         "vggbatch": vggbatch.__version__,
         "python": platform.python_version(),
-        "ray": ray.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-        "pyarrow": pa.__version__,
+        **{name: version(name) for name in ("ray", "onnxruntime", "numpy", "pillow", "pyarrow")},
     }
 
 

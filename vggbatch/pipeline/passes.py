@@ -20,21 +20,18 @@ from ray.exceptions import RayError, RayTaskError
 
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ChunkKey, shard_table
-from vggbatch.pipeline.pipeline import Scoring, build
+from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.plan import build
 from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.state import NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
-from vggbatch.sources import Shard
 
 _FAILURES_IN_A_ROW = 16
 """So many failed chunks without one that succeeds: something is wrong that is not the images."""
 _BLOCKS_OF_SHARDS = 1000
 """Indexing tasks at most, however many shards there are."""
-
-NumberedShard = tuple[int, int, Shard]
-"""Shard number, group number, shard."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The way of an image, from its shard to a row of Parquet, as a Ray Data plan.
+"""The way of an image, from its shard to a row of Parquet; plan.py makes a Ray Data plan of it.
 
     index     a shard's members, without their bytes, cut into chunks
     decode    a chunk's bytes -> uint8 crops in one buffer
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,9 +22,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import ray
-import ray.data
-from ray.data import ActorPoolStrategy
 
 from vggbatch.classifier import Classifier, SessionSpec
 from vggbatch.config import DecodeOptions, Preprocess
@@ -33,7 +29,6 @@ from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.isolate import IsolatedDecoder
-from vggbatch.pipeline.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.pipeline.sink import predictions_table, write_part
 from vggbatch.pipeline.state import Output
@@ -55,9 +50,6 @@ RECEIPT_SCHEMA = pa.schema(
 )
 """What the driver learns of a chunk: its name, its statistics as JSON, why it failed."""
 
-_RETRIES = 3
-"""Of a task whose process died; then its chunk is left to the next pass (see passes.py)."""
-
 
 @dataclass(frozen=True)
 class Scoring:
@@ -75,53 +67,9 @@ class Scoring:
     pin: bool
     features: str | None
     labels: Any = None
-    """Ray object reference of a `Labels`, None for unlabelled input."""
+    """A `Labels` or a Ray object reference of one, None for unlabelled input."""
     isolate: bool = False
     """Decode each image in a process of its own, where an earlier pass lost its workers."""
-
-
-def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> ray.data.Dataset:
-    """The plan over a dataset of shards; each row that comes out is a receipt (RECEIPT_SCHEMA)."""
-    tables: dict[str, Any] = {
-        "batch_size": None,
-        "batch_format": "pyarrow",
-        "zero_copy_batch": True,
-    }
-    # Ray's default is for ever, which an image that kills its process would take
-    tasks: dict[str, Any] = {**tables, "max_retries": _RETRIES}
-    return (
-        source.map_batches(
-            functools.partial(index, scoring=scoring),
-            num_cpus=INDEX_CPUS,
-            concurrency=placement.index_tasks,
-            **tasks,
-        )
-        .map_batches(
-            functools.partial(_guarded, stage=decode, scoring=scoring),
-            num_cpus=DECODE_CPUS,
-            concurrency=placement.decode_tasks,
-            **tasks,
-        )
-        .map_batches(
-            Classify,
-            fn_constructor_args=(scoring,),
-            num_cpus=placement.actor_cpus,
-            compute=ActorPoolStrategy(
-                # the rest may go with their nodes, and come with others
-                min_size=1 if placement.elastic else placement.actors,
-                initial_size=placement.actors,
-                max_size=placement.max_actors,
-                max_tasks_in_flight_per_actor=placement.chunks_in_flight,
-            ),
-            **tables,
-        )
-        .map_batches(
-            functools.partial(_guarded, stage=write, scoring=scoring),
-            num_cpus=WRITE_CPUS,
-            concurrency=placement.write_tasks,
-            **tasks,
-        )
-    )
 
 
 def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
@@ -169,7 +117,7 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     ids = shard.image_ids(members)
     labels = pa.nulls(len(ids), pa.int32())
     if scoring.labels is not None:
-        known: Labels = ray.get(scoring.labels)
+        known = _labels(scoring)
         labels = known.match(ids, members["label"].to_pylist())
     rows = pa.StructArray.from_arrays(
         [pa.array(ids), pa.array(shard.sources(members)), labels, pa.array(errors, pa.string())],
@@ -187,6 +135,15 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         crops=chunks.bytes_of(crops[:scored]),
         stats=pa.array([stats.to_json()]),
     )
+
+
+def _labels(scoring: Scoring) -> Labels:
+    if isinstance(scoring.labels, Labels):
+        return scoring.labels
+    import ray  # only here: the stages run without it too, where it would cost a second to import
+
+    known: Labels = ray.get(scoring.labels)
+    return known
 
 
 def _cropper(
@@ -222,7 +179,7 @@ class Classify:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
-        return _guarded(table, stage=self.classify, scoring=self.scoring)
+        return guarded(table, stage=self.classify, scoring=self.scoring)
 
     def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
         """Crops -> predictions of the images without an error, in row order."""
@@ -279,9 +236,10 @@ def receipt(key: ChunkKey, *, stats: Stats | None = None, failure: str | None = 
     return pa.Table.from_arrays(arrays, schema=RECEIPT_SCHEMA)
 
 
-def _guarded(
+def guarded(
     table: pa.Table, stage: Callable[[pa.Table, Scoring], pa.Table], scoring: Scoring
 ) -> pa.Table:
+    """What a stage makes of a chunk; a receipt with the reason where it fails, here or before."""
     if "failure" in table.column_names:
         return table
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vggbatch.pipeline.cluster import usable_cpus
+from vggbatch.classifier.cores import usable_cpus
 from vggbatch.pipeline.job import Job, estimated_images
 from vggbatch.pipeline.placement import Placement, place
 from vggbatch.pipeline.resume import check_output

@@ -9,18 +9,14 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-import ray
-
 from vggbatch.errors import JobFailed
-from vggbatch.pipeline.cluster import data_context, ray_cluster
 from vggbatch.pipeline.job import Job, estimated_images, model_opener, versions
 from vggbatch.pipeline.lease import Held
-from vggbatch.pipeline.passes import NumberedShard, Passes
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement, place
 from vggbatch.pipeline.resume import open_output
 from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import RUN, SUCCESS, Output
+from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
 from vggbatch.sources.labels import LabelSpec
@@ -131,6 +127,12 @@ def _score(
     held: Held,
     listener: Listener | None,
 ) -> Placement:
+    # only here: half a second of imports that a run with nothing left to score does without
+    import ray
+
+    from vggbatch.pipeline.cluster import data_context, ray_cluster
+    from vggbatch.pipeline.passes import Passes
+
     def notify() -> None:
         snapshot = tally.snapshot()
         held.report(snapshot)

@@ -37,6 +37,9 @@ PREDICTIONS = "predictions"
 SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
+NumberedShard = tuple[int, int, Shard]
+"""Shard number, group number, shard."""
+
 _PLAN = f"{STATE}/plan.json"
 _REQUESTS = 16
 """Markers read at a time."""
@@ -140,7 +143,7 @@ class Output:
             return None
         return plan
 
-    def write_plan(self, plan: dict[str, Any], shards: list[tuple[int, int, Shard]]) -> None:
+    def write_plan(self, plan: dict[str, Any], shards: list[NumberedShard]) -> None:
         """Record a new run; plan.json last, so that it never stands without the shards."""
         text = json.dumps(plan, sort_keys=True, default=str)
         self._plan_id = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -154,7 +157,7 @@ class Output:
         plan = self.read_plan()
         return plan is not None and plan["id"] == self.plan_id
 
-    def read_shards(self) -> list[tuple[int, int, Shard]]:
+    def read_shards(self) -> list[NumberedShard]:
         """The input of the run that is here: (shard number, group number, shard)."""
         data = self.folder.read_bytes(self._name("shards.parquet"))
         return list(shards_of(pq.read_table(pa.BufferReader(data))))
