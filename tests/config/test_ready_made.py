@@ -21,7 +21,7 @@ def test_configurations_load(file):
     assert file.name in file.read_text()
 
 
-@pytest.mark.parametrize("name", ["score", "evaluate"])
+@pytest.mark.parametrize("name", ["score", "evaluate", "benchmark"])
 def test_jobs_are_the_commands(name):
     done = subprocess.run(
         [sys.executable, ROOT / f"jobs/{name}.py", "--help"],
@@ -29,4 +29,5 @@ def test_jobs_are_the_commands(name):
         text=True,
         check=True,
     )
-    assert f"{name} [OPTIONS]" in done.stdout
+    command = name.removesuffix("mark")
+    assert f"{command} [OPTIONS]" in done.stdout

@@ -8,6 +8,7 @@ import typer
 
 import vggbatch
 from vggbatch.cli import console, models
+from vggbatch.cli.bench import bench
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
 from vggbatch.cli.pack import pack
@@ -36,6 +37,7 @@ app.command()(compare)
 app.command()(report)
 app.add_typer(models.app, name="models")
 app.command()(demo)
+app.command()(bench)
 
 
 def _version(wanted: bool) -> None:

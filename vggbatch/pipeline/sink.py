@@ -17,7 +17,8 @@ from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.stats import Stats
 
-_STATS_KEY = b"vggbatch.stats"
+STATS_KEY = b"vggbatch.stats"
+"""Of the metadata of a staging file: its chunk's statistics as JSON."""
 _ROW_GROUP_BYTES = 32 * 2**20
 """Compaction holds about this much of a file in memory."""
 _READERS = 16
@@ -73,7 +74,7 @@ def predictions_table(
 
 def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
     """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
-    table = predictions.replace_schema_metadata({_STATS_KEY: stats.to_json()})
+    table = predictions.replace_schema_metadata({STATS_KEY: stats.to_json()})
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     name = output.part_name(key, predictions.num_rows)
@@ -182,7 +183,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
         for batch in range(0, len(names), _READERS):
             for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
                 table = pq.read_table(pa.BufferReader(data))
-                stats += Stats.from_json(table.schema.metadata[_STATS_KEY])
+                stats += Stats.from_json(table.schema.metadata[STATS_KEY])
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes
             if size >= _ROW_GROUP_BYTES:

@@ -1,0 +1,71 @@
+import os
+
+import onnx
+import onnxruntime as ort
+import pytest
+
+from tests.images import cut, jpeg, write_folder
+from tests.nets import colour_net
+from vggbatch.bench.setup import collect_images, prepare_networks
+from vggbatch.config import JobConfig
+from vggbatch.errors import UsageError
+
+
+def test_images_are_repeated_and_damaged_ones_left_out(tmp_path):
+    names = write_folder(tmp_path / "in", 3)
+    (tmp_path / "in" / "00001a.jpg").write_bytes(jpeg(cut(9))[:400])
+    found = collect_images([str(tmp_path / "in")], 7, tmp_path / "out")
+    assert (found.count, found.distinct) == (7, 3)
+    files = sorted(os.listdir(tmp_path / "out"))
+    assert files == [f"{i:07d}.jpg" for i in range(7)]
+    for i, file in enumerate(files):
+        original = (tmp_path / "in" / names[i % 3]).read_bytes()
+        assert (tmp_path / "out" / file).read_bytes() == original
+
+
+def test_fewer_images_than_there_are(tmp_path):
+    write_folder(tmp_path / "in", 5)
+    assert collect_images([str(tmp_path / "in")], 2, tmp_path / "a").count == 2
+    assert collect_images([str(tmp_path / "in")], None, tmp_path / "b").count == 5
+
+
+def test_no_image_at_all(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(b"no image")
+    with pytest.raises(UsageError, match="decodes"):
+        collect_images([str(tmp_path / "in")], 5, tmp_path / "out")
+
+
+def test_networks_take_batches(tmp_path):
+    fixed = colour_net(tmp_path / "fixed.onnx", batch=1)
+    [network] = prepare_networks([str(fixed)], JobConfig(), tmp_path)
+    assert network.label == "fp32"
+    assert network.recipe.crop == 32
+    session = ort.InferenceSession(network.file)
+    assert session.get_inputs()[0].name == network.input
+    assert session.get_inputs()[0].shape[0] == "N"
+    assert session.get_outputs()[0].name == network.output
+
+
+def test_two_networks_of_one_kind_go_by_their_names(tmp_path):
+    first = colour_net(tmp_path / "first.onnx")
+    second = colour_net(tmp_path / "second.onnx", seed=1)
+    networks = prepare_networks([str(first), str(second)], JobConfig(), tmp_path)
+    assert [network.label for network in networks] == ["first", "second"]
+
+
+def test_int8_is_known_by_its_operators(tmp_path):
+    model = onnx.load(colour_net(tmp_path / "net.onnx"))
+    kinds = [
+        onnx.helper.make_tensor("scale", 1, [], [0.1]),
+        onnx.helper.make_tensor("zero", 2, [], [128]),
+    ]
+    model.graph.initializer.extend(kinds)
+    quantize = onnx.helper.make_node("QuantizeLinear", ["data", "scale", "zero"], ["q"])
+    dequantize = onnx.helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"])
+    model.graph.node[0].input[0] = "d"
+    model.graph.node.insert(0, dequantize)
+    model.graph.node.insert(0, quantize)
+    onnx.save(model, tmp_path / "net.onnx")
+    [network] = prepare_networks([str(tmp_path / "net.onnx")], JobConfig(), tmp_path)
+    assert network.label == "int8"

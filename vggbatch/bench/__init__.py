@@ -1,0 +1,1 @@
+"""Rates beside the peers' and the machine's limit, all from one interleaved run."""

@@ -1,0 +1,30 @@
+"""The process of a contender that is written here: `python -m vggbatch.bench.child NAME TASK`."""
+
+from __future__ import annotations
+
+import sys
+
+from vggbatch.bench.registry import contender
+from vggbatch.bench.task import Task
+
+SEARCH = "search"
+"""In place of a contender's name: find out how bare onnxruntime is fastest."""
+
+
+def main() -> None:
+    """Do what the first argument names, with the task that the second one names."""
+    name, task = sys.argv[1], Task.read(sys.argv[2])
+    if name == SEARCH:
+        from vggbatch.bench.contenders.bare import search_to_file
+
+        search_to_file(task)
+        return
+    chosen = contender(name)
+    from vggbatch.bench.contenders.base import Program
+
+    assert isinstance(chosen, Program), f"{name} is a command of its own"
+    chosen.run(task)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Plain loops in one process, without a framework."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime as ort
+
+from vggbatch.bench.contenders.base import Program
+from vggbatch.bench.plain import crop_of, network_input
+from vggbatch.bench.task import Task
+
+BATCH = 16
+DECODING_THREADS = 2
+
+
+class Loop(Program):
+    """One image after the other, as the zoo's notebook does it."""
+
+    name = "loop1"
+    title = "plain loop, batch 1"
+
+    def run(self, task: Task) -> None:
+        """Decode, normalise, run, again and again."""
+        session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+        files, found = task.files(), []
+        for file in files:
+            values = network_input(crop_of(file, task.recipe)[None], task.recipe, task.layout)
+            [scores] = session.run([task.output], {task.input: values})
+            found.append(int(scores.argmax()))
+            task.mark(1)
+        task.save_top1([file.name for file in files], np.array(found))
+
+
+class BatchedLoop(Program):
+    """Batches, while two threads decode ahead."""
+
+    name = "loop"
+    title = f"plain loop, batch {BATCH}"
+
+    def run(self, task: Task) -> None:
+        """Keep a few batches of images in the decoding threads and run one after the other."""
+        session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+        files, found = task.files(), []
+        with ThreadPoolExecutor(DECODING_THREADS) as pool:
+            # a few batches ahead, not all images: memory would grow with their number
+            ahead = 4 * BATCH
+            coming = [pool.submit(crop_of, file, task.recipe) for file in files[:ahead]]
+            for first in range(0, len(files), BATCH):
+                ready, coming = coming[:BATCH], coming[BATCH:]
+                crops = np.stack([crop.result() for crop in ready])
+                more = files[first + ahead : first + ahead + BATCH]
+                coming += [pool.submit(crop_of, file, task.recipe) for file in more]
+                values = network_input(crops, task.recipe, task.layout)
+                [scores] = session.run([task.output], {task.input: values})
+                found.append(scores.reshape(len(crops), -1).argmax(axis=1))
+                task.mark(len(crops))
+        task.save_top1([file.name for file in files], np.concatenate(found))

@@ -1,0 +1,54 @@
+"""OpenVINO, which reads the ONNX file itself and keeps several requests in flight."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from vggbatch.bench.contenders.base import Program
+from vggbatch.bench.plain import crop_of, network_input
+from vggbatch.bench.task import Task
+
+BATCH = 4
+DECODING_THREADS = 2
+
+
+class OpenVINO(Program):
+    """OpenVINO's throughput mode with decoding threads before it."""
+
+    name = "openvino"
+    title = "OpenVINO"
+    package = "openvino"
+    install = "pip install openvino"
+
+    def run(self, task: Task) -> None:
+        """Decode in threads, hand batches to the queue of requests."""
+        import openvino
+
+        core = openvino.Core()
+        compiled = core.compile_model(task.model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+        files = task.files()
+        found = np.full(len(files), -1)
+        queue = openvino.AsyncInferQueue(compiled)
+
+        def done(request: Any, first: int) -> None:
+            scores = request.get_output_tensor(0).data
+            found[first : first + len(scores)] = scores.reshape(len(scores), -1).argmax(axis=1)
+            task.mark(len(scores))
+
+        queue.set_callback(done)
+        with ThreadPoolExecutor(DECODING_THREADS) as pool:
+            ahead = 8 * BATCH
+            coming = [pool.submit(crop_of, file, task.recipe) for file in files[:ahead]]
+            for first in range(0, len(files), BATCH):
+                ready, coming = coming[:BATCH], coming[BATCH:]
+                crops = np.stack([crop.result() for crop in ready])
+                more = files[first + ahead : first + ahead + BATCH]
+                coming += [pool.submit(crop_of, file, task.recipe) for file in more]
+                queue.start_async(
+                    {task.input: network_input(crops, task.recipe, task.layout)}, first
+                )
+            queue.wait_all()
+        task.save_top1([file.name for file in files], found)

@@ -1,0 +1,69 @@
+"""vggbatch itself: the real command, seen from outside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pyarrow.dataset
+import pyarrow.parquet as pq
+
+from vggbatch.bench.contenders.base import Contender
+from vggbatch.bench.task import Task
+from vggbatch.classifier.classifier import DEFAULT_MICRO_BATCH
+from vggbatch.pipeline.sink import STATS_KEY
+from vggbatch.pipeline.stats import Stats
+
+
+class Ours(Contender):
+    """`vggbatch score`, whole."""
+
+    name = "vggbatch"
+    title = "vggbatch"
+    package = "ray"
+    install = "pip install vggbatch"
+    clustered = True
+
+    def __init__(self) -> None:
+        self.seen: set[Path] = set()
+
+    def command(self, task: Task) -> list[str]:
+        """The command as a user gives it."""
+        command = [sys.executable, "-m", "vggbatch", "score", task.images, "--model"]
+        command += [task.score_model, "-o", str(_output(task))]
+        for pair in task.score_settings:
+            command += ["--set", pair]
+        return [*command, "--address", task.address] if task.address else command
+
+    def watch(self, task: Task) -> None:
+        """Mark each chunk that was committed since, by the time of its staging file.
+
+        Its first batch is marked too, without images, at the time that its inference time tells.
+        """
+        for part in (_output(task) / "_vggbatch").glob("*/staging/*/*.parquet"):
+            if part in self.seen or part.name.startswith("."):
+                continue
+            try:
+                moment = part.stat().st_mtime
+                metadata = pq.read_schema(part).metadata
+            except OSError:  # gone into a predictions file meanwhile
+                continue
+            self.seen.add(part)
+            stats = Stats.from_json(metadata[STATS_KEY])
+            rest = max(0.0, 1 - DEFAULT_MICRO_BATCH / max(1, stats.rows))
+            task.mark(0, moment - stats.infer_seconds * rest)
+            task.mark(stats.rows, moment)
+
+    def top1(self, task: Task) -> list[int]:
+        """The first of the five classes."""
+        folder = _output(task) / "predictions"
+        if not folder.exists():
+            return []
+        columns = ["image_id", "top5_index"]
+        rows = pyarrow.dataset.dataset(folder, format="parquet").to_table(columns=columns)
+        ordered = sorted(rows.to_pylist(), key=lambda row: str(row["image_id"]))
+        return [row["top5_index"][0] if row["top5_index"] else -1 for row in ordered]
+
+
+def _output(task: Task) -> Path:
+    return Path(task.work) / "scored"

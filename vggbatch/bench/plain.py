@@ -1,0 +1,55 @@
+"""Preprocessing as anyone would write it, with Pillow and numpy alone: what all the peers run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The parts of a preprocessing profile, as `config.Preprocess` has them."""
+
+    resize: int
+    resize_mode: str
+    crop: int
+    interpolation: str
+    channels: str
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+def crop_of(file: Path | BinaryIO, recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """An image file -> uint8 RGB (crop, crop, 3)."""
+    with Image.open(file) as image:
+        return crop_pixels(image.convert("RGB"), recipe)
+
+
+def crop_pixels(image: Image.Image, recipe: Recipe) -> npt.NDArray[np.uint8]:
+    """An RGB image -> uint8 RGB (crop, crop, 3)."""
+    width, height = recipe.resize, recipe.resize
+    if recipe.resize_mode == "shorter":
+        scale = recipe.resize / min(image.size)
+        if image.width > image.height:
+            width = round(scale * image.width)
+        else:
+            height = round(scale * image.height)
+    filtered = image.resize((width, height), Image.Resampling[recipe.interpolation.upper()])
+    left, top = width // 2 - recipe.crop // 2, height // 2 - recipe.crop // 2
+    return np.asarray(filtered.crop((left, top, left + recipe.crop, top + recipe.crop)))
+
+
+def network_input(
+    crops: npt.NDArray[np.uint8], recipe: Recipe, layout: str
+) -> npt.NDArray[np.float32]:
+    """uint8 RGB (n, crop, crop, 3) -> normalised float32 (n, 3, crop, crop), or as it is (NHWC)."""
+    ordered = crops if recipe.channels == "RGB" else crops[..., ::-1]
+    mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
+    values = (ordered / np.float32(recipe.scale) - mean) / std
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if layout == "NCHW" else values)

@@ -1,0 +1,69 @@
+"""What a benchmark keeps while it goes on: a measurement a line, and what was asked for."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vggbatch.bench.measure import Measurement
+from vggbatch.errors import UsageError
+
+_PLAN = "plan.json"
+_MEASUREMENTS = "measurements.jsonl"
+
+
+@dataclass
+class Record:
+    """The measurements in an output folder."""
+
+    folder: Path
+    measurements: list[Measurement] = field(default_factory=list)
+    best: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Network -> batch and sessions of bare onnxruntime."""
+
+    @staticmethod
+    def open(folder: Path, settings: dict[str, Any]) -> Record:
+        """What is in a folder of a benchmark with these settings; more rounds may be asked for.
+
+        Raises:
+            UsageError: it has a benchmark with others.
+        """
+        wanted = json.loads(json.dumps(settings))
+        path = folder / _PLAN
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"settings": wanted, "best": {}}, indent=1))
+            return Record(folder)
+        plan = json.loads(path.read_text())
+        before = plan["settings"]
+        other = [key for key in wanted if key != "rounds" and before.get(key) != wanted[key]]
+        if other:
+            was = ", ".join(f"{key} was {before.get(key)}" for key in other)
+            raise UsageError(f"{folder} has another benchmark ({was}): name another folder with -o")
+        record = Record(folder, best=plan["best"])
+        if (folder / _MEASUREMENTS).exists():
+            lines = (folder / _MEASUREMENTS).read_text().splitlines(keepends=True)
+            # the last line may be cut where the process was killed
+            whole = [line for line in lines if line.endswith("\n")]
+            (folder / _MEASUREMENTS).write_text("".join(whole))
+            record.measurements = [Measurement(**json.loads(line)) for line in whole]
+        return record
+
+    def has(self, number: int, network: str, contender: str) -> bool:
+        """Whether a measurement is there."""
+        key = (number, network, contender)
+        return any((m.round, m.network, m.contender) == key for m in self.measurements)
+
+    def add(self, measurement: Measurement) -> None:
+        """Keep a measurement."""
+        self.measurements.append(measurement)
+        with (self.folder / _MEASUREMENTS).open("a") as file:
+            file.write(json.dumps(asdict(measurement)) + "\n")
+
+    def keep_best(self, network: str, best: dict[str, int]) -> None:
+        """Keep what a search has found."""
+        self.best[network] = best
+        plan = json.loads((self.folder / _PLAN).read_text())
+        (self.folder / _PLAN).write_text(json.dumps(plan | {"best": self.best}, indent=1))

@@ -1,0 +1,97 @@
+"""The table of a benchmark for the terminal and bench.txt."""
+
+from __future__ import annotations
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from vggbatch.bench.summary import Line, Spread, Summary
+
+_COLUMNS = ["", "whole images/s", "steady images/s", "per core", "first s", "peak MB", "top-1"]
+_COLUMNS += ["x whole", "x steady"]
+WIDTH = 124
+"""Characters that the table needs."""
+_TITLE_WIDTH = 22
+DOUBTFUL = 0.99
+"""Agreement below which a contender's figures are marked: it computes something else."""
+
+
+def render(summary: Summary) -> Group:
+    """Tables by network, then what they belong to."""
+    parts: list[Table | Text] = []
+    for network in dict.fromkeys(line.network for line in summary.lines):
+        title = f"{network}: {summary.facts['models'][network]['name']}"
+        table = Table(*_COLUMNS, title=title, title_justify="left", box=None, pad_edge=False)
+        for column in table.columns:
+            column.justify, column.no_wrap = "right", True
+        table.columns[0].justify, table.columns[0].min_width = "left", _TITLE_WIDTH
+        for line in summary.lines:
+            if line.network == network:
+                table.add_row(*_cells(line))
+        parts += [table, Text()]
+    return Group(*parts, Text("\n".join(_notes(summary))))
+
+
+def _cells(line: Line) -> list[str]:
+    if not line.rounds:
+        return [escape(line.title)]
+    agreement = "" if line.agreement is None else f"{line.agreement:.1%}"
+    if line.agreement is not None and line.agreement < DOUBTFUL:
+        agreement = f"[red]{agreement} ![/]"
+    return [
+        escape(line.title),
+        _spread(line.rate),
+        _spread(line.steady),
+        "" if line.per_core is None else _figure(line.per_core),
+        "" if line.first_seconds is None else f"{line.first_seconds.median:.1f}",
+        "" if line.peak_bytes is None else f"{line.peak_bytes.median / 1e6:,.0f}",
+        agreement,
+        _ratio(line.ours_whole),
+        _ratio(line.ours_steady),
+    ]
+
+
+def _notes(summary: Summary) -> list[str]:
+    facts = summary.facts
+    machine = facts["machine"]
+    rounds = max((line.rounds for line in summary.lines), default=0)
+    lines = [
+        f"{facts['images']:,} images ({facts['different_images']:,} different), medians of "
+        f"{rounds} rounds (smallest-largest), {machine['cores']} cores of "
+        f"{machine['processor']}, {machine['memory'] / 2**30:.0f} GB",
+        "x: vggbatch's rate divided by the line's. first: seconds to the first prediction.",
+        "peak MB: PSS of all processes. top-1: same class as the plain loop.",
+        "limit: cores / (inference core time + decoding core time).",
+    ]
+    lines += [
+        f"{line.network}, {line.title} failed: {line.error}" for line in summary.lines if line.error
+    ]
+    for network, best in facts["bare"].items():
+        lines.append(
+            f"{network}: bare onnxruntime is fastest with batch {best['batch']} in "
+            f"{best['sessions']} session(s)"
+        )
+    lines += [
+        f"int8 against fp32, {name}: {ratio:.2f}" for name, ratio in summary.speedups().items()
+    ]
+    lines += [f"without {name}: {reason}" for name, reason in facts["left_out"].items()]
+    return lines
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    if spread.low == spread.high:
+        return _figure(spread.median)
+    return f"{_figure(spread.median)} ({_figure(spread.low)}-{_figure(spread.high)})"
+
+
+def _figure(value: float) -> str:
+    """Three digits that count: 6.52, 27.3, 141, 1,234."""
+    return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
