@@ -8,18 +8,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from vggbatch.classifier import Classifier
+from vggbatch.classifier import Ensemble
 from vggbatch.config import JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
-from vggbatch.metrics.sets import ILSVRC2012, check_subsets, label_sets
-from vggbatch.pipeline.job import Job, model_opener, prepare_job
+from vggbatch.metrics.rescore import published_accuracies
+from vggbatch.metrics.sets import check_subsets, label_sets
+from vggbatch.pipeline.job import Job, network_opener, prepare_job
 from vggbatch.pipeline.preview import Preview, preview
+from vggbatch.pipeline.recipe import geometries, pictures_for
 from vggbatch.pipeline.run import RunResult, finish, run
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.tally import Listener
-from vggbatch.preprocess.decode import decode_image
-from vggbatch.preprocess.transform import center_crop
+from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.sources import reader_for
 from vggbatch.storage import Folder
 
@@ -31,8 +32,13 @@ class Scored:
     result: RunResult
     record: dict[str, Any]
     """The content of run.json."""
-    evaluation: Evaluation | None
-    """Metrics, where the job had labels to evaluate against."""
+    evaluations: dict[str, Evaluation]
+    """Metrics by profile, the first that of the output itself; empty if it was not evaluated."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Metrics of the output itself."""
+        return next(iter(self.evaluations.values()), None)
 
 
 Announce = Callable[[Job], None]
@@ -56,7 +62,7 @@ def score(
     if announce:
         announce(job)
     result = run(job, listener)
-    return Scored(result, finish(job, result), None)
+    return Scored(result, finish(job, result), {})
 
 
 def evaluate(
@@ -72,18 +78,20 @@ def evaluate(
     if announce:
         announce(job)
     result = run(job, listener)
-    folder = Folder(config.output)
-    entry = job.model.entry
-    published = None
-    if entry is not None and entry.published and not job.model.synthetic:
-        published = {ILSVRC2012: entry.published}
-    sets = label_sets(config.labels, folder, job.model.classes, recorded=job.row_labels)
-    evaluation = evaluate_predictions(
-        folder, sets, class_lines=job.model.classes, published=published, errors=config.errors
-    )
-    if not result.complete_before:
-        evaluation.write(folder)
-    return Scored(result, finish(job, result), evaluation)
+    classes = job.model.classes
+    sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
+    evaluations = {}
+    for name, folder in result.folders.items():
+        evaluations[name] = evaluate_predictions(
+            folder,
+            sets,
+            class_lines=classes,
+            published=published_accuracies(job.model_facts(), job.protocol),
+            errors=config.errors,
+        )
+        if not result.complete_before:
+            evaluations[name].write(folder)
+    return Scored(result, finish(job, result), evaluations)
 
 
 def plan(config: JobConfig) -> Preview:
@@ -104,7 +112,9 @@ def predict(config: JobConfig) -> pa.Table:
     """
     job = prepare_job(config)
     threads = config.compute.threads or 0
-    classifier = Classifier(model_opener(job)(), threads=threads, pin=False)
+    classifier = Ensemble(network_opener(job)(), job.protocol, threads=threads, pin=False)
+    recipes = job.recipes[:1]
+    make = PictureMaker(config.decode, geometries(recipes), job.protocol)
     rows: list[dict[str, Any]] = []
     for shard in job.shards:
         reader = reader_for(shard.format)
@@ -116,12 +126,14 @@ def predict(config: JobConfig) -> pa.Table:
             try:
                 if isinstance(data, ImageError):
                     raise data
-                image = decode_image(data, config.decode, job.preprocess.resize)
-                crop = center_crop(image, job.preprocess)
+                packers = make.packers(1)
+                for packer, pictures in zip(packers, make(data), strict=True):
+                    packer.add(pictures)
             except ImageError as error:
                 row["error"] = str(error)
                 continue
-            found = classifier(crop[None])
+            packed = [packer.packed() for packer in packers]
+            found = classifier(pictures_for(recipes[0], recipes, packed), recipes[0].preprocess)
             known = [i for i in found.index[0].tolist() if i >= 0]
             row["top5_index"] = known
             row["top5_probability"] = found.probability[0].tolist()[: len(known)]

@@ -5,13 +5,15 @@ import pytest
 
 from tests.crashing import HANG, MAGIC, environment
 from tests.images import cut, jpeg
-from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.pipeline.isolate import IsolatedDecoder
 from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.preprocess.transform import center_crop
 
 PROFILE = Preprocess(resize=36, crop=32)
+MAKER = PictureMaker(DecodeOptions(), (PROFILE,), Protocol())
 
 
 @pytest.fixture
@@ -21,34 +23,45 @@ def crashing(tmp_path, monkeypatch):
 
 
 def test_gives_the_same_crops_as_in_this_process():
-    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+    with IsolatedDecoder(MAKER) as decoder:
         for number in range(5):
             data = jpeg(cut(number))
             expected = center_crop(decode_image(data, DecodeOptions()), PROFILE)
-            np.testing.assert_array_equal(decoder(data), expected)
+            np.testing.assert_array_equal(decoder(data), [[expected]])
+
+
+def test_gives_the_same_pictures_of_every_kind():
+    protocol = Protocol(views="grid+dense", scales=(40, 33))
+    squash = PROFILE.model_copy(update={"resize_mode": "squash"})
+    maker = PictureMaker(DecodeOptions(), (PROFILE, squash), protocol)
+    data = jpeg(cut(3))
+    with IsolatedDecoder(maker) as decoder:
+        for found, expected in zip(decoder(data), maker(data), strict=True):
+            for one, other in zip(found, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_ordinary_errors_come_through():
-    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+    with IsolatedDecoder(MAKER) as decoder:
         with pytest.raises(ImageError) as caught:
             decoder(b"")
         assert caught.value.kind == "empty"
-        assert decoder(jpeg(cut(1))).shape == (32, 32, 3)
+        assert decoder(jpeg(cut(1)))[0][0].shape == (32, 32, 3)
 
 
 @pytest.mark.usefixtures("crashing")
 def test_an_image_that_kills_takes_only_itself():
-    with IsolatedDecoder(DecodeOptions(), PROFILE) as decoder:
+    with IsolatedDecoder(MAKER) as decoder:
         for _ in range(2):
             with pytest.raises(ImageError, match="signal 11") as caught:
                 decoder(MAGIC + bytes(100))
             assert caught.value.kind == "crash"
-            assert decoder(jpeg(cut(1))).shape == (32, 32, 3)
+            assert decoder(jpeg(cut(1)))[0][0].shape == (32, 32, 3)
 
 
 @pytest.mark.usefixtures("crashing")
 def test_an_image_that_hangs_is_given_up():
-    with IsolatedDecoder(DecodeOptions(), PROFILE, seconds=5) as decoder:
+    with IsolatedDecoder(MAKER, seconds=5) as decoder:
         started = time.monotonic()
         with pytest.raises(ImageError, match="did not end within 5 s"):
             decoder(HANG + bytes(100))

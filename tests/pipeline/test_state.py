@@ -51,7 +51,7 @@ def test_progress_is_read_from_names_alone(output):
 
 def test_a_complete_group_counts_by_its_marker(output):
     stage(output, 0, 0, 0, 1)
-    output.write_marker(0, {"rows": 4, "files": []})
+    output.write_marker(0, {"rows": 4, "files": [], "profiles": []})
     progress = output.progress()
     assert progress.rows == 4
     assert list(progress.groups) == [0]
@@ -59,7 +59,8 @@ def test_a_complete_group_counts_by_its_marker(output):
 
 
 def test_a_group_whose_rows_were_deleted_is_not_complete(output):
-    output.write_marker(0, {"rows": 4, "files": [{"name": "predictions/part-000000.parquet"}]})
+    files = [{"name": "predictions/part-000000.parquet"}]
+    output.write_marker(0, {"rows": 4, "files": files, "profiles": []})
     assert not output.progress().groups
 
 

@@ -112,12 +112,17 @@ class Classifier:
             np.concatenate([part.features for part in parts]) if with_features else None,
         )
 
+    def scores(
+        self, values: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
+        """One run of the network on its normalised input: scores (n, classes), and features."""
+        scores, *rest = self.session.run(list(self.spec.outputs), {self.spec.input: values})
+        n = len(values)
+        return scores.reshape(n, -1), rest[0].reshape(n, -1) if rest else None
+
     def _run(self, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> Predictions:
-        feed = {self.spec.input: self.normalise(crops)}
-        scores, *rest = self.session.run(list(self.spec.outputs), feed)
-        scores = scores.reshape(len(crops), -1)
+        scores, features = self.scores(self.normalise(crops))
         probabilities = scores if self.spec.probabilities else softmax(scores)
         index, probability = top_k(probabilities, self.top)
         nll = negative_log_likelihood(scores, labels, probabilities=self.spec.probabilities)
-        features = rest[0].reshape(len(crops), -1) if rest else None
         return Predictions(index, probability, nll, features)

@@ -38,6 +38,37 @@ Model = Annotated[
     str | None,
     typer.Option("--model", "-m", help="Zoo name, NAME@synthetic, or an ONNX file."),
 ]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="Zoo name, NAME@synthetic, or an ONNX file. Repeat for an ensemble, whose "
+        "probabilities are averaged.",
+    ),
+]
+Profiles = Annotated[
+    str | None,
+    typer.Option(
+        "--profiles",
+        metavar="NAME,...",
+        help="Preprocessing recipes to score in one pass: zoo, squash, mxnet224, caffe2.",
+    ),
+]
+ProtocolOption = Annotated[
+    Literal["center", "ten", "grid", "dense", "grid+dense"] | None,
+    typer.Option(
+        "--protocol",
+        help="Views of each image to average: the centre crop (default), ten crops, a 5 x 5 grid "
+        "of crops, the whole image, or the last two together; all but the first mirrored too.",
+    ),
+]
+Scales = Annotated[
+    str | None,
+    typer.Option(
+        "--scales", metavar="SIZE,...", help="Sizes to resize images to, all of them averaged."
+    ),
+]
 Config = Annotated[str | None, typer.Option("--config", "-c", help="YAML file with the settings.")]
 Settings = Annotated[
     list[str] | None,
@@ -83,9 +114,13 @@ def job_config(
             "input": tuple(inputs or ()),
             "features": "float32" if features else None,
             "overwrite": overwrite or None,
-            **{name.replace("compute_", "compute."): value for name, value in options.items()},
+            **{_dotted(name): value for name, value in options.items()},
         },
     )
+
+
+def _dotted(name: str) -> str:
+    return name.replace("compute_", "compute.").replace("protocol_", "protocol.")
 
 
 def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
@@ -96,7 +131,10 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         output: Output = None,
         labels: Labels = None,
         errors: ErrorPolicy = None,
-        model: Model = None,
+        model: Models = None,
+        profiles: Profiles = None,
+        protocol: ProtocolOption = None,
+        scales: Scales = None,
         config: Config = None,
         settings: Settings = None,
         address: Address = None,
@@ -115,7 +153,11 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 output=output,
                 labels=tuple(labels or ()),
                 errors=errors,
-                model=model,
+                model=model[0] if model else None,
+                ensemble=model[1:] if model else None,
+                profiles=profiles,
+                protocol=protocol,
+                protocol_scales=scales,
                 config=config,
                 settings=settings,
                 compute_address=address,

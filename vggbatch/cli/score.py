@@ -28,12 +28,15 @@ def run_score(config: JobConfig) -> Scored:
 def run_evaluate(config: JobConfig) -> Scored:
     """Score labelled images, and write the metrics beside the predictions."""
     from vggbatch import api
-    from vggbatch.metrics.render import render
+    from vggbatch.metrics.render import render, render_profiles
 
     with console.interruptible(), console.progress() as listener:
         scored = api.evaluate(config, listener=listener, announce=announce)
     assert scored.evaluation is not None
-    console.out.print(render(scored.evaluation))
+    if len(scored.evaluations) > 1:
+        console.out.print(render_profiles(scored.evaluations))
+    else:
+        console.out.print(render(scored.evaluation))
     console.out.print()
     summarise(scored)
     return scored

@@ -1,6 +1,7 @@
 """What a job is asked to do: the validated configuration and how it is read."""
 
 from vggbatch.config.load import known_keys, load_config, validate
+from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import (
     ComputeOptions,
     DecodeOptions,
@@ -15,6 +16,7 @@ __all__ = [
     "JobConfig",
     "ModelOptions",
     "Preprocess",
+    "Protocol",
     "known_keys",
     "load_config",
     "validate",

@@ -16,6 +16,9 @@ from vggbatch.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SHORTHANDS = {"model": "name", "protocol": "views"}
+"""Sections that a plain value stands for, and the key in them that it means."""
+
 ENV_PREFIX = "VGGBATCH_"
 """VGGBATCH_MAX_ERROR_RATE=0.01, and with two underscores for a dot: VGGBATCH_COMPUTE__ACTORS=2."""
 
@@ -127,12 +130,12 @@ def _set(target: dict[str, Any], key: str, value: Any, *, origin: str) -> None:
         node = target.get(parent)
         if node is None:
             node = target[parent] = {}
-        elif isinstance(node, str) and parent == "model":
-            node = target[parent] = {"name": node}
+        elif isinstance(node, str) and parent in _SHORTHANDS:
+            node = target[parent] = {_SHORTHANDS[parent]: node}
         elif not isinstance(node, dict):
             raise UsageError(f"{origin}: {parent!r} is a plain value and has no key {last!r}")
         target = node
-    if last == "model" and isinstance(target.get(last), dict) and isinstance(value, str):
-        target[last]["name"] = value
+    if last in _SHORTHANDS and isinstance(target.get(last), dict) and isinstance(value, str):
+        target[last][_SHORTHANDS[last]] = value
     else:
         target[last] = value

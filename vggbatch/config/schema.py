@@ -6,9 +6,12 @@ actors, where the cluster is) may differ from one run to the next on the same ou
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from vggbatch.config.protocol import Protocol
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
@@ -40,6 +43,15 @@ class Preprocess(_Strict):
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
         return self
+
+    def geometry(self) -> Preprocess:
+        """What decides the pixels: the same resize and crop, the values of the default."""
+        return Preprocess(
+            resize=self.resize,
+            resize_mode=self.resize_mode,
+            crop=self.crop,
+            interpolation=self.interpolation,
+        )
 
 
 ProfileOrParts = Annotated[
@@ -115,6 +127,12 @@ class JobConfig(_Strict):
     errors: Literal["wrong", "left_out"] = "wrong"
     """In the metrics: what a labelled image that could not be scored counts as."""
     model: ModelOptions = ModelOptions()
+    ensemble: tuple[ModelOptions, ...] = ()
+    """Further networks, whose probabilities are averaged with those of `model`."""
+    profiles: dict[str, ProfileOrParts] = {}
+    """Several preprocessing recipes by name, all scored in one pass; the first one's output is the
+    run's, the others' are in its folder profiles/NAME. None: that of each network."""
+    protocol: Protocol = Protocol()
     decode: DecodeOptions = DecodeOptions()
     compute: ComputeOptions = ComputeOptions()
     features: Literal["float32", "float16"] | None = None
@@ -137,8 +155,12 @@ class JobConfig(_Strict):
     def _shorthands(cls, data: Any) -> Any:
         if isinstance(data, dict):
             data = dict(data)
-            if isinstance(data.get("model"), str):
-                data["model"] = {"name": data["model"]}
+            data["model"], *further = _networks(data.get("model")) or [{}]
+            data["ensemble"] = [*further, *_networks(data.get("ensemble"))]
+            if isinstance(data.get("profiles"), str):
+                data["profiles"] = [name.strip() for name in data["profiles"].split(",")]
+            if isinstance(data.get("profiles"), list | tuple):
+                data["profiles"] = {name: name for name in data["profiles"]}
             for key in ("input", "labels"):
                 if isinstance(data.get(key), str):
                     data[key] = (data[key],)
@@ -146,8 +168,25 @@ class JobConfig(_Strict):
                 data["mirrors"] = tuple(data["mirrors"].split())
         return data
 
+    @model_validator(mode="after")
+    def _fits_together(self) -> JobConfig:
+        for name in self.profiles:
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"profile {name!r} cannot name a folder")
+        if self.features and (self.ensemble or not self.protocol.single):
+            raise ValueError("features are of one network and the single centre crop")
+        return self
+
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is written; a run on the same output must repeat them."""
         keep = {"input", "labels", "errors", "model", "decode", "features"}
-        keep |= {"chunk_size", "rows_per_file"}
+        keep |= {"ensemble", "profiles", "protocol", "chunk_size", "rows_per_file"}
         return self.model_dump(mode="json", include=keep)
+
+
+def _networks(value: Any) -> list[Any]:
+    """One network or several, by their names or their parts."""
+    if value is None:
+        return []
+    values = value if isinstance(value, list | tuple) else [value]
+    return [{"name": item} if isinstance(item, str) else item for item in values]

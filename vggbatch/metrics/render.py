@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -14,6 +14,8 @@ from vggbatch.metrics.compare import Comparison
 from vggbatch.metrics.evaluate import Evaluation
 from vggbatch.metrics.summary import Metric
 
+_HEADLINES = ("top1", "top5")
+_COMPARED = ("images", "published", "delta")
 _PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
 
 
@@ -21,11 +23,30 @@ def render(evaluation: Evaluation) -> RenderableType:
     """A table for each label set, one row a metric, with what must be known about it below."""
     shown: list[RenderableType] = []
     for result in evaluation.results:
-        table = _table("metric", "value", "95 % interval", "images", "published", "delta")
+        table = _table("metric", "value", "95 % interval", *_COMPARED)
         table.title, table.title_justify = escape(result.name), "left"
         for line in result.metrics:
             table.add_row(*_cells(line))
         shown += [table, *(Text(f"{result.name}: {note}") for note in result.notes)]
+    return Group(*shown)
+
+
+def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
+    """A table for each label set with the accuracies of all profiles, and all notes below."""
+    [first, *_] = evaluations.values()
+    shown: list[RenderableType] = []
+    for i, name in enumerate(result.name for result in first.results):
+        table = _table("profile", "metric", "value", "95 % interval", *_COMPARED)
+        table.columns[0].no_wrap = True
+        table.title, table.title_justify = escape(name), "left"
+        notes = []
+        for profile, evaluation in evaluations.items():
+            result = evaluation.results[i]
+            for line in result.metrics:
+                if line.metric in _HEADLINES:
+                    table.add_row(escape(profile), *_cells(line))
+            notes += [Text(f"{name}, {profile}: {note}") for note in result.notes]
+        shown += [table, *notes]
     return Group(*shown)
 
 

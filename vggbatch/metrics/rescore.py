@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any
 
 import vggbatch
+from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
 from vggbatch.metrics.evaluate import Evaluation, MapFn, evaluate_predictions
 from vggbatch.metrics.rows import PREDICTIONS
@@ -38,18 +39,42 @@ class Source:
 
     @property
     def title(self) -> str:
-        """The model and where its predictions are."""
-        return f"{self.model.get('name', 'predictions')} in {self.folder.uri}"
+        """The networks and where their predictions are."""
+        models = [self.model, *self.record.get("ensemble", [])]
+        names = " + ".join(model.get("name", "predictions") for model in models)
+        return f"{names} in {self.folder.uri}"
 
     @property
     def synthetic(self) -> bool:
-        """Whether the weights were made up, so that the metrics mean nothing."""
-        return bool(self.model.get("synthetic"))
+        """Whether any weights were made up, so that the metrics mean nothing."""
+        return any(m.get("synthetic") for m in (self.model, *self.record.get("ensemble", [])))
 
     def published(self) -> dict[str, dict[str, float]]:
-        """The zoo's accuracies of this model by benchmark; none for a synthetic twin."""
-        entry = None if self.synthetic else catalog().get(self.model.get("name", ""))
-        return {ILSVRC2012: entry.published} if entry is not None and entry.published else {}
+        """What the zoo says of this model; see `published_accuracies`."""
+        if not self.model:
+            return {}
+        asked = self.record.get("config", {}).get("protocol", {})
+        models = [self.model, *self.record.get("ensemble", [])]
+        return published_accuracies(models, Protocol.model_validate(asked))
+
+
+def published_accuracies(
+    models: Sequence[Mapping[str, Any]], protocol: Protocol
+) -> dict[str, dict[str, float]]:
+    """The zoo's accuracies by benchmark, in percent by metric.
+
+    None where they are no measure: for a synthetic twin, an ensemble, and a protocol other than
+    the single centre crop that the zoo used.
+
+    Args:
+        models: facts of the networks, as run.json has them.
+        protocol: the views of each image.
+    """
+    [first, *others] = models
+    entry = catalog().get(first["name"])
+    if others or first["synthetic"] or not protocol.single or entry is None:
+        return {}
+    return {ILSVRC2012: entry.published} if entry.published else {}
 
 
 def open_source(folder: Folder, classes: str | None = None) -> Source:
@@ -117,7 +142,7 @@ def rescore(
 
 def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[str, Any]:
     """run.json of the rescored output: what was scored, and the run it came from."""
-    inherited = ("model", "preprocess", "counts", "versions")
+    inherited = ("model", "ensemble", "preprocess", "protocol", "counts", "versions")
     return {
         "vggbatch": vggbatch.__version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),

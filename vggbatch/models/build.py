@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from vggbatch.config import Preprocess
 from vggbatch.errors import VggbatchError
+from vggbatch.models.dense import make_dense
 from vggbatch.models.graph import OLDEST_OPSET, make_batchable, opset
 from vggbatch.models.normalise import add_normalisation
 from vggbatch.models.synthesis import synthesize
@@ -44,6 +45,7 @@ class BuildJob:
     size: tuple[int, int]
     """Height and width of the images of the proof."""
     features: bool
+    dense: bool
     normalise: Preprocess | None
 
 
@@ -64,6 +66,8 @@ def build(job: BuildJob) -> None:
         input_name = add_normalisation(
             model, input_name=job.input, layout=job.layout, profile=job.normalise
         )
+    if job.dense:
+        make_dense(model)
     batchable = job.work / "batchable.onnx"
     onnx.save(model, batchable)
     del model

@@ -64,6 +64,7 @@ class PreparedModel:
 @dataclass(frozen=True)
 class _Options:
     features: bool
+    dense: bool
     normalise: Preprocess | None
 
 
@@ -72,6 +73,7 @@ def prepare(
     *,
     cache_dir: str | None = None,
     features: bool = False,
+    dense: bool = False,
     normalise: Preprocess | None = None,
     source: Callable[[], Iterable[bytes]] | None = None,
 ) -> PreparedModel:
@@ -84,6 +86,7 @@ def prepare(
         model: as `resolve` describes it, on this or another machine.
         cache_dir: None: as `cache_folder` says.
         features: add the fc7 activations as a second output.
+        dense: take images of any size, and average the scores over all positions (see dense.py).
         normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
         source: gives the original's bytes where `model.uri` cannot be read from this node; without
@@ -102,6 +105,7 @@ def prepare(
         "features": features,
         "normalise": normalise and normalise.model_dump(),
         "input": model.input,
+        **({"dense": True} if dense else {}),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     stem = Path(model.name).stem if model.entry is None else model.name
@@ -110,7 +114,7 @@ def prepare(
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not (folder / "prepared.json").exists():
-                _build(model, folder, cache_dir, _Options(features, normalise), source)
+                _build(model, folder, cache_dir, _Options(features, dense, normalise), source)
     facts = json.loads((folder / "prepared.json").read_text())
     return PreparedModel(
         path=folder / "model.onnx",
@@ -158,6 +162,7 @@ def _build(
             layout=model.layout,
             size=model.input_size or (224, 224),
             features=options.features,
+            dense=options.dense,
             normalise=options.normalise,
         )
         (work / "job").write_bytes(pickle.dumps(job))

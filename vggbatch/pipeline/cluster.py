@@ -96,13 +96,13 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
 
 
 @contextlib.contextmanager
-def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_size: int) -> Iterator[None]:
+def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float) -> Iterator[None]:
     """Ray Data set up for chunks as rows; the caller's own settings come back afterwards.
 
     Args:
         cluster: what the run is connected to.
         options: the run's share of it.
-        chunk_size: images in a chunk, which one classifier may take this many seconds for.
+        chunk_work: what a chunk costs a network, in single crops.
     """
     before = DataContext.get_current()
     context = before.copy()
@@ -123,7 +123,7 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_size: int) 
     # a chunk whose process died too often is dropped and not the run; the next pass takes it up
     context.max_errored_blocks = -1
     patience = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
-    context.execution_no_progress_timeout_s = patience + _SECONDS_AN_IMAGE * chunk_size
+    context.execution_no_progress_timeout_s = patience + _SECONDS_AN_IMAGE * chunk_work
     # a node may go while a classifier starts on it; one that cannot start at all says so itself
     context.max_consecutive_actor_init_deaths = 3
     DataContext._set_current(context)

@@ -1,8 +1,9 @@
 """Decoding in a process of its own, for chunks whose worker died: one image can take only itself.
 
 The child is this module run as a program. It reads frames (length, bytes) from its input: first
-the settings as JSON, then images; for each image it answers with a frame that begins with `+` and
-holds the crop, or with `-` and the error's kind and message as JSON.
+the settings as JSON, then images; for each image it answers with a frame that begins with `-` and
+holds the error's kind and message as JSON, or with `+` and the pictures' heights and widths, of
+each geometry and scale, and frames of their pixels follow.
 """
 
 from __future__ import annotations
@@ -16,12 +17,10 @@ from types import TracebackType
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
-from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.decode import decode_image
-from vggbatch.preprocess.transform import center_crop
+from vggbatch.preprocess.pictures import PictureMaker, Pixels
 
 SECONDS = 120.0
 """After so long an image counts as one that hangs its decoder."""
@@ -30,21 +29,21 @@ _LENGTH = struct.Struct("<Q")
 
 
 class IsolatedDecoder:
-    """Decodes and crops in a child process, started anew after an image has killed it.
+    """Makes pictures in a child process, started anew after an image has killed it.
 
     Args:
-        options: how to decode.
-        preprocess: how to crop.
+        maker: what to do in it.
         seconds: patience with one image.
     """
 
-    def __init__(
-        self, options: DecodeOptions, preprocess: Preprocess, *, seconds: float = SECONDS
-    ) -> None:
+    def __init__(self, maker: PictureMaker, *, seconds: float = SECONDS) -> None:
         self.settings = json.dumps(
-            {"decode": options.model_dump(mode="json"), "preprocess": preprocess.model_dump()}
+            {
+                "decode": maker.options.model_dump(mode="json"),
+                "geometries": [geometry.model_dump() for geometry in maker.geometries],
+                "protocol": maker.protocol.model_dump(mode="json"),
+            }
         ).encode()
-        self.side = preprocess.crop
         self.seconds = seconds
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -59,8 +58,8 @@ class IsolatedDecoder:
     ) -> None:
         self._end()
 
-    def __call__(self, data: bytes) -> npt.NDArray[np.uint8]:
-        """The crop of an image, (crop, crop, 3).
+    def __call__(self, data: bytes) -> list[list[Pixels]]:
+        """The pictures of an image, as `PictureMaker` has them.
 
         Raises:
             ImageError: what is wrong with the image; `crash` if it killed or hung the child.
@@ -72,7 +71,7 @@ class IsolatedDecoder:
         alarm.start()
         try:
             _send(child.stdin, data)
-            answer = _receive(child.stdout)
+            answer = _answer(child.stdout)
         except OSError:
             answer = None
         finally:
@@ -84,9 +83,9 @@ class IsolatedDecoder:
             if late:
                 raise ImageError("crash", f"decoding did not end within {self.seconds:.0f} s")
             raise ImageError("crash", f"the decoding process ended with {_describe(status)}")
-        if answer[:1] == b"-":
-            raise ImageError(*json.loads(answer[1:]))
-        return np.frombuffer(answer, np.uint8, offset=1).reshape(self.side, self.side, 3)
+        if isinstance(answer, ImageError):
+            raise answer
+        return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(
@@ -126,19 +125,44 @@ def _receive(file: IO[bytes]) -> bytes | None:
     return data if len(data) == length else None
 
 
+def _answer(file: IO[bytes]) -> list[list[Pixels]] | ImageError | None:
+    """What the child says of an image; None where it ends before all is said."""
+    head = _receive(file)
+    if head is None:
+        return None
+    if head[:1] == b"-":
+        return ImageError(*json.loads(head[1:]))
+    made: list[list[Pixels]] = []
+    for sizes in json.loads(head[1:]):
+        made.append([])
+        for height, width in sizes:
+            data = _receive(file)
+            if data is None:
+                return None
+            made[-1].append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
+    return made
+
+
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     first = _receive(source)
     if first is None:
         return
     settings = json.loads(first)
-    options = DecodeOptions.model_validate(settings["decode"])
-    preprocess = Preprocess.model_validate(settings["preprocess"])
+    make = PictureMaker(
+        DecodeOptions.model_validate(settings["decode"]),
+        tuple(Preprocess.model_validate(geometry) for geometry in settings["geometries"]),
+        Protocol.model_validate(settings["protocol"]),
+    )
     while (data := _receive(source)) is not None:
         try:
-            crop = center_crop(decode_image(data, options, preprocess.resize), preprocess)
-            _send(sink, b"+" + np.ascontiguousarray(crop).tobytes())
+            made = make(data)
         except ImageError as error:
             _send(sink, b"-" + json.dumps([error.kind, error.message]).encode())
+            continue
+        sizes = [[picture.shape[:2] for picture in scales] for scales in made]
+        _send(sink, b"+" + json.dumps(sizes).encode())
+        for picture in (picture for scales in made for picture in scales):
+            _send(sink, np.ascontiguousarray(picture).tobytes())
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 import vggbatch
-from vggbatch.classifier import SessionSpec
-from vggbatch.config import JobConfig, Preprocess
+from vggbatch.classifier import NetworkSpec, SessionSpec
+from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
-from vggbatch.preprocess.profiles import resolve_profile
+from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
 from vggbatch.sources import Labels, Shard, discover, load_labels
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
 from vggbatch.sources.names import public_uri
@@ -28,6 +28,8 @@ _TYPICAL_IMAGE_BYTES = 130_000
 _CHUNK_SIZES = ((100_000, 32), (10_000_000, 128))
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want even work, large ones fewer staging files."""
+_SMALLEST_CHUNK = 4
+"""However many views an image has: smaller ones would drown a run in staging files."""
 
 _ROWS_PER_FILE = {None: 1_000_000, "float32": 8_192, "float16": 16_384}
 """About 128 MB by the type of the features: 100 bytes a row without them, 16 or 8 kB with them."""
@@ -38,14 +40,35 @@ class Job:
     """What will run: nothing in it depends on the cluster."""
 
     config: JobConfig
-    model: Model
-    profile: str
-    preprocess: Preprocess
+    models: tuple[Model, ...]
+    """The network, or the networks of an ensemble."""
+    recipes: tuple[Recipe, ...]
+    """What is scored in one pass; the first one's output is the run's own."""
     shards: tuple[Shard, ...]
     labels: Labels | None
     """Of the rows."""
     row_labels: str | None
     """Which of the configuration's labels those are."""
+
+    @property
+    def model(self) -> Model:
+        """The network, of an ensemble the first."""
+        return self.models[0]
+
+    @property
+    def profile(self) -> str:
+        """The name of the first recipe's profile."""
+        return self.recipes[0].profile
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Of the first recipe and network."""
+        return self.recipes[0].preprocess[0]
+
+    @property
+    def protocol(self) -> Protocol:
+        """The views of each image."""
+        return self.config.protocol
 
     @property
     def estimated_images(self) -> int:
@@ -58,7 +81,8 @@ class Job:
         if self.config.chunk_size is not None:
             return self.config.chunk_size
         images = self.estimated_images
-        return next((size for limit, size in _CHUNK_SIZES if images < limit), _LARGEST_CHUNK)
+        size = next((size for limit, size in _CHUNK_SIZES if images < limit), _LARGEST_CHUNK)
+        return max(_SMALLEST_CHUNK, int(size / self.work))
 
     @property
     def rows_per_file(self) -> int:
@@ -68,16 +92,23 @@ class Job:
         return _ROWS_PER_FILE[self.config.features]
 
     @property
-    def crop_bytes(self) -> int:
-        """Bytes of one image's crop."""
-        return self.preprocess.crop**2 * 3
+    def picture_bytes(self) -> int:
+        """Bytes of one image on its way to the classifier."""
+        return bytes_of_image(self.recipes, self.protocol)
+
+    @property
+    def work(self) -> float:
+        """What an image costs, in single crops of one network."""
+        return work_of_image(self.recipes, self.protocol)
 
     def plan(self) -> dict[str, Any]:
         """What decides the content of the output; a run on the same output must have the same."""
         plan = self.config.identity()
         plan["input"] = [public_uri(uri) for uri in self.config.input]
-        plan["model"] = self.model_facts()
-        plan["preprocess"] = self.preprocess.model_dump(mode="json")
+        plan["model"], *plan["ensemble"] = self.model_facts()
+        first, *others = ([p.model_dump(mode="json") for p in r.preprocess] for r in self.recipes)
+        plan["preprocess"], *plan["ensemble_preprocess"] = first
+        plan["profiles_preprocess"] = others
         plan["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
         plan["row_labels"] = _digest(self.labels)
         plan["shards"] = len(self.shards)
@@ -93,17 +124,20 @@ class Job:
         config["output"] = public_uri(config["output"])
         return config
 
-    def model_facts(self) -> dict[str, Any]:
-        """The model as run.json records it."""
-        return {
-            "name": self.model.name,
-            "sha256": self.model.sha256,
-            "synthetic": self.model.synthetic,
-            "output": self.model.output,
-            "layout": self.model.layout,
-            "classes": len(self.model.classes),
-            "classes_sha256": hashlib.sha256("\n".join(self.model.classes).encode()).hexdigest(),
-        }
+    def model_facts(self) -> list[dict[str, Any]]:
+        """The networks as run.json records them."""
+        return [
+            {
+                "name": model.name,
+                "sha256": model.sha256,
+                "synthetic": model.synthetic,
+                "output": model.output,
+                "layout": model.layout,
+                "classes": len(model.classes),
+                "classes_sha256": hashlib.sha256("\n".join(model.classes).encode()).hexdigest(),
+            }
+            for model in self.models
+        ]
 
     def groups(self) -> list[tuple[int, int, Shard]]:
         """Shards numbered and put into groups of about `rows_per_file` images, in order."""
@@ -125,17 +159,20 @@ def prepare_job(config: JobConfig) -> Job:
     """
     if not config.input:
         raise UsageError("no input: name a folder, a shard, a glob or a list file of images")
-    model = resolve(config.model, cache_dir=config.cache_dir, mirrors=config.mirrors)
-    profile, preprocess = resolve_profile(model.preprocess)
-    if model.input_size is not None and model.input_size != (preprocess.crop, preprocess.crop):
-        height, width = model.input_size
-        raise UsageError(
-            f"{model.name} takes {height} x {width} pixels, but preprocessing crops "
-            f"{preprocess.crop}: set model.preprocess.crop={height}"
-        )
+    models = tuple(
+        resolve(options, cache_dir=config.cache_dir, mirrors=config.mirrors)
+        for options in (config.model, *config.ensemble)
+    )
+    model = models[0]
+    for other in models[1:]:
+        if other.classes != model.classes:
+            raise UsageError(
+                f"{other.name} has other classes than {model.name}: they make no ensemble"
+            )
+    recipes = recipes_of(config, models)
     labels, row_labels = _row_labels(config.labels, model.classes)
     shards = tuple(discover(list(config.input)))
-    return Job(config, model, profile, preprocess, shards, labels, row_labels)
+    return Job(config, models, recipes, shards, labels, row_labels)
 
 
 def estimated_images(shard: Shard) -> int:
@@ -157,10 +194,10 @@ def input_digest(shards: tuple[Shard, ...]) -> str:
 
 
 def open_model(
-    model: Model, preprocess: Preprocess, cache_dir: str | None, features: bool
+    model: Model, preprocess: Preprocess, cache_dir: str | None, features: bool, dense: bool = False
 ) -> SessionSpec:
     """Get the model file ready on this node, and say how to open it."""
-    prepared = prepare(model, cache_dir=cache_dir, features=features)
+    prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense)
     return SessionSpec(
         path=str(prepared.path),
         input=prepared.input,
@@ -172,10 +209,33 @@ def open_model(
     )
 
 
-def model_opener(job: Job) -> functools.partial[SessionSpec]:
-    """`open_model` bound to a job, to be called on the nodes."""
-    features = job.config.features is not None
-    return functools.partial(open_model, job.model, job.preprocess, job.config.cache_dir, features)
+def open_networks(
+    models: Sequence[Model],
+    preprocess: Sequence[Preprocess],
+    protocol: Protocol,
+    cache_dir: str | None,
+    features: bool,
+) -> list[NetworkSpec]:
+    """Get the files of all networks ready on this node, those that the protocol needs."""
+    return [
+        NetworkSpec(
+            open_model(model, parts, cache_dir, features) if protocol.crops else None,
+            open_model(model, parts, cache_dir, False, dense=True) if protocol.dense else None,
+        )
+        for model, parts in zip(models, preprocess, strict=True)
+    ]
+
+
+def network_opener(job: Job) -> functools.partial[list[NetworkSpec]]:
+    """`open_networks` bound to a job, to be called on the nodes."""
+    return functools.partial(
+        open_networks,
+        job.models,
+        job.recipes[0].preprocess,
+        job.protocol,
+        job.config.cache_dir,
+        job.config.features is not None,
+    )
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,8 @@
 """The way of an image, from its shard to a row of Parquet; plan.py makes a Ray Data plan of it.
 
     index     a shard's members, without their bytes, cut into chunks
-    decode    a chunk's bytes -> uint8 crops in one buffer
-    classify  an onnxruntime actor on cores of its own: crops -> top-5
+    decode    a chunk's bytes -> uint8 pictures in one buffer
+    classify  an onnxruntime actor on cores of its own: pictures -> top-5
     write     the chunk's rows -> one staging file under a name of its own
 
 Each stage takes and gives tables of one row, a chunk (see chunk.py). A stage that fails does not
@@ -20,22 +20,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.classifier import Classifier, SessionSpec
-from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.classifier import Ensemble, NetworkSpec
+from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.isolate import IsolatedDecoder
+from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
-from vggbatch.pipeline.sink import predictions_table, write_part
+from vggbatch.pipeline.sink import predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.throughput import Throughput
-from vggbatch.preprocess.decode import decode_image
-from vggbatch.preprocess.transform import center_crop
+from vggbatch.preprocess.pictures import Packed, PictureMaker, Pixels
 from vggbatch.sources import Labels, reader_for
 
 RECEIPT_SCHEMA = pa.schema(
@@ -57,11 +56,13 @@ class Scoring:
 
     output: Output
     chunk_size: int
-    preprocess: Preprocess
+    recipes: tuple[Recipe, ...]
+    """The first one's predictions are the output's own."""
+    protocol: Protocol
     decode: DecodeOptions
     classes: tuple[str, ...]
-    open_model: Callable[[], SessionSpec]
-    """Called on the node where a classifier starts: gets the model file ready there."""
+    open_networks: Callable[[], list[NetworkSpec]]
+    """Called on the node where a classifier starts: gets the model files ready there."""
     threads: int
     micro_batch: int | None
     pin: bool
@@ -70,6 +71,11 @@ class Scoring:
     """A `Labels` or a Ray object reference of one, None for unlabelled input."""
     isolate: bool = False
     """Decode each image in a process of its own, where an earlier pass lost its workers."""
+
+    @property
+    def pictures(self) -> PictureMaker:
+        """What decoding makes of an image."""
+        return PictureMaker(self.decode, geometries(self.recipes), self.protocol)
 
 
 def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
@@ -89,27 +95,27 @@ def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
 
 
 def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
-    """A chunk's bytes -> `rows`, one for every image, and `crops` of those without an error.
+    """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
-    Crops are one large_binary value: uint8 (n, crop, crop, 3), RGB, in row order.
+    `pixels0` and `sizes0` are the pictures of the first geometry as views.Packed has them, and so
+    on; of a single centre crop, the crops in row order.
     """
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
     assert members is not None, "a chunk carries its members"
-    size = scoring.preprocess.crop
-    crops = np.empty((members.num_rows, size, size, 3), np.uint8)
+    packers = scoring.pictures.packers(members.num_rows)
     errors: list[str | None] = []
-    scored, image_bytes, fetch_seconds = 0, 0, 0.0
+    image_bytes, fetch_seconds = 0, 0.0
     started = clock = time.perf_counter()
-    with _cropper(scoring) as crop:
+    with _maker(scoring) as make:
         for data in reader_for(shard.format).read(shard, members, scoring.decode.max_bytes):
             fetch_seconds += time.perf_counter() - clock
             try:
                 if isinstance(data, ImageError):
                     raise data
                 image_bytes += len(data)
-                crops[scored] = crop(data)
-                scored += 1
+                for packer, pictures in zip(packers, make(data), strict=True):
+                    packer.add(pictures)
                 errors.append(None)
             except ImageError as error:
                 errors.append(str(error))
@@ -129,12 +135,12 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         fetch_seconds=fetch_seconds,
         decode_seconds=time.perf_counter() - started - fetch_seconds,
     )
-    return chunks.with_columns(
-        table.select(chunks.KEY),
-        rows=chunks.list_of(rows),
-        crops=chunks.bytes_of(crops[:scored]),
-        stats=pa.array([stats.to_json()]),
-    )
+    columns = {"rows": chunks.list_of(rows), "stats": pa.array([stats.to_json()])}
+    for number, packer in enumerate(packers):
+        packed = packer.packed()
+        columns[f"pixels{number}"] = chunks.bytes_of(packed.flat)
+        columns[f"sizes{number}"] = chunks.bytes_of(packed.sizes)
+    return chunks.with_columns(table.select(chunks.KEY), **columns)
 
 
 def _labels(scoring: Scoring) -> Labels:
@@ -146,17 +152,12 @@ def _labels(scoring: Scoring) -> Labels:
     return known
 
 
-def _cropper(
+def _maker(
     scoring: Scoring,
-) -> contextlib.AbstractContextManager[Callable[[bytes], npt.NDArray[np.uint8]]]:
-    """Image bytes -> crop, in this process or in one of its own."""
-    if scoring.isolate:
-        return IsolatedDecoder(scoring.decode, scoring.preprocess)
-    return contextlib.nullcontext(
-        lambda data: center_crop(
-            decode_image(data, scoring.decode, scoring.preprocess.resize), scoring.preprocess
-        )
-    )
+) -> contextlib.AbstractContextManager[Callable[[bytes], list[list[Pixels]]]]:
+    """Image bytes -> pictures, in this process or in one of its own."""
+    maker = scoring.pictures
+    return IsolatedDecoder(maker) if scoring.isolate else contextlib.nullcontext(maker)
 
 
 class Classify:
@@ -164,11 +165,12 @@ class Classify:
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
-        self.classifier: Classifier | None = None
+        self.classifier: Ensemble | None = None
         self.failure: Exception | None = None
         try:
-            self.classifier = Classifier(
-                scoring.open_model(),
+            self.classifier = Ensemble(
+                scoring.open_networks(),
+                scoring.protocol,
                 threads=scoring.threads,
                 micro_batch=scoring.micro_batch,
                 pin=scoring.pin,
@@ -182,49 +184,64 @@ class Classify:
         return guarded(table, stage=self.classify, scoring=self.scoring)
 
     def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
-        """Crops -> predictions of the images without an error, in row order."""
+        """Pictures -> each recipe's predictions of the images without an error, in row order."""
         if self.classifier is None:
             assert self.failure is not None
             raise self.failure
         started = time.perf_counter()
-        size = scoring.preprocess.crop
-        crops = chunks.array_of(table["crops"], np.uint8, (-1, size, size, 3))
         rows = chunks.rows_of(table)
-        labels = rows.field("label").filter(rows.field("error").is_null())
-        found = self.classifier(crops, labels.fill_null(-1).to_numpy(zero_copy_only=False))
+        valid = rows.field("label").filter(rows.field("error").is_null())
+        labels = valid.fill_null(-1).to_numpy(zero_copy_only=False)
+        packed = [self._packed(table, number) for number in range(len(geometries(scoring.recipes)))]
+        columns: dict[str, pa.Array] = {}
+        likelihoods = []
+        for number, recipe in enumerate(scoring.recipes):
+            pictures = pictures_for(recipe, scoring.recipes, packed)
+            found = self.classifier(pictures, recipe.preprocess, labels)
+            columns[f"index{number}"] = chunks.bytes_of(found.index)
+            columns[f"probability{number}"] = chunks.bytes_of(found.probability)
+            if found.features is not None:
+                columns[f"features{number}"] = chunks.bytes_of(found.features)
+            likelihoods.append(found.label_nll)
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_nll=found.label_nll
+            infer_seconds=time.perf_counter() - started, label_nll=likelihoods
         )
-        result = chunks.with_columns(
-            table.select([*chunks.KEY, "rows"]),
-            top5_index=chunks.bytes_of(found.index),
-            top5_probability=chunks.bytes_of(found.probability),
-            stats=pa.array([stats.to_json()]),
+        columns["stats"] = pa.array([stats.to_json()])
+        return chunks.with_columns(table.select([*chunks.KEY, "rows"]), **columns)
+
+    def _packed(self, table: pa.Table, number: int) -> Packed:
+        sizes = chunks.array_of(
+            table[f"sizes{number}"], np.int32, (-1, self.scoring.pictures.scales, 2)
         )
-        if found.features is None:
-            return result
-        return chunks.with_columns(result, features=chunks.bytes_of(found.features))
+        return Packed(chunks.array_of(table[f"pixels{number}"], np.uint8, (-1,)), sizes)
 
 
 def write(table: pa.Table, scoring: Scoring) -> pa.Table:
     """Commit a chunk: its rows in the predictions schema, in a file named after the chunk."""
     started = time.perf_counter()
-    predictions = predictions_table(
-        chunks.rows_of(table),
-        chunks.array_of(table["top5_index"], np.int32, (-1, TOP_K)),
-        chunks.array_of(table["top5_probability"], np.float32, (-1, TOP_K)),
-        classes=scoring.classes,
-        features=chunks.array_of(table["features"], np.float32, (-1, FEATURE_WIDTH))
-        if scoring.features
-        else None,
-        features_type=scoring.features,
-    )
+    predictions = _predictions(table, 0, scoring)
+    for number, recipe in enumerate(scoring.recipes[1:], start=1):
+        predictions = with_profile(predictions, recipe.name, _predictions(table, number, scoring))
     stats = Stats.from_json(table["stats"][0].as_py()).with_errors(predictions["error"])
     stats += Stats(throughput=Throughput.of(stats.rows, time.time()))
     key = chunks.key_of(table)
     write_part(scoring.output, key, predictions, stats)
     stats += Stats(write_seconds=time.perf_counter() - started)
     return receipt(key, stats=stats)
+
+
+def _predictions(table: pa.Table, number: int, scoring: Scoring) -> pa.Table:
+    """A recipe's rows."""
+    return predictions_table(
+        chunks.rows_of(table),
+        chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K)),
+        chunks.array_of(table[f"probability{number}"], np.float32, (-1, TOP_K)),
+        classes=scoring.classes,
+        features=chunks.array_of(table[f"features{number}"], np.float32, (-1, FEATURE_WIDTH))
+        if scoring.features
+        else None,
+        features_type=scoring.features,
+    )
 
 
 def receipt(key: ChunkKey, *, stats: Stats | None = None, failure: str | None = None) -> pa.Table:

@@ -10,15 +10,17 @@ from datetime import datetime, timezone
 from typing import Any
 
 from vggbatch.errors import JobFailed
-from vggbatch.pipeline.job import Job, estimated_images, model_opener, versions
+from vggbatch.pipeline.job import Job, estimated_images, network_opener, versions
 from vggbatch.pipeline.lease import Held
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement, place
+from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
+from vggbatch.preprocess.views import describe
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder
 
@@ -41,6 +43,8 @@ class RunResult:
     """None where nothing was left to score."""
     complete_before: bool
     """The output was complete before this run, and nothing was done."""
+    folders: dict[str, Folder]
+    """Where the rows of each profile are; the first are the output's own."""
 
 
 def run(job: Job, listener: Listener | None = None) -> RunResult:
@@ -83,6 +87,10 @@ def run(job: Job, listener: Listener | None = None) -> RunResult:
         images_per_second=tally.rate(),
         placement=placement,
         complete_before=held is None,
+        folders={
+            recipe.name: output.profile(recipe.name) if number else output.folder
+            for number, recipe in enumerate(job.recipes)
+        },
     )
 
 
@@ -101,7 +109,10 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
         return output.read_run()
     if not output.is_current():
         raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
-    record = _record(job, result)
+    record, *further = (_record(job, result, recipe) for recipe in job.recipes)
+    profiles = list(result.folders.values())[1:]
+    for folder, its_record in zip(profiles, further, strict=True):
+        folder.write_json(RUN, its_record)
     output.folder.write_json(RUN, record)
     rate = result.stats.error_rows / max(1, result.rows)
     if rate > job.config.max_error_rate:
@@ -113,7 +124,8 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
         )
     output.drop_staging()
     output.drop_strays({file["name"] for file in result.files})
-    output.folder.write_bytes(SUCCESS, b"")
+    for folder in (*profiles, output.folder):
+        folder.write_bytes(SUCCESS, b"")
     return record
 
 
@@ -140,23 +152,24 @@ def _score(
             listener(snapshot)
 
     compute = job.config.compute
-    open_model = model_opener(job)
-    chunk_bytes = chunk_size * job.crop_bytes
+    open_networks = network_opener(job)
+    chunk_bytes = chunk_size * job.picture_bytes
     with (
         ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
-        data_context(cluster, compute, chunk_size=chunk_size),
+        data_context(cluster, compute, chunk_work=chunk_size * job.work),
     ):
         placement = place(cluster.node_cpus, compute, cluster.growth)
         if cluster.own:
             # the classifiers wait for the same file; here its faults come to light at once
-            open_model()
+            open_networks()
         scoring = Scoring(
             output=output,
             chunk_size=chunk_size,
-            preprocess=job.preprocess,
+            recipes=job.recipes,
+            protocol=job.protocol,
             decode=job.config.decode,
             classes=job.model.classes,
-            open_model=open_model,
+            open_networks=open_networks,
             threads=placement.threads,
             micro_batch=compute.micro_batch,
             pin=compute.pin,
@@ -168,16 +181,24 @@ def _score(
     return placement
 
 
-def _record(job: Job, result: RunResult) -> dict[str, Any]:
-    """The content of run.json."""
+def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
+    """The content of run.json, of a recipe's output."""
     stats = result.stats
+    model, *ensemble = job.model_facts()
+    first, *others = (preprocess.model_dump(mode="json") for preprocess in recipe.preprocess)
     return {
         "vggbatch": versions()["vggbatch"],
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": job.public_config(),
         "row_labels": LabelSpec.parse(job.row_labels).public() if job.row_labels else None,
-        "model": job.model_facts(),
-        "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
+        "model": model,
+        "ensemble": [
+            {**facts, "preprocess": preprocess}
+            for facts, preprocess in zip(ensemble, others, strict=True)
+        ],
+        "preprocess": {"profile": recipe.profile, **first},
+        "protocol": describe(job.protocol, recipe.preprocess[0]),
+        "profiles": [other.name for other in job.recipes],
         "versions": versions(),
         "counts": {
             "images": result.rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ STATS_KEY = b"vggbatch.stats"
 """Of the metadata of a staging file: its chunk's statistics as JSON."""
 _ROW_GROUP_BYTES = 32 * 2**20
 """Compaction holds about this much of a file in memory."""
+_SHARED = ("image_id", "source", "label", "error")
+"""Columns that are the same for every profile."""
 _READERS = 16
 """Staging files read at a time: small objects, so latency counts and not bandwidth."""
 
@@ -70,6 +73,26 @@ def predictions_table(
         wide[scored] = features.reshape(-1, FEATURE_WIDTH)
         arrays.append(_fixed(pa.array(wide.reshape(-1)), kind, ~scored))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def with_profile(predictions: pa.Table, name: str, others: pa.Table) -> pa.Table:
+    """The rows with what a further profile says of the same images, in columns `NAME/...`."""
+    for column in others.column_names:
+        if column not in _SHARED:
+            predictions = predictions.append_column(f"{name}/{column}", others[column])
+    return predictions
+
+
+def _by_profile(table: pa.Table) -> dict[str, pa.Table]:
+    """Take apart what `with_profile` put together; the run's own rows are under ""."""
+    names = dict.fromkeys(name.rpartition("/")[0] for name in table.column_names)
+    own = [name for name in table.column_names if "/" not in name]
+    return {
+        profile: table.select(
+            [name if name in _SHARED or not profile else f"{profile}/{name}" for name in own]
+        ).rename_columns(own)
+        for profile in names
+    }
 
 
 def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
@@ -128,23 +151,46 @@ def _put_together(
             "run the same command again to score those images anew"
         )
     total, files = Stats(), []
+    profiles: list[str] = []
     for name, tables in _files(output, group, parts, rows_per_file):
-        sums = Stats()
-        with output.folder.open_atomic(f"{PREDICTIONS}/{name}") as file:
-            writer: pq.ParquetWriter | None = None
-            for table, stats in tables:
-                plain = table.replace_schema_metadata(None)
-                writer = writer or pq.ParquetWriter(file, plain.schema, compression="zstd")
-                writer.write_table(plain)
-                sums += stats
-            if writer is not None:
-                writer.add_key_value_metadata(sums.likelihood.to_metadata())
-                writer.close()
+        sums, profiles = _write_file(output, f"{PREDICTIONS}/{name}", tables)
         total += sums
         files.append({"name": f"{PREDICTIONS}/{name}", "rows": sums.rows})
-    marker = {"rows": total.rows, "files": files, "stats": total.to_json()}
+    marker = {
+        "rows": total.rows,
+        "files": files,
+        "profiles": profiles,
+        "stats": total.to_json(),
+    }
     output.write_marker(group, marker)
     return marker
+
+
+def _write_file(
+    output: Output, name: str, tables: Iterator[tuple[pa.Table, Stats]]
+) -> tuple[Stats, list[str]]:
+    """Write one predictions file, and those of further profiles, with the likelihoods of each.
+
+    Returns:
+        Statistics of its rows, and the names of the further profiles.
+    """
+    sums = Stats()
+    writers: dict[str, pq.ParquetWriter] = {}
+    with ExitStack() as stack:
+        for table, stats in tables:
+            for profile, rows in _by_profile(table).items():
+                if profile not in writers:
+                    folder = output.profile(profile) if profile else output.folder
+                    file = stack.enter_context(folder.open_atomic(name))
+                    writers[profile] = pq.ParquetWriter(file, rows.schema, compression="zstd")
+                writers[profile].write_table(rows)
+            sums += stats
+        for writer, likelihood in zip(
+            writers.values(), (sums.likelihood, *sums.further), strict=True
+        ):
+            writer.add_key_value_metadata(likelihood.to_metadata())
+            writer.close()
+    return sums, [profile for profile in writers if profile]
 
 
 def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:
@@ -171,6 +217,8 @@ def _files(
     owner = np.searchsorted(bounds, starts, side="right") - 1
     for number in range(count):
         names = [path for (_, _, path), own in zip(parts, owner, strict=True) if own == number]
+        if not names:
+            continue  # chunks may be larger than files
         suffix = f"-{number:03d}" if count > 1 else ""
         yield f"part-{group:06d}{suffix}.parquet", _row_groups(output, names)
 

@@ -1,6 +1,8 @@
 """What a run leaves in OUTPUT, and what the next run learns from it.
 
     OUTPUT/predictions/part-GGGGGG[-F].parquet   the rows of group G, written once it is complete
+    OUTPUT/profiles/P/                           the same for each further profile P, an output
+                                                 that commands read as they read any
     OUTPUT/run.json, _SUCCESS                    last of all
     OUTPUT/_vggbatch/plan.json                   what was asked for, in full, and its digest ID
     OUTPUT/_vggbatch/lease.json                  who is at work (see lease.py)
@@ -34,6 +36,7 @@ from vggbatch.storage import Folder
 
 STATE = "_vggbatch"
 PREDICTIONS = "predictions"
+PROFILES = "profiles"
 SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
@@ -117,6 +120,10 @@ class Output:
             self._plan_id = str(plan["id"])
         return self._plan_id
 
+    def profile(self, name: str) -> Folder:
+        """The output of a further profile."""
+        return Folder(f"{self.folder.uri}/{PROFILES}/{name}")
+
     def succeeded(self) -> bool:
         """Whether the run that is here is complete."""
         return self.folder.exists(SUCCESS)
@@ -166,7 +173,7 @@ class Output:
         """Delete everything a run writes, _SUCCESS first and the plan last; nothing else."""
         self.folder.delete(SUCCESS)
         self.folder.delete(RUN)
-        for name in (PREDICTIONS, "metrics"):
+        for name in (PREDICTIONS, PROFILES, "metrics"):
             self.folder.delete_tree(name)
         for name in ("report.html", "comparison.html"):
             self.folder.delete(name)
@@ -196,10 +203,11 @@ class Output:
 
     def drop_strays(self, names: Collection[str]) -> None:
         """Delete what killed or overwritten runs left among the predictions: all but `names`."""
-        for info in self.folder.list(PREDICTIONS):
-            ours = info.path.rsplit("/", 1)[-1].startswith(("part-", ".part-"))
-            if ours and info.path not in names:
-                self.folder.delete(info.path)
+        for folder in (self.folder, *map(self.profile, self._folders(PROFILES))):
+            for info in folder.list(PREDICTIONS):
+                ours = info.path.rsplit("/", 1)[-1].startswith(("part-", ".part-"))
+                if ours and info.path not in names:
+                    folder.delete(info.path)
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> None:
         """Declare a group complete."""
@@ -216,12 +224,18 @@ class Output:
     def progress(self) -> Progress:
         """What is committed, from listings and markers alone."""
         progress = Progress()
-        present = {info.path for info in self.folder.list(PREDICTIONS)}
+        present = {"": {info.path for info in self.folder.list(PREDICTIONS)}}
+        for name in self._folders(PROFILES):
+            present[name] = {info.path for info in self.profile(name).list(PREDICTIONS)}
         names = [info.path for info in self.folder.list(self._name("groups"), suffix=".json")]
         with ThreadPoolExecutor(_REQUESTS) as pool:
             for name, marker in zip(names, pool.map(self.folder.read_json, names), strict=True):
                 # a group whose rows were deleted since is to be scored again
-                if all(file["name"] in present for file in marker["files"]):
+                if all(
+                    file["name"] in present.get(profile, ())
+                    for profile in ("", *marker["profiles"])
+                    for file in marker["files"]
+                ):
                     progress.close(int(_stem(name)), (), marker)
         for group in sorted(int(name) for name in self._folders(self._name("staging"))):
             if group in progress.groups:

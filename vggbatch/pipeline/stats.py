@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,8 @@ class Stats:
     write_seconds: float = 0.0
     likelihood: LabelLikelihood = field(default_factory=LabelLikelihood)
     """Of the rows that have a label and no error."""
+    further: tuple[LabelLikelihood, ...] = ()
+    """The same by further recipes, in their order."""
     throughput: Throughput = field(default_factory=Throughput)
     """When the rows were written."""
 
@@ -40,10 +44,12 @@ class Stats:
         summed = {
             f.name: getattr(self, f.name) + getattr(other, f.name)
             for f in fields(self)
-            if f.name != "errors"
+            if f.name not in ("errors", "further")
         }
         errors = Counter(self.errors) + Counter(other.errors)
-        return Stats(errors=dict(sorted(errors.items())), **summed)
+        pairs = zip_longest(self.further, other.further, fillvalue=LabelLikelihood())
+        further = tuple(a + b for a, b in pairs)
+        return Stats(errors=dict(sorted(errors.items())), further=further, **summed)
 
     def to_json(self) -> str:
         """As JSON text."""
@@ -54,13 +60,21 @@ class Stats:
         """From what `to_json` gave."""
         values = json.loads(text)
         likelihood = LabelLikelihood(**values.pop("likelihood"))
+        further = tuple(LabelLikelihood(**one) for one in values.pop("further"))
         throughput = Throughput.from_json(values.pop("throughput"))
-        return cls(**values, likelihood=likelihood, throughput=throughput)
+        return cls(**values, likelihood=likelihood, further=further, throughput=throughput)
 
-    def with_scores(self, *, infer_seconds: float, label_nll: npt.NDArray[np.float64]) -> Stats:
-        """Add what the classifier knows: its time, and -ln(probability of the label) or NaN."""
-        likelihood = LabelLikelihood.of(label_nll[~np.isnan(label_nll)])
-        return replace(self, infer_seconds=infer_seconds, likelihood=likelihood)
+    def with_scores(
+        self, *, infer_seconds: float, label_nll: Sequence[npt.NDArray[np.float64]]
+    ) -> Stats:
+        """Add what the classifier knows.
+
+        Args:
+            infer_seconds: its time.
+            label_nll: for each recipe, -ln(probability of the label) of each row, or NaN.
+        """
+        first, *further = (LabelLikelihood.of(nll[~np.isnan(nll)]) for nll in label_nll)
+        return replace(self, infer_seconds=infer_seconds, likelihood=first, further=tuple(further))
 
     def with_errors(self, errors: pa.Array) -> Stats:
         """Count the kinds in a column of `kind: message`."""

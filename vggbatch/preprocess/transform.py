@@ -40,6 +40,11 @@ def resized_size(width: int, height: int, profile: Preprocess) -> tuple[int, int
     return profile.resize, round(scale * height)
 
 
+def rescale(image: Image.Image, profile: Preprocess) -> Image.Image:
+    """Resize an RGB image as the profile does, uncropped."""
+    return image.resize(resized_size(*image.size, profile), _RESAMPLING[profile.interpolation])
+
+
 def center_crop(image: Image.Image, profile: Preprocess) -> npt.NDArray[np.uint8]:
     """Resize an RGB image and cut its centre.
 
@@ -49,11 +54,11 @@ def center_crop(image: Image.Image, profile: Preprocess) -> npt.NDArray[np.uint8
     width, height = resized_size(*image.size, profile)
     left, top = width // 2 - profile.crop // 2, height // 2 - profile.crop // 2
     crop = (left, top, left + profile.crop, top + profile.crop)
-    resampling = _RESAMPLING[profile.interpolation]
     if width * height <= _LARGEST_RESIZED:
-        return np.asarray(image.resize((width, height), resampling).crop(crop))
+        return np.asarray(rescale(image, profile).crop(crop))
     across, down = image.width / width, image.height / height
     box = (crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down)
+    resampling = _RESAMPLING[profile.interpolation]
     return np.asarray(image.resize((profile.crop, profile.crop), resampling, box))
 
 

@@ -1,0 +1,147 @@
+"""What is made of an image for the networks: pictures at the scales of a protocol, packed.
+
+A centre crop travels to the networks as it is. For all other views the whole rescaled picture
+travels and is cut there (see views.py): fifty crops of an image would be thirty times its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vggbatch.config import DecodeOptions, Preprocess, Protocol
+from vggbatch.errors import ImageError
+from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.transform import center_crop, rescale, resized_size
+
+Pixels = npt.NDArray[np.uint8]
+"""RGB, (height, width, 3)."""
+
+_LARGEST_PICTURE = 4 * 2**20
+"""Pixels of a rescaled picture. A strip of 16:1 at scale 512; the first layers of a VGG keep 256
+bytes for each, twice."""
+
+
+@dataclass(frozen=True)
+class PictureMaker:
+    """Image bytes -> pictures; small, and the same wherever it runs."""
+
+    options: DecodeOptions
+    geometries: tuple[Preprocess, ...]
+    """Ways to resize and crop; see `Preprocess.geometry`."""
+    protocol: Protocol
+
+    @property
+    def scales(self) -> int:
+        """Pictures of each geometry."""
+        return len(self.protocol.scales or (None,))
+
+    def __call__(self, data: bytes) -> list[list[Pixels]]:
+        """For each geometry, one picture a scale.
+
+        Raises:
+            ImageError: what is wrong with the image.
+        """
+        sides = [p.resize for g in self.geometries for p in at_scales(g, self.protocol)]
+        image = decode_image(data, self.options, max(sides))
+        return [pictures(image, geometry, self.protocol) for geometry in self.geometries]
+
+    def packers(self, images: int) -> list[Packer]:
+        """For each geometry, an empty packer for so many images."""
+        return [
+            Packer(self.scales, images * picture_bytes(geometry, self.protocol))
+            for geometry in self.geometries
+        ]
+
+
+def at_scales(geometry: Preprocess, protocol: Protocol) -> list[Preprocess]:
+    """The preprocessing at each of the protocol's scales."""
+    sizes = protocol.scales or (geometry.resize,)
+    return [geometry.model_copy(update={"resize": size}) for size in sizes]
+
+
+def pictures(image: Image.Image, geometry: Preprocess, protocol: Protocol) -> list[Pixels]:
+    """What travels of an RGB image: one picture a scale.
+
+    Raises:
+        ImageError: `too_large`: an extreme strip, which rescaled has too many pixels.
+    """
+    made = []
+    for profile in at_scales(geometry, protocol):
+        if protocol.views == "center":
+            made.append(center_crop(image, profile))
+            continue
+        width, height = resized_size(*image.size, profile)
+        if width * height > _LARGEST_PICTURE:
+            raise ImageError(
+                "too_large", f"rescaled for its views it has {width} x {height} pixels"
+            )
+        made.append(np.asarray(rescale(image, profile)))
+    return made
+
+
+def picture_bytes(geometry: Preprocess, protocol: Protocol) -> int:
+    """Bytes that travel of an image, of all scales; of a photograph of 4:3 where it is whole."""
+    if protocol.views == "center":
+        return len(at_scales(geometry, protocol)) * geometry.crop**2 * 3
+    return sum(profile.resize**2 * 4 for profile in at_scales(geometry, protocol))
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The pictures of several images in one buffer."""
+
+    flat: Pixels
+    """(bytes,) image by image, scale by scale."""
+    sizes: npt.NDArray[np.int32]
+    """(images, scales, 2) height and width."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def column(self, scale: int) -> list[Pixels]:
+        """Every image's picture at a scale, without a copy."""
+        lengths = self.sizes.astype(np.int64).prod(axis=2) * 3
+        ends = lengths.cumsum().reshape(lengths.shape)
+        return [
+            self.flat[end - length : end].reshape(height, width, 3)
+            for end, length, (height, width) in zip(
+                ends[:, scale], lengths[:, scale], self.sizes[:, scale].tolist(), strict=True
+            )
+        ]
+
+
+class Packer:
+    """Fills a `Packed`.
+
+    Args:
+        scales: pictures of each image.
+        capacity: bytes expected in all; more is possible, at the price of a copy.
+    """
+
+    def __init__(self, scales: int, capacity: int) -> None:
+        self._scales = scales
+        self._flat = np.empty(capacity, np.uint8)
+        self._used = 0
+        self._sizes: list[tuple[int, int]] = []
+
+    def add(self, images: Sequence[Pixels]) -> None:
+        """The pictures of one more image, one a scale."""
+        for picture in images:
+            end = self._used + picture.size
+            if end > len(self._flat):
+                grown = np.empty(max(end, len(self._flat) * 3 // 2), np.uint8)
+                grown[: self._used] = self._flat[: self._used]
+                self._flat = grown
+            self._flat[self._used : end].reshape(picture.shape)[...] = picture
+            self._used = end
+            self._sizes.append((picture.shape[0], picture.shape[1]))
+
+    def packed(self) -> Packed:
+        """What was added."""
+        sizes = np.array(self._sizes, np.int32).reshape(-1, self._scales, 2)
+        return Packed(self._flat[: self._used], sizes)
