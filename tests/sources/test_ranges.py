@@ -1,10 +1,9 @@
 import fsspec
 import pytest
 
-from tests.faulty_proxy import faulty
 from vggbatch.errors import ImageError
 from vggbatch.sources import ranges
-from vggbatch.sources.ranges import Range, StoreError, open_binary, read_ranges, retried
+from vggbatch.sources.ranges import Range, open_binary, read_ranges
 
 DATA = bytes(range(256)) * 4000
 
@@ -77,32 +76,6 @@ def test_unknown_sizes(requests, tmp_path):
     assert [error.kind for error in read(memory(0, -1), local, max_bytes=4)] == ["too_large"] * 2
 
 
-def test_retried_gives_up_with_the_reason(monkeypatch):
-    pauses = []
-    monkeypatch.setattr(ranges.time, "sleep", pauses.append)
-
-    def refuse():
-        raise OSError(16, "SlowDown")
-
-    with pytest.raises(StoreError, match=r"does not answer after 8 tries: .*SlowDown"):
-        retried(refuse)
-    assert len(pauses) == 8
-    assert sum(pauses) < 60
-
-
-def test_faults_of_the_program_and_answers_are_not_retried():
-    for error in (ValueError("a fault"), FileNotFoundError("an answer"), PermissionError("one")):
-        calls = []
-
-        def fail(error=error, calls=calls):
-            calls.append(1)
-            raise error
-
-        with pytest.raises(type(error)):
-            retried(fail)
-        assert len(calls) == 1
-
-
 def test_s3(s3_server):
     fs = fsspec.filesystem("s3")
     fs.mkdir("ranges")
@@ -117,21 +90,3 @@ def test_s3(s3_server):
     with open_binary("s3://ranges/a", len(DATA)) as file:
         file.seek(1000)
         assert file.read(5) == DATA[1000:1005]
-
-
-def test_s3_that_refuses_and_cuts(s3_server, monkeypatch):
-    import s3fs
-
-    fs = fsspec.filesystem("s3")
-    fs.mkdir("faulty")
-    fs.pipe("faulty/a", DATA)
-    monkeypatch.setattr(ranges, "_FIRST_PAUSE", 0.01)
-    with faulty(s3_server.endpoint, share=0.4) as (endpoint, counts):
-        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-        s3fs.S3FileSystem.clear_instance_cache()
-        monkeypatch.setattr(ranges, "_GAP", 0)
-        wanted = [Range("s3://faulty/a", i * 10_000, 5000) for i in range(60)]
-        assert read(*wanted) == [DATA[r.offset : r.offset + 5000] for r in wanted]
-        assert counts["refused"] > 5
-        assert counts["cut"] > 5
-        s3fs.S3FileSystem.clear_instance_cache()

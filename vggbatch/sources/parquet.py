@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.sources import columns
 from vggbatch.sources.base import Member, Reader, Shard, as_error, too_large
-from vggbatch.sources.ranges import StoreError, open_binary
+from vggbatch.sources.ranges import open_binary
+from vggbatch.sources.stores import StoreError
 
 _IMAGE = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
 _ROWS = 16

@@ -2,45 +2,31 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import random
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import BinaryIO, TypeVar, cast
-
-import fsspec
+from typing import BinaryIO, cast
 
 from vggbatch.errors import ImageError
+from vggbatch.sources.stores import retried, store_of
+from vggbatch.sources.stream import RemoteFile
 from vggbatch.storage import filesystem, is_local
-
-Result = TypeVar("Result")
 
 _PARALLEL = 16
 """Requests at a time of one process: enough to hide a store's latency of some 30 ms."""
 _AHEAD = 64 * 2**20
 """Bytes that may be under way or waiting for the caller."""
-_TOGETHER = 8 * 2**20
-"""Bytes in one request. Larger ones gain nothing: S3 answers in about 30 ms and sends at some
-90 MB/s."""
+_TOGETHER = 2**20
+"""Bytes in one request. A chunk of 32 photographs is 4 MB: the first of them are decoded while the
+others are on their way, over connections of their own (S3 answers in about 30 ms and sends at some
+90 MB/s)."""
 _GAP = 128 * 2**10
 """Bytes between two ranges that are read and dropped sooner than asked for in two requests."""
 _SMALLEST = 2**16
 """What any request counts for at least, in bytes, in what is ahead."""
-_TRIES = 8
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 20.0
-"""Seconds; a store may refuse for about 40 in all before the job gives up."""
-_NET = frozenset({"aiohttp", "aiobotocore", "asyncio", "azure", "botocore", "gcsfs", "google"})
-"""Packages whose own exceptions tell of a failed request."""
-
-
-class StoreError(OSError):
-    """A store that does not answer, after all retries."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +47,14 @@ def open_binary(uri: str, size: int) -> BinaryIO:
     fs, path = filesystem(uri)
     if is_local(fs):
         return open(path, "rb")
-    known = size if size >= 0 else None
-    opened = retried(
-        lambda: fs.open(path, "rb", size=known, block_size=_TOGETHER, cache_type="readahead")
-    )
-    return cast(BinaryIO, opened)
+    if size < 0:
+        size = retried(lambda: fs.size(path))
+    store, path = store_of(uri)
+
+    def read(start: int, end: int) -> bytes:
+        return retried(lambda: store.read(path, start, end))
+
+    return cast(BinaryIO, RemoteFile(read, size, _pool()))
 
 
 def read_ranges(
@@ -99,29 +88,6 @@ def read_ranges(
             yield from result()
     for _, result in ready:
         yield from result()
-
-
-def retried(call: Callable[[], Result]) -> Result:
-    """The result of a request, asked again with growing pauses while the store refuses or cuts.
-
-    Raises:
-        FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError: at once.
-        StoreError: every try failed.
-    """
-    for attempt in range(_TRIES):
-        try:
-            return call()
-        except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
-            raise
-        except Exception as error:
-            # Clients raise what their transport raises; anything else is a fault of the program.
-            if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _NET:
-                raise
-            last = error
-        # Half of the pause is by chance, so that workers do not come back all at once.
-        pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
-        time.sleep(random.uniform(pause / 2, pause))
-    raise StoreError(f"the store does not answer after {_TRIES} tries: {last}") from last
 
 
 @cache
@@ -169,7 +135,8 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
             ]
         start = ranges[0].offset
         size = _span(group) if ranges[0].size >= 0 else max_bytes + 1
-        data = retried(lambda: _cat(fs, path, start, start + size)) if size else b""
+        store, path = store_of(ranges[0].uri)
+        data = retried(lambda: store.read(path, start, start + size)) if size else b""
     except (FileNotFoundError, NotADirectoryError):
         return [ImageError("missing", "there is no such file") for _ in ranges]
     except (PermissionError, IsADirectoryError) as error:
@@ -180,17 +147,6 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
         part = data[begin : begin + item.size] if item.size >= 0 else data
         parts.append(_checked(item, part, max_bytes))
     return parts
-
-
-def _cat(fs: fsspec.AbstractFileSystem, path: str, start: int, end: int) -> bytes:
-    try:
-        data: bytes = fs.cat_file(path, start=start, end=end)
-    except OSError as error:
-        # HTTP status 416: the file ends at or before the range's start.
-        if error.errno == errno.EINVAL and "range" in str(error).lower():
-            return b""
-        raise
-    return data
 
 
 def _read_local(path: str, item: Range, max_bytes: int) -> bytes:

@@ -1,0 +1,123 @@
+"""A file in a store, open for reading: read ahead where it is read on, hopped where it is not."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import Any
+
+PIECE = 2**20
+"""Bytes in one request of a file that is read from front to back."""
+_HOP = 2**16
+"""Bytes asked for after a jump, when nothing is known of what comes next."""
+_NEAR = 2**20
+"""A jump ahead by fewer bytes goes on reading: a store sends as much while it answers anew."""
+_KEPT = 2 * 2**20
+"""Bytes behind the position that are kept, for readers that look back."""
+_MOST_AHEAD = 16
+"""Pieces under way at a time."""
+
+
+@dataclass(frozen=True)
+class _Extent:
+    start: int
+    end: int
+    data: Future[bytes]
+
+
+class RemoteFile(io.RawIOBase):
+    """Reads like a local file. After the first pieces in a row up to 16 MiB are under way ahead.
+
+    Args:
+        read: `(start, end)` -> the bytes between, retried.
+        size: the file's, in bytes.
+        pool: where `read` is called.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, pool: Executor) -> None:
+        super().__init__()
+        self.until = size
+        """Nothing is read ahead past this place."""
+        self._read = read
+        self._size = size
+        self._pool = pool
+        self._position = 0
+        self._extents: list[_Extent] = []
+        self._ahead = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """The position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position; costs nothing by itself."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next `size` bytes, fewer only at the end. Raises OSError."""
+        end = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        parts = []
+        while self._position < end:
+            extent = self._at(self._position)
+            data = extent.data.result()
+            part = data[self._position - extent.start : end - extent.start]
+            if not part:
+                break  # the file has become shorter
+            parts.append(part)
+            self._position += len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; the number of bytes."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        """Let go of what was read ahead."""
+        self._forget()
+        super().close()
+
+    def _at(self, position: int) -> _Extent:
+        """The extent with the byte at `position`, others ahead of it under way."""
+        while self._extents and self._extents[0].end < position - _KEPT:
+            self._extents.pop(0)
+        number = next((i for i, e in enumerate(self._extents) if e.start <= position < e.end), None)
+        if number is None:
+            last = self._extents[-1].end if self._extents else 0
+            if last <= position < last + _NEAR:
+                self._ahead = max(1, self._ahead)
+                self._ask(position, PIECE if self._extents else _HOP)
+            else:
+                self._forget()
+                self._ask(position, _HOP)
+            number = len(self._extents) - 1
+        elif position == self._extents[number].start:
+            self._ahead = min(max(1, 2 * self._ahead), _MOST_AHEAD)
+        while len(self._extents) - number <= self._ahead and self._extents[-1].end < self.until:
+            self._ask(self._extents[-1].end, PIECE, self.until)
+        return self._extents[number]
+
+    def _ask(self, start: int, size: int, until: int | None = None) -> None:
+        end = min(start + size, self._size if until is None else until)
+        self._extents.append(_Extent(start, end, self._pool.submit(self._read, start, end)))
+
+    def _forget(self) -> None:
+        for extent in self._extents:
+            extent.data.cancel()
+        self._extents.clear()
+        self._ahead = 0
