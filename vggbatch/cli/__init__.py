@@ -17,6 +17,7 @@ from vggbatch.cli.report import report
 from vggbatch.cli.rescore import rescore
 from vggbatch.cli.score import evaluate, plan, score
 from vggbatch.cli.status import status
+from vggbatch.cli.submit import submit
 from vggbatch.errors import VggbatchError
 
 app = typer.Typer(
@@ -36,6 +37,8 @@ app.command()(rescore)
 app.command()(compare)
 app.command()(report)
 app.add_typer(models.app, name="models")
+# what follows the first word belongs to the command that is submitted
+app.command(context_settings={"allow_interspersed_args": False})(submit)
 app.command()(demo)
 app.command()(bench)
 
