@@ -127,7 +127,7 @@ def compact(
     if not output.is_current():
         raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     marker = output.read_marker(group)
-    if marker is None:
+    if marker is None or not output.has_files(marker):
         try:
             marker = _put_together(output, group, shards, rows_per_file)
         except (FileNotFoundError, JobFailed):
