@@ -80,6 +80,13 @@ def test_a_folder_pickles_as_its_uri(folder):
     assert pickle.loads(data).uri == folder.uri
 
 
+def test_a_relative_folder_is_the_same_one_in_a_process_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = pickle.dumps(Folder("out"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).root == str(tmp_path / "out")
+
+
 def test_unknown_protocols_are_one_line():
     with pytest.raises(UsageError, match="nosuch"):
         Folder("nosuch://bucket/x")

@@ -89,7 +89,8 @@ class Folder:
         self.fs, self.root = filesystem(self.uri)
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
-        return Folder, (self.uri,)
+        # another process may have another working directory
+        return Folder, (self.root if self.local else self.uri,)
 
     def __repr__(self) -> str:
         return f"Folder({self.uri!r})"
