@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 from vggbatch.cli.score import run_evaluate
 from vggbatch.errors import VggbatchError
 
@@ -19,13 +19,15 @@ STAND_IN = "vgg16-12@synthetic"
 
 def demo(
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder for the output.")
+        str, typer.Option("--output", "-o", metavar="OUTPUT", help="Folder for the output.")
     ] = "demo-output",
+    verbose: options.Verbose = False,
 ) -> None:
     """Score and evaluate the photographs that come with vggbatch."""
     from vggbatch import api
     from vggbatch.config import load_config
 
+    console.configure(verbose=verbose)
     model = _model()
     with as_file(files("vggbatch") / "demo") as folder:
         config = load_config(

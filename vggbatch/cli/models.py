@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
@@ -41,9 +41,21 @@ class Calibration(str, Enum):
     percentile = "percentile"
 
 
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="Zoo name, such as vgg16-12-int8.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, such as vgg16-12-int8.",
+    ),
+]
 AnyModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Zoo name, NAME@synthetic, or an ONNX file.")
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, NAME@synthetic, or an ONNX file.",
+    ),
 ]
 CacheDir = Annotated[
     str | None,
@@ -56,8 +68,39 @@ Mirrors = Annotated[
 
 
 @app.command("list")
-def list_models(cache_dir: CacheDir = None) -> None:
+def list_models(cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show the twelve files of the zoo's VGG page."""
+    from vggbatch.models import catalog
+
+    console.configure(as_json=as_json)
+    console.result(
+        {"models": [_document(entry, cache_dir) for entry in catalog().values()]},
+        lambda: _show_list(cache_dir),
+    )
+
+
+def _document(entry: CatalogEntry, cache_dir: str | None) -> dict[str, Any]:
+    """A zoo model as `list --json` and `info --json` print it."""
+    from vggbatch.models.cache import weights_path
+
+    path = weights_path(cache_dir, entry.weights.sha256, entry.weights.file)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "exporter": entry.exporter,
+        "opset": entry.opset,
+        "quantized": entry.quantized,
+        "file": entry.weights.file,
+        "bytes": entry.weights.bytes,
+        "sha256": entry.weights.sha256,
+        "output": entry.output_kind,
+        "preprocess": entry.preprocess,
+        "published": entry.published,
+        "path": str(path) if path.exists() else None,
+    }
+
+
+def _show_list(cache_dir: str | None) -> None:
     from vggbatch.models import catalog
     from vggbatch.models.cache import weights_path
 
@@ -80,11 +123,16 @@ def list_models(cache_dir: CacheDir = None) -> None:
 
 
 @app.command()
-def info(model: Name, cache_dir: CacheDir = None) -> None:
+def info(model: Name, cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show what is known of a zoo model."""
+    entry = _entry(model)
+    console.configure(as_json=as_json)
+    console.result(_document(entry, cache_dir), lambda: _show_info(entry, cache_dir))
+
+
+def _show_info(entry: CatalogEntry, cache_dir: str | None) -> None:
     from vggbatch.models.cache import weights_path
 
-    entry = _entry(model)
     weights = entry.weights
     path = weights_path(cache_dir, weights.sha256, weights.file)
     ports = (entry.input or "as in the file", entry.output or "as in the file")
@@ -223,7 +271,7 @@ def quantize(
     model: AnyModel,
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Images to calibrate on: whatever score takes."),
+        typer.Argument(metavar="INPUT", help="Images to calibrate on: whatever score takes."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
     images: Annotated[

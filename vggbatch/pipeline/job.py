@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-import vggbatch
 from vggbatch.classifier import NetworkSpec, SessionSpec
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
@@ -22,6 +21,7 @@ from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of
 from vggbatch.sources import Labels, Shard, discover, load_labels
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
 from vggbatch.sources.names import public_uri
+from vggbatch.version import __version__
 
 _TYPICAL_IMAGE_BYTES = 130_000
 """ILSVRC2012_img_val.tar: 6.3 GB of 50,000 images."""
@@ -241,7 +241,7 @@ def network_opener(job: Job) -> functools.partial[list[NetworkSpec]]:
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
     return {
-        "vggbatch": vggbatch.__version__,
+        "vggbatch": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("ray", "onnxruntime", "numpy", "pillow", "pyarrow")},
     }
