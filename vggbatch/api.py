@@ -56,8 +56,9 @@ class Scored:
         return next(iter(self.evaluations.values()), None)
 
     def to_json(self) -> dict[str, Any]:
-        """What `score --json` and `evaluate --json` print; `metrics` and `notes` where it was evaluated,
-        and `profiles` with those of each where there are several.
+        """What `score --json` and `evaluate --json` print.
+
+        Evaluated: `metrics` and `notes`; with several profiles, `profiles` has those of each.
         """
         model = {key: self.record["model"][key] for key in ("name", "sha256", "synthetic")}
         several = len(self.evaluations) > 1
