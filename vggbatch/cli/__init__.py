@@ -93,7 +93,7 @@ app.command(
     # what follows the first word belongs to the command that is submitted
     context_settings={"allow_interspersed_args": False},
     epilog=_examples(
-        "vggbatch submit --address http://HOST:8265 --wait -- score s3://b/images -o s3://b/out"
+        "vggbatch submit --address http://HOST:8265 -- score s3://b/images -o s3://b/out"
     ),
 )(submit)
 

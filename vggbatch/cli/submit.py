@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vggbatch.cli import console
-from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def _check(command: Any, submission: Submission) -> None:
 
     Files and stores are not looked at, for the job sees other ones.
     """
+    from vggbatch.config import load_config
+
     context, name, words = None, "vggbatch", list(submission.words)
     while True:
         context = command.make_context(name, words, parent=context)
