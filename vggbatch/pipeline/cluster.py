@@ -74,6 +74,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         else:
             cpus = options.num_cpus or usable_cpus()
             store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
+            # else Ray would join one that somebody has started on this machine
+            settings["address"] = "local"
             settings |= {"num_cpus": cpus, "include_dashboard": False}
             settings |= {"object_store_memory": store}
         try:
