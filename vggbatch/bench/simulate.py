@@ -1,8 +1,8 @@
 """Scheduling at scale on one machine: the real plan on simulated nodes, with a network that waits.
 
 Everything but the two costly functions is the pipeline as it is: the plan, its actors and tasks,
-the passes, staging files, receipts, compaction. Decoding gives tiny crops at once, and the network
-sleeps as long as a VGG would compute, so that hundreds of cores fit on a few.
+the passes, staging files, receipts. Decoding gives a chunk without pictures at once, and the
+network sleeps as long as a VGG would compute, so that hundreds of cores fit on a few.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ import pyarrow as pa
 from vggbatch.bench.measure import steady_rate
 from vggbatch.bench.processes import memory, tree
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
+from vggbatch.config.protocol import Protocol
 from vggbatch.models import synset
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.pipeline import Classify, Scoring
+from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
@@ -34,8 +36,6 @@ from vggbatch.pipeline.tally import Tally
 from vggbatch.sources.base import MEMBERS_SCHEMA, Shard
 from vggbatch.storage import Folder
 
-_CROP = 8
-"""Pixels: 192 bytes an image instead of 150 kB, which one machine could not move for hundreds."""
 _WARM_CHUNKS = 1.5
 """For each actor, before the rate counts: the first ones all end at the same moment."""
 
@@ -97,19 +97,20 @@ class Waiting(Classify):
         count = len(chunks.rows_of(table))
         time.sleep(count * scoring.seconds_an_image)
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_nll=np.full(count, np.nan)
+            infer_seconds=time.perf_counter() - started, label_nll=[np.full(count, np.nan)]
         )
         index = np.tile(np.arange(TOP_K, dtype=np.int32), (count, 1))
         return chunks.with_columns(
             table.select([*chunks.KEY, "rows"]),
-            top5_index=chunks.bytes_of(index),
-            top5_probability=chunks.bytes_of(np.full((count, TOP_K), 0.2, np.float32)),
+            index0=chunks.bytes_of(index),
+            probability0=chunks.bytes_of(np.full((count, TOP_K), 0.2, np.float32)),
             stats=pa.array([stats.to_json()]),
         )
 
 
 def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
-    """A chunk without reading it: every image is there and black."""
+    """A chunk without reading it: every image is there, without pictures."""
+    del scoring
     _, _, shard = next(chunks.shards_of(table))
     assert shard.members is not None
     ids = shard.image_ids(shard.members)
@@ -118,11 +119,9 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         [pa.array(ids), pa.array(shard.sources(shard.members)), nothing, nothing.cast("string")],
         fields=list(chunks.ROW),
     )
-    size = scoring.preprocess.crop
     return chunks.with_columns(
         table.select(chunks.KEY),
         rows=chunks.list_of(rows),
-        crops=chunks.bytes_of(np.zeros((len(ids), size, size, 3), np.uint8)),
         stats=pa.array([Stats(rows=len(ids)).to_json()]),
     )
 
@@ -174,16 +173,17 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         address = stack.enter_context(_nodes(what))
         compute = ComputeOptions(address=address, actors=what.actors, threads=1)
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
-        stack.enter_context(data_context(cluster, compute, chunk_size=what.chunk_size))
+        stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
         stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))
         placement = place(cluster.node_cpus, compute)
         scoring = _Scoring(
             output=output,
             chunk_size=what.chunk_size,
-            preprocess=Preprocess(resize=_CROP, crop=_CROP),
+            recipes=(Recipe("zoo", "zoo", (Preprocess(),)),),
+            protocol=Protocol(),
             decode=DecodeOptions(),
             classes=synset(),
-            open_model=_no_model,
+            open_networks=_no_model,
             threads=1,
             micro_batch=None,
             pin=False,
