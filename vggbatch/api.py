@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vggbatch import report
-from vggbatch.classifier import Ensemble
+from vggbatch.classifier import Classifier
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
@@ -177,7 +177,7 @@ def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
     config = job_config(input, options)
     job = prepare_job(config)
     threads = config.compute.threads or 0
-    classifier = Ensemble(network_opener(job)(), job.protocol, threads=threads, pin=False)
+    classifier = Classifier(network_opener(job)(), job.protocol, threads=threads, pin=False)
     recipes = job.recipes[:1]
     make = PictureMaker(config.decode, geometries(recipes), job.protocol)
     rows: list[dict[str, Any]] = []

@@ -204,7 +204,6 @@ def open_model(
         outputs=prepared.outputs,
         layout=model.layout,
         probabilities=prepared.output_kind == "probabilities",
-        preprocess=preprocess,
         optimised=True,
     )
 
