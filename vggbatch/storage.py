@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -56,6 +57,17 @@ def is_local(fs: fsspec.AbstractFileSystem) -> bool:
 def join(uri: str, *parts: str) -> str:
     """A URI or path with further components."""
     return "/".join([uri.rstrip("/") if uri != "/" else "", *parts])
+
+
+def public_uri(uri: str) -> str:
+    """A URI without what may be secret: user, password, query (presigned URLs) and fragment.
+
+    Only the web's protocols carry those; anything else comes back as it is.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https", "ftp", "sftp"):
+        return uri
+    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
 
 
 @dataclass(frozen=True)

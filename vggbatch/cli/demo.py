@@ -58,12 +58,13 @@ def demo(
 
 def _model() -> str:
     """The zoo's int8 VGG-16 where its weights are at hand or can be fetched, else a stand-in."""
+    from vggbatch.cli.models_options import mirrors
     from vggbatch.models import catalog, pull
 
     console.note(f"looking for the weights of {MODEL}")
     try:
         with console.transfer(MODEL) as progress:
-            pull(catalog()[MODEL], attempts=1, progress=progress)
+            pull(catalog()[MODEL], mirrors=mirrors(None), attempts=1, progress=progress)
     except VggbatchError as error:
         console.warning(f"no weights: {error}")
         console.warning(

@@ -17,8 +17,7 @@ from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
 from vggbatch.pipeline.state import RUN, SUCCESS
 from vggbatch.sources.labels import LabelSpec
-from vggbatch.sources.names import public_uri
-from vggbatch.storage import Folder, filesystem
+from vggbatch.storage import Folder, filesystem, public_uri
 from vggbatch.version import __version__
 
 

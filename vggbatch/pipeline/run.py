@@ -16,6 +16,7 @@ from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement, place
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.ship import ship
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
@@ -152,13 +153,15 @@ def _score(
             listener(snapshot)
 
     compute = job.config.compute
-    open_networks = network_opener(job)
     chunk_bytes = chunk_size * job.picture_bytes
     with (
         ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
         data_context(cluster, compute, chunk_work=chunk_size * job.work),
     ):
         placement = place(cluster.node_cpus, compute, cluster.growth)
+        open_networks = network_opener(
+            job, None if cluster.own else ship(job.models, job.config.cache_dir)
+        )
         if cluster.own:
             # the classifiers wait for the same file; here its faults come to light at once
             open_networks()

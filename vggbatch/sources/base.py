@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, public_uri
 
 MEMBERS_SCHEMA = pa.schema(
     [
@@ -76,8 +76,8 @@ class Shard:
 
     def sources(self, members: pa.Table) -> list[str]:
         """What may be shown of the URIs that members of this shard come from."""
-        shard = names.public_uri(self.uri)
-        return [names.public_uri(s) if s else shard for s in members["source"].to_pylist()]
+        shard = public_uri(self.uri)
+        return [public_uri(s) if s else shard for s in members["source"].to_pylist()]
 
 
 class Reader(ABC):
