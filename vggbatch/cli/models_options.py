@@ -6,16 +6,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vggbatch.cli import options
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
     from vggbatch.models import CatalogEntry
 
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="Zoo name, such as vgg16-12-int8.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, such as vgg16-12-int8.",
+    ),
+]
 AnyModel = Annotated[
     str,
-    typer.Argument(metavar="MODEL", help="Zoo name, NAME@synthetic, or an ONNX file or its URI."),
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, NAME@synthetic, or an ONNX file or its URI.",
+    ),
 ]
 CacheDir = Annotated[
     str | None,
