@@ -123,7 +123,8 @@ class Job:
             config[key] = [public_uri(uri) for uri in config[key]]
         config["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
         config["output"] = public_uri(config["output"])
-        config["model"]["name"] = public_uri(config["model"]["name"])
+        for network in (config["model"], *config["ensemble"]):
+            network["name"] = public_uri(network["name"])
         return config
 
     def model_facts(self) -> list[dict[str, Any]]:
