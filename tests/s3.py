@@ -18,6 +18,8 @@ from urllib.request import urlopen
 import pytest
 
 _KEY, _SECRET = "testkey", "testsecret"
+READER = {"AWS_ACCESS_KEY_ID": "readerkey", "AWS_SECRET_ACCESS_KEY": _SECRET}
+"""Environment of somebody who may not write."""
 _START_SECONDS = 60
 
 
@@ -72,8 +74,13 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
         "credentials": [{"accessKey": _KEY, "secretKey": _SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
+    reader = {
+        "name": "reader",
+        "credentials": [{"accessKey": READER["AWS_ACCESS_KEY_ID"], "secretKey": _SECRET}],
+        "actions": ["Read", "List"],
+    }
     public = {"name": "anonymous", "actions": ["Read:public", "List:public"]}
-    (folder / "s3.json").write_text(json.dumps({"identities": [identity, public]}))
+    (folder / "s3.json").write_text(json.dumps({"identities": [identity, reader, public]}))
     log = (folder / "weed.log").open("wb")
     process = subprocess.Popen(
         [

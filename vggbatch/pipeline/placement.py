@@ -15,6 +15,7 @@ their hands, stay within what is there; the others end by themselves and Ray bou
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -72,6 +73,11 @@ class Placement:
     def describe(self) -> dict[str, Any]:
         """For run.json and `vggbatch plan`."""
         return asdict(self)
+
+
+def cluster_address(options: ComputeOptions) -> str | None:
+    """The cluster to join, None where Ray is to be started on this machine."""
+    return options.address or os.environ.get("RAY_ADDRESS") or None
 
 
 def place(

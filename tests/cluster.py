@@ -1,0 +1,115 @@
+"""A real Ray cluster of several nodes on this machine, in a process of its own.
+
+Nodes can be added from a process's main thread alone, which a test often needs for the run; so the
+process that has the cluster takes orders as lines of JSON. It leaves other Ray alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ENVIRON = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+"""What every process that joins needs in its environment."""
+
+
+class Nodes:
+    """The cluster, by its head's address; nodes are known by their id in Ray."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.address: str = self._answer()["address"]
+
+    def add(self, num_cpus: int = 1, env: dict[str, str] | None = None) -> str:
+        """Start a node; its id."""
+        return self._order("add", num_cpus=num_cpus, env_vars=env or {})["id"]
+
+    def kill(self, node: str) -> None:
+        """End a node's processes with SIGKILL."""
+        self._order("kill", id=node)
+
+    def raylet(self, node: str) -> int:
+        """The process id of a node's raylet."""
+        return self._order("raylet", id=node)["pid"]
+
+    def _order(self, what: str, **values: Any) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"order": what, **values}) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("{"):
+                return json.loads(line)
+        raise RuntimeError("the cluster's process ended")
+
+
+@contextmanager
+def ray_nodes(head_cpus: int = 0, **environ: str) -> Iterator[Nodes]:
+    """A head of so many CPUs, which stands until the end of the block."""
+    # its own, so that no other Ray on this machine takes the head for one to join; a short path,
+    # for the names of sockets are
+    temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.cluster", str(head_cpus)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, **ENVIRON, "PYTHONPATH": os.getcwd(), "RAY_TMPDIR": temporary} | environ,
+    )
+    try:
+        yield Nodes(process)
+    finally:
+        process.communicate("", timeout=60)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def command(*arguments: object, **environ: str) -> subprocess.Popen[str]:
+    """A vggbatch command that may join such a cluster, under way."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "vggbatch", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **ENVIRON, "PYTHONPATH": str(Path.cwd()), **environ},
+    )
+
+
+def _serve(head_cpus: int) -> None:
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": head_cpus, "include_dashboard": False},
+    )
+    nodes = {}
+    print(json.dumps({"address": cluster.address}), flush=True)
+    for line in sys.stdin:
+        order = json.loads(line)
+        answer: dict[str, Any] = {}
+        if order["order"] == "add":
+            node = cluster.add_node(num_cpus=order["num_cpus"], env_vars=order["env_vars"])
+            nodes[node.node_id] = node
+            answer["id"] = node.node_id
+        elif order["order"] == "kill":
+            cluster.remove_node(nodes.pop(order["id"]), allow_graceful=False)
+        else:
+            raylet = nodes[order["id"]].all_processes["raylet"][0].process
+            answer["pid"] = raylet.pid
+        print(json.dumps(answer), flush=True)
+    cluster.shutdown()
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

@@ -1,0 +1,198 @@
+"""What a node has and may do, found out on the node itself in a fraction of a second."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from PIL import features
+
+from vggbatch.errors import VggbatchError
+from vggbatch.models.cache import cache_folder
+from vggbatch.pipeline.job import versions
+from vggbatch.pipeline.state import STATE
+from vggbatch.sources.stores import store_of
+from vggbatch.storage import Folder, filesystem, is_local
+
+_SAME = ("vggbatch", "ray", "onnxruntime", "numpy", "pillow")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every node; small, and pickled to each."""
+
+    inputs: tuple[str, ...]
+    """URIs of files that the run is to read."""
+    output: str
+    """URI of the output."""
+    write: bool
+    """Try to write there, by a file that is deleted again at once."""
+    mark: str | None
+    """A file in the output that every node must see, where the output is a plain folder."""
+    cache_dir: str | None
+    models: tuple[str, ...]
+    """The networks' names, as their prepared folders begin."""
+    temporary: str
+    """A folder on the disk that Ray keeps its files on."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a node answers."""
+
+    host: str
+    versions: dict[str, str]
+    """Of everything that changes a result."""
+    instructions: str
+    """The widest vector instructions, which low-precision arithmetic depends on."""
+    memory: int
+    """Bytes that processes can still get."""
+    cache: str
+    """Folder of the model cache."""
+    cache_free: int
+    """Bytes on its disk."""
+    cache_writable: bool
+    temporary_free: int
+    """Bytes on the disk of Ray's temporary folder."""
+    prepared: bool
+    """Whether prepared files of all networks are in the cache."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Input -> why it cannot be read."""
+    output_unseen: bool = False
+    """The output's folder is another one here."""
+    output_failure: str | None = None
+    """Why nothing can be written to the output."""
+
+
+@cache
+def result_versions() -> dict[str, str]:
+    """Versions of everything that must be the same wherever a run's images are decoded and scored.
+
+    Python's counts without its last part, which changes no result.
+    """
+    found = versions()
+    same = {name: found[name] for name in _SAME}
+    same["python"] = ".".join(platform.python_version_tuple()[:2])
+    same["libjpeg"] = str(features.version("libjpeg_turbo") or features.version("jpg"))
+    return same
+
+
+def check_versions(expected: Mapping[str, str]) -> None:
+    """Refuse work on a node that joined after the checks and would give other results.
+
+    Raises:
+        VggbatchError: its versions are not the driver's.
+    """
+    found = result_versions()
+    if found != expected:
+        other = [f"{name} {found[name]}" for name in found if found[name] != expected[name]]
+        wanted = [f"{name} {expected[name]}" for name in found if found[name] != expected[name]]
+        raise VggbatchError(
+            f"node {socket.gethostname()} has {', '.join(other)} and the run {', '.join(wanted)}; "
+            "take it out of the cluster or install the same versions there"
+        )
+
+
+def answer(question: Question) -> Report:
+    """Look at this node."""
+    output = Folder(question.output)
+    kept = cache_folder(question.cache_dir)
+    unseen = question.mark is not None and not os.path.exists(output.path(question.mark))
+    return Report(
+        host=socket.gethostname(),
+        versions=result_versions(),
+        instructions=vector_instructions(),
+        memory=free_memory(),
+        cache=str(kept),
+        cache_free=shutil.disk_usage(existing(kept)).free,
+        cache_writable=may_write(kept),
+        temporary_free=shutil.disk_usage(existing(Path(question.temporary))).free,
+        prepared=all(_prepared(kept, model) for model in question.models),
+        unreadable=unreadable(question.inputs),
+        output_unseen=unseen,
+        output_failure=_failure(lambda: _write(output)) if question.write and not unseen else None,
+    )
+
+
+def unreadable(uris: tuple[str, ...]) -> dict[str, str]:
+    """Which of some files cannot be read from here, and why."""
+    failures = {uri: _failure(lambda uri=uri: _read(uri)) for uri in uris}  # type: ignore[misc]
+    return {uri: failure for uri, failure in failures.items() if failure}
+
+
+def vector_instructions() -> str:
+    """The widest vector instructions of this CPU, by Linux's names; `unknown` elsewhere."""
+    try:
+        flags = set(Path("/proc/cpuinfo").read_text().split())
+    except OSError:
+        return "unknown"
+    names = ("amx_int8", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd")
+    return next((name for name in names if name in flags), "unknown")
+
+
+def free_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that processes can still get: of the machine, cut by the cgroup's limit."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    facts = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+    free = facts["MemAvailable"]
+    try:
+        limit = (root / "memory.max").read_text().strip()
+        used = int((root / "memory.current").read_text())
+        stat = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return free
+    # file pages count as used, and go when they are needed
+    return free if limit == "max" else min(free, int(limit) - used + int(stat["inactive_file"]))
+
+
+def existing(path: Path) -> Path:
+    """The path, or the folder above it that is there."""
+    path = path.absolute()
+    while not os.path.exists(path):
+        path = path.parent
+    return path
+
+
+def may_write(path: Path) -> bool:
+    """Whether this process may write to a folder, or make it where it is not there yet."""
+    path = existing(path)
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+
+
+def _prepared(kept: Path, model: str) -> bool:
+    try:
+        return any(kept.glob(f"prepared/{model}-*/prepared.json"))
+    except PermissionError:
+        return False
+
+
+def _read(uri: str) -> None:
+    fs, path = filesystem(uri)
+    if is_local(fs):
+        with open(path, "rb") as file:
+            file.read(1)
+    else:
+        store, path = store_of(uri)
+        store.read(path, 0, 1)
+
+
+def _write(output: Folder) -> None:
+    name = f"{STATE}/.probe-{uuid.uuid4().hex}"
+    output.write_bytes(name, b"")
+    output.delete(name)
+
+
+def _failure(action: Callable[[], None]) -> str | None:
+    try:
+        action()
+    except Exception as error:
+        text = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        return " ".join(text.split())[:300]
+    return None
