@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -96,5 +96,5 @@ def test_a_beat_carries_how_far_the_run_is(folder):
         held.report(Snapshot(5, 10, 1, 2.5))
         time.sleep(0.5)
         lease = read_lease(folder)
-    assert lease.snapshot == {"rows": 5, "total": 10, "errors": 1, "images_per_second": 2.5}
+    assert lease.snapshot == asdict(Snapshot(5, 10, 1, 2.5))
     assert lease.beat >= 1

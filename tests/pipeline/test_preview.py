@@ -1,7 +1,12 @@
+import os
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import pytest
 
+import vggbatch
 from tests.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
@@ -49,7 +54,46 @@ def test_somebody_elses_files_are_refused(net, tmp_path):
     assert (tmp_path / "out/predictions/x.parquet").read_bytes() == b"precious"
 
 
-def test_a_cluster_decides_the_placement_itself(net, tmp_path):
+def test_a_machine_without_room_is_refused(net, tmp_path):
     write_folder(tmp_path / "images", 1)
-    options = {"compute.address": "ray://far:10001"}
-    assert preview(job(net, tmp_path / "out", tmp_path / "images", **options)).placement is None
+    many = {"compute.num_cpus": 4096, "compute.threads": 1}
+    with pytest.raises(UsageError) as refused:
+        preview(job(net, tmp_path / "out", tmp_path / "images", **many))
+    first, line = str(refused.value).splitlines()
+    assert first == "the run cannot start:"
+    assert line.startswith("  this machine has ")
+    assert "4096 classifiers of net take" in line
+    assert "fewer classifiers (compute.actors)" in line
+
+
+AS_SOMEBODY = """
+import os, sys
+from vggbatch.config import load_config
+from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.preview import preview
+
+def plan(output):
+    values = {"input": (sys.argv[1],), "model": sys.argv[2], "output": output}
+    preview(prepare_job(load_config(options=values, environ={})))
+
+plan(sys.argv[1] + "/out")
+if os.getuid() == 0:  # who may write everywhere
+    os.setuid(65534)
+plan("/vggbatch-not-for-you/out")
+"""
+
+
+def test_an_output_that_may_not_be_written_is_refused(net):
+    images = Path(vggbatch.__file__).with_name("demo")
+    kept = {"VGGBATCH_CACHE_DIR": "/vggbatch-not-for-you/cache"}
+    done = subprocess.run(
+        [sys.executable, "-c", AS_SOMEBODY, images, "vgg16-12-int8@synthetic"],
+        env={**os.environ, **kept, "PYTHONPATH": os.getcwd()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-3:]
+    assert "the run cannot start:" in last[0]
+    assert "this machine cannot write to the model cache" in last[1]
+    assert "this machine cannot write to /: name another output" in last[2]

@@ -29,7 +29,11 @@ def report(
 
     With --against, OUTPUT/comparison.html: what changed between two runs, image by image.
     """
-    from vggbatch import api
+    from vggbatch.report import write_comparison, write_report
+    from vggbatch.storage import Folder
 
-    page = api.write_report(output, against=against, classes=classes, gallery=gallery)
+    if against is None:
+        page = write_report(Folder(output), gallery=gallery)
+    else:
+        page = write_comparison(Folder(against), Folder(output), classes=classes, gallery=gallery)
     console.out.print(page, markup=False, soft_wrap=True)

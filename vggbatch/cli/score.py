@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from vggbatch.api import Scored
     from vggbatch.config import JobConfig
     from vggbatch.pipeline.job import Job
-    from vggbatch.pipeline.preview import Preview
 
 
 def run_score(config: JobConfig) -> Scored:
@@ -22,7 +21,7 @@ def run_score(config: JobConfig) -> Scored:
 
     with console.interruptible(), console.progress() as listener:
         scored = api.score(config, listener=listener, announce=announce)
-    console.result(scored.to_json(), lambda: summarise(scored))
+    summarise(scored)
     return scored
 
 
@@ -33,16 +32,13 @@ def run_evaluate(config: JobConfig) -> Scored:
 
     with console.interruptible(), console.progress() as listener:
         scored = api.evaluate(config, listener=listener, announce=announce)
-    evaluation = scored.evaluation
-    assert evaluation is not None
-
-    def show() -> None:
-        several = len(scored.evaluations) > 1
-        console.out.print(render_profiles(scored.evaluations) if several else render(evaluation))
-        console.out.print()
-        summarise(scored)
-
-    console.result(scored.to_json(), show)
+    assert scored.evaluation is not None
+    if len(scored.evaluations) > 1:
+        console.out.print(render_profiles(scored.evaluations))
+    else:
+        console.out.print(render(scored.evaluation))
+    console.out.print()
+    summarise(scored)
     return scored
 
 
@@ -51,12 +47,7 @@ def run_plan(config: JobConfig) -> None:
     from vggbatch import api
 
     found = api.plan(config)
-    console.result(found.to_json(), lambda: _show_plan(found))
-
-
-def _show_plan(found: Preview) -> None:
     job = found.job
-    config = job.config
     facts: list[tuple[str, str]] = []
     for count in found.formats:
         images = ("" if count.exact else "about ") + console.plural(count.images, "image")
@@ -78,20 +69,21 @@ def _show_plan(found: Preview) -> None:
         facts.append(("labels", f"{found.labels.matched:,} images have one{unmatched}"))
     elif job.labels is not None:
         facts.append(("labels", "matched when the shards are opened"))
-    placement = f"decided by the cluster at {config.compute.address}"
-    if found.placement is not None:
-        place = found.placement
-        placement = (
-            f"{console.plural(place.actors, 'classifier')} of "
-            f"{console.plural(place.threads, 'thread')} each and "
-            f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs"
-        )
+    place = found.placement
+    where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
+    placement = (
+        f"{console.plural(place.actors, 'classifier')} of "
+        f"{console.plural(place.threads, 'thread')} each and "
+        f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs{where}"
+    )
     facts += [
         ("placement", placement),
         ("chunks", f"of {job.chunk_size} images"),
         ("output", f"{config.output}: {found.output}"),
     ]
     console.facts(facts)
+    for line in found.notes:
+        console.warning(line)
 
 
 def announce(job: Job) -> None:
@@ -112,8 +104,8 @@ def summarise(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
     counts, result = scored.record["counts"], scored.result
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
-    rate = "nothing was left to do" if result.complete_before else "nothing was left to score"
-    if result.scored_now:
+    rate = "nothing was left to do"
+    if not result.complete_before:
         rate = f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
     console.facts(
         [

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from vggbatch.cli import console, options
-
-if TYPE_CHECKING:
-    from vggbatch.pipeline.status import Status
+from vggbatch.cli import console
 
 
 def status(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Folder or URI of a run.")],
-    as_json: options.Json = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show how far a run is, from its output alone and from any machine."""
-    from vggbatch import api
+    from vggbatch.pipeline.status import read_status
+    from vggbatch.storage import Folder
 
-    console.configure(as_json=as_json)
-    found = api.status(output)
-    console.result(asdict(found), lambda: _show(found))
-
-
-def _show(found: Status) -> None:
+    found = read_status(Folder(output))
+    if as_json:
+        console.out.print(json.dumps(asdict(found)), markup=False, soft_wrap=True)
+        return
     share = f" ({found.rows / found.total:.1%})" if found.total else ""
     facts = [
         ("state", found.state),

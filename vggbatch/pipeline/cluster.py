@@ -18,7 +18,8 @@ from ray.util.annotations import RayDeprecationWarning
 from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
-from vggbatch.pipeline.placement import Growth
+from vggbatch.pipeline.placement import Growth, cluster_address
+from vggbatch.pipeline.stages import observe
 
 _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
@@ -61,7 +62,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         VggbatchError: the cluster does not answer.
     """
     ours = not ray.is_initialized()
-    address = options.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(options)
     if ours:
         verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
         settings: dict[str, Any] = {"log_to_driver": verbose}
@@ -74,9 +75,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         else:
             cpus = options.num_cpus or usable_cpus()
             store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
-            # else Ray would join one that somebody has started on this machine
-            settings["address"] = "local"
-            settings |= {"num_cpus": cpus, "include_dashboard": False}
+            # `local`, for Ray would else join what somebody has started on this machine
+            settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             settings |= {"object_store_memory": store}
         try:
             if verbose:
@@ -126,6 +126,7 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float
     context.max_errored_blocks = -1
     patience = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
     context.execution_no_progress_timeout_s = patience + _SECONDS_AN_IMAGE * chunk_work
+    observe(context)
     # a node may go while a classifier starts on it; one that cannot start at all says so itself
     context.max_consecutive_actor_init_deaths = 3
     DataContext._set_current(context)

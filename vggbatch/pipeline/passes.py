@@ -8,6 +8,7 @@ process is found and becomes an error row. A pass that commits nothing is the la
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,6 +28,7 @@ from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
+from vggbatch.pipeline.telemetry import Telemetry
 
 _FAILURES_IN_A_ROW = 16
 """So many failed chunks without one that succeeds: something is wrong that is not the images."""
@@ -62,6 +64,7 @@ class Passes:
         rows_per_file: about how many rows a predictions file gets.
         tally: what is committed already, and counts on.
         notify: called after every chunk; may raise to end the run.
+        telemetry: told of all that happens.
     """
 
     def __init__(
@@ -71,12 +74,15 @@ class Passes:
         rows_per_file: int,
         tally: Tally,
         notify: Callable[[], None],
+        telemetry: Telemetry,
     ) -> None:
         self.output = output
         self.groups = groups
         self.rows_per_file = rows_per_file
         self.tally = tally
         self.notify = notify
+        self.telemetry = telemetry
+        self.write_seconds: dict[int, float] = defaultdict(float)
         self.compactions: dict[Any, int] = {}
         # no CPU of its own: it must be able to run while actors and tasks hold all there are
         self.compact = ray.remote(num_cpus=0, max_retries=3)(compact)
@@ -113,6 +119,7 @@ class Passes:
     def _pass(self, left: list[NumberedShard], scoring: Scoring, placement: Placement) -> _Outcome:
         outcome = _Outcome()
         in_a_row = 0
+        self.telemetry.pass_started(len(left), isolate=scoring.isolate)
         source = ray.data.from_arrow(list(self._blocks(left)))
         receipts = build(source, scoring, placement).iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
@@ -123,6 +130,7 @@ class Passes:
                 for receipt in table.to_pylist():
                     if receipt["failure"]:
                         outcome.failures.append(" ".join(receipt["failure"].split()))
+                        self.telemetry.failed(_key(receipt), outcome.failures[-1])
                         outcome.failed_shards.add(receipt["shard"])
                         in_a_row += 1
                         if in_a_row >= _FAILURES_IN_A_ROW:
@@ -146,12 +154,20 @@ class Passes:
             yield shard_table(part).append_column("done", pa.array(done, pa.list_(pa.int32())))
 
     def _commit(self, receipt: dict[str, Any]) -> None:
-        key = ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
-        if not self.tally.commit(key, Stats.from_json(receipt["stats"])):
+        key, stats = _key(receipt), Stats.from_json(receipt["stats"])
+        if not self.tally.commit(key, stats):
             return
+        self.telemetry.committed(stats)
+        self.write_seconds[key.group] += stats.write_seconds
         shards = self.groups[key.group]
         if all(self.tally.progress.shard_complete(shard) for shard in shards):
-            reference = self.compact.remote(self.output, key.group, shards, self.rows_per_file)
+            reference = self.compact.remote(
+                self.output,
+                key.group,
+                shards,
+                self.rows_per_file,
+                self.write_seconds.pop(key.group),
+            )
             self.compactions[reference] = key.group
 
     def _collect(self, *, wait: bool) -> None:
@@ -167,12 +183,17 @@ class Passes:
                     reason = f"group {group} could not be put together: {_text(error)}"
                     raise self._failed(reason) from error
                 self.tally.progress.close(group, self.groups[group], marker)
+                self.telemetry.group_closed(group, marker["rows"])
 
     def _failed(self, reason: str) -> JobFailed:
         return JobFailed(
             f"{reason}; {self.tally.progress.rows} rows are safe, run the same command again to "
             "go on"
         )
+
+
+def _key(receipt: dict[str, Any]) -> ChunkKey:
+    return ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
 
 
 def _text(error: BaseException) -> str:

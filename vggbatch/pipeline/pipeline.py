@@ -15,20 +15,22 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.classifier import Classifier, NetworkSpec
+from vggbatch.classifier import Ensemble, NetworkSpec
 from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.isolate import IsolatedDecoder
+from vggbatch.pipeline.probe import check_versions
 from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
+from vggbatch.pipeline.runlog import RunLogger, chunk_fields
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.pipeline.sink import predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
@@ -67,6 +69,10 @@ class Scoring:
     micro_batch: int | None
     pin: bool
     features: str | None
+    run_id: str
+    """Names the run in log lines."""
+    versions: Mapping[str, str]
+    """The driver's, of what changes a result (see probe.py)."""
     labels: Any = None
     """A `Labels` or a Ray object reference of one, None for unlabelled input."""
     isolate: bool = False
@@ -83,11 +89,15 @@ def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
     cache = scoring.output.index_folder()
     finished = table["done"].to_pylist()
     for (number, group, shard), done in zip(chunks.shards_of(table), finished, strict=True):
+        started = time.perf_counter()
         try:
             members = reader_for(shard.format).members(shard, cache)
         except Exception as error:
-            yield receipt(ChunkKey(group, number, -1, -1), failure=_reason("index", error))
+            yield _failed("index", ChunkKey(group, number, -1, -1), error, scoring)
             continue
+        fields = {"group": group, "shard": number, "name_of_shard": shard.name}
+        fields |= {"images": members.num_rows, "seconds": round(time.perf_counter() - started, 3)}
+        RunLogger(__name__, scoring.run_id).info("shard indexed", extra=fields)
         skip = set(done)
         for part in chunks.split(number, group, shard, members, scoring.chunk_size):
             if chunks.key_of(part).chunk not in skip:
@@ -165,10 +175,11 @@ class Classify:
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
-        self.classifier: Classifier | None = None
+        self.classifier: Ensemble | None = None
         self.failure: Exception | None = None
+        started = time.perf_counter()
         try:
-            self.classifier = Classifier(
+            self.classifier = Ensemble(
                 scoring.open_networks(),
                 scoring.protocol,
                 threads=scoring.threads,
@@ -178,6 +189,11 @@ class Classify:
         except Exception as error:
             # Ray would start this actor again and again; its chunks tell the run instead
             self.failure = error
+        else:
+            claim = self.classifier.claim
+            fields: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
+            fields |= {"threads": scoring.threads, "cores": claim.cores if claim else None}
+            RunLogger(__name__, scoring.run_id).info("classifier started", extra=fields)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
@@ -260,12 +276,14 @@ def guarded(
     if "failure" in table.column_names:
         return table
     try:
+        check_versions(scoring.versions)
         return stage(table, scoring)
     except Exception as error:
-        return receipt(chunks.key_of(table), failure=_reason(stage.__name__, error))
+        return _failed(stage.__name__, chunks.key_of(table), error, scoring)
 
 
-def _reason(stage: str, error: Exception) -> str:
-    if isinstance(error, VggbatchError):
-        return f"{stage}: {error}"
-    return f"{stage}: {type(error).__name__}: {error}"
+def _failed(stage: str, key: ChunkKey, error: Exception, scoring: Scoring) -> pa.Table:
+    text = str(error) if isinstance(error, VggbatchError) else f"{type(error).__name__}: {error}"
+    fields = {**chunk_fields(key), "stage": stage, "failure": text}
+    RunLogger(__name__, scoring.run_id).error("chunk failed", exc_info=error, extra=fields)
+    return receipt(key, failure=f"{stage}: {text}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from vggbatch.classifier.cores import usable_cpus
+from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job, estimated_images
-from vggbatch.pipeline.placement import Placement, place
+from vggbatch.pipeline.placement import Placement, cluster_address
 from vggbatch.pipeline.resume import check_output
 from vggbatch.pipeline.state import Output
 from vggbatch.sources import Labels, Shard
@@ -50,44 +50,37 @@ class Preview:
     """Of the images that are listed; None without labels or where all are inside shards."""
     output: str
     """What would happen to the output."""
-    placement: Placement | None
-    """On this machine; None where a cluster is to be joined, which decides it."""
-
-    def to_json(self) -> dict[str, Any]:
-        """What `vggbatch plan --json` prints."""
-        job = self.job
-        models = [
-            {key: facts[key] for key in ("name", "sha256", "synthetic")}
-            for facts in job.model_facts()
-        ]
-        return {
-            "input": [asdict(count) for count in self.formats],
-            "model": models[0],
-            "ensemble": models[1:],
-            "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
-            "labels": asdict(self.labels) if self.labels is not None else None,
-            "placement": self.placement.describe() if self.placement is not None else None,
-            "chunk_size": job.chunk_size,
-            "output": {"uri": job.config.output, "state": self.output},
-        }
+    placement: Placement
+    """On the cluster that would be joined, else on this machine."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the cluster's nodes."""
 
 
 def preview(job: Job) -> Preview:
-    """Check a job against its output and this machine; nothing is written or started.
+    """Check a job against its output and the cluster or this machine; nothing is left behind.
 
     Raises:
-        UsageError: the output is another job's, or no classifier fits this machine.
+        UsageError: the output is another job's, no classifier fits, or a node is not fit.
+        VggbatchError: the cluster does not answer.
     """
     compute = job.config.compute
-    placement = None
-    if compute.address is None:
-        placement = place([float(compute.num_cpus or usable_cpus())], compute)
+    output = _output(job)
+    notes: list[str] = []
+    if cluster_address(compute) is None:
+        placement = check_own_machine(job, float(compute.num_cpus or usable_cpus()))
+    else:
+        from vggbatch.pipeline.cluster import ray_cluster
+        from vggbatch.pipeline.preflight import check
+
+        with ray_cluster(compute, chunk_bytes=job.chunk_size * job.picture_bytes) as cluster:
+            placement = check(job, cluster, notes.append)
     return Preview(
         job=job,
         formats=_formats(job.shards),
         labels=_labels(job.shards, job.labels) if job.labels is not None else None,
-        output=_output(job),
+        output=output,
         placement=placement,
+        notes=tuple(notes),
     )
 
 

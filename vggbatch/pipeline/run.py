@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -13,10 +14,10 @@ from vggbatch.errors import JobFailed
 from vggbatch.pipeline.job import Job, estimated_images, network_opener, versions
 from vggbatch.pipeline.lease import Held
 from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.placement import Placement, place
+from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.ship import ship
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
@@ -30,6 +31,8 @@ from vggbatch.storage import Folder
 class RunResult:
     """What a run left behind."""
 
+    run_id: str
+    """Names this run in run.json, log lines and metrics."""
     output: Output
     rows: int
     """Rows in the output."""
@@ -37,8 +40,8 @@ class RunResult:
     files: list[dict[str, Any]]
     seconds: float
     """Of this run, start of Ray included."""
-    scored_now: int
-    """Images that this run scored; 0 where an earlier one had done all."""
+    stats_now: Stats
+    """Of what this run scored; nothing where an earlier one had done all."""
     images_per_second: float
     placement: Placement | None
     """None where nothing was left to score."""
@@ -46,6 +49,11 @@ class RunResult:
     """The output was complete before this run, and nothing was done."""
     folders: dict[str, Folder]
     """Where the rows of each profile are; the first are the output's own."""
+
+    @property
+    def scored_now(self) -> int:
+        """Images that this run scored."""
+        return self.stats_now.rows
 
 
 def run(job: Job, listener: Listener | None = None) -> RunResult:
@@ -57,6 +65,7 @@ def run(job: Job, listener: Listener | None = None) -> RunResult:
         JobFailed: chunks failed for a reason that is not in the images.
     """
     started = time.perf_counter()
+    run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
         held = None
@@ -76,15 +85,18 @@ def run(job: Job, listener: Listener | None = None) -> RunResult:
                     marker = compact(output, group, shards, job.rows_per_file)
                     progress.close(group, shards, marker)
             if len(progress.groups) < len(groups):
-                placement = _score(job, output, numbered, groups, chunk_size, tally, held, listener)
+                placement = _score(
+                    job, run_id, output, numbered, groups, chunk_size, tally, held, listener
+                )
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
+        run_id=run_id,
         output=output,
         rows=progress.rows,
         stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
         files=[file for marker in markers for file in marker["files"]],
         seconds=time.perf_counter() - started,
-        scored_now=tally.rows,
+        stats_now=tally.stats,
         images_per_second=tally.rate(),
         placement=placement,
         complete_before=held is None,
@@ -132,6 +144,7 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
 
 def _score(
     job: Job,
+    run_id: str,
     output: Output,
     numbered: list[NumberedShard],
     groups: dict[int, list[int]],
@@ -145,23 +158,25 @@ def _score(
 
     from vggbatch.pipeline.cluster import data_context, ray_cluster
     from vggbatch.pipeline.passes import Passes
+    from vggbatch.pipeline.preflight import check
+    from vggbatch.pipeline.stall import Watch, await_node
+    from vggbatch.pipeline.telemetry import Telemetry
 
-    def notify() -> None:
-        snapshot = tally.snapshot()
+    def notify(note: str | None = None) -> None:
+        snapshot = replace(tally.snapshot(), note=note)
         held.report(snapshot)
         if listener:
             listener(snapshot)
 
     compute = job.config.compute
+    open_networks = network_opener(job)
     chunk_bytes = chunk_size * job.picture_bytes
     with (
         ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
         data_context(cluster, compute, chunk_work=chunk_size * job.work),
     ):
-        placement = place(cluster.node_cpus, compute, cluster.growth)
-        open_networks = network_opener(
-            job, None if cluster.own else ship(job.models, job.config.cache_dir)
-        )
+        cluster = await_node(cluster, notify)
+        placement = check(job, cluster, notify)
         if cluster.own:
             # the classifiers wait for the same file; here its faults come to light at once
             open_networks()
@@ -178,9 +193,21 @@ def _score(
             pin=compute.pin,
             features=job.config.features,
             labels=ray.put(job.labels) if job.labels is not None else None,
+            run_id=run_id,
+            versions=result_versions(),
         )
-        passes = Passes(output, groups, job.rows_per_file, tally, notify)
-        passes.run(numbered, scoring, placement)
+        with (
+            Telemetry(run_id, output.folder.uri) as telemetry,
+            Watch(run_id, placement, lambda: telemetry.sample(tally), notify) as watch,
+        ):
+            telemetry.started(tally, placement.describe())
+
+            def received() -> None:
+                watch.moved()
+                notify()
+
+            passes = Passes(output, groups, job.rows_per_file, tally, received, telemetry)
+            passes.run(numbered, scoring, placement)
     return placement
 
 
@@ -214,13 +241,23 @@ def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
             "images_this_run": result.scored_now,
             "wall_seconds": round(result.seconds, 3),
         },
-        "timings": {
-            name: round(value, 3)
-            for name, value in asdict(stats).items()
-            if name.endswith("_seconds")
-        },
+        "timings": _timings(stats),
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files,
+        "this_run": {
+            "run_id": result.run_id,
+            "images": result.scored_now,
+            "errors_by_kind": result.stats_now.errors,
+            "image_bytes": result.stats_now.image_bytes,
+            "timings": _timings(result.stats_now),
+        },
+    }
+
+
+def _timings(stats: Stats) -> dict[str, float]:
+    """Seconds of one core or one classifier, by stage."""
+    return {
+        name: round(value, 3) for name, value in asdict(stats).items() if name.endswith("_seconds")
     }

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.stats import Stats
@@ -106,7 +105,11 @@ def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stat
 
 
 def compact(
-    output: Output, group: int, shards: Sequence[int], rows_per_file: int
+    output: Output,
+    group: int,
+    shards: Sequence[int],
+    rows_per_file: int,
+    write_seconds: float = 0.0,
 ) -> dict[str, Any]:
     """Write the predictions files of a group whose chunks are all committed, then its marker.
 
@@ -118,6 +121,7 @@ def compact(
         group: its number.
         shards: the numbers of the shards it consists of.
         rows_per_file: about how many rows a file gets.
+        write_seconds: that writing the staging files took, which they cannot say themselves.
 
     Returns:
         The marker: rows, statistics, and the files with their row counts.
@@ -128,9 +132,9 @@ def compact(
     if not output.is_current():
         raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     marker = output.read_marker(group)
-    if marker is None or not output.has_files(marker):
+    if marker is None:
         try:
-            marker = _put_together(output, group, shards, rows_per_file)
+            marker = _put_together(output, group, shards, rows_per_file, write_seconds)
         except (FileNotFoundError, JobFailed):
             # another driver may have been faster, and have cleaned up
             marker = output.read_marker(group)
@@ -141,7 +145,11 @@ def compact(
 
 
 def _put_together(
-    output: Output, group: int, shards: Sequence[int], rows_per_file: int
+    output: Output,
+    group: int,
+    shards: Sequence[int],
+    rows_per_file: int,
+    write_seconds: float,
 ) -> dict[str, Any]:
     """Write a group's files and its marker. Raises JobFailed if staging files are missing."""
     parts = list(output.parts(group))
@@ -151,7 +159,7 @@ def _put_together(
             f"{output.folder.uri}: staging files of {missing} disappeared; "
             "run the same command again to score those images anew"
         )
-    total, files = Stats(), []
+    total, files = Stats(write_seconds=write_seconds), []
     profiles: list[str] = []
     for name, tables in _files(output, group, parts, rows_per_file):
         sums, profiles = _write_file(output, f"{PREDICTIONS}/{name}", tables)
@@ -231,7 +239,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
     with ThreadPoolExecutor(_READERS) as pool:
         for batch in range(0, len(names), _READERS):
             for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
-                table = read_table(pa.BufferReader(data))
+                table = pq.read_table(pa.BufferReader(data))
                 stats += Stats.from_json(table.schema.metadata[STATS_KEY])
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes

@@ -23,9 +23,13 @@ class Snapshot:
     """Error rows, earlier runs' included as far as their groups are complete."""
     images_per_second: float
     """Of this run, from the start of scoring, classifiers' start included."""
+    note: str | None = None
+    """A line that whoever watches should see: what the run waits for, what is odd."""
 
 
 Listener = Callable[[Snapshot], None]
+"""Called for every chunk from the thread that runs the job; and with a `note`, while the run gets
+nowhere, from another."""
 
 
 @dataclass
@@ -39,8 +43,8 @@ class Tally:
     """Error rows."""
     chunks: int = 0
     """Chunks that this run committed."""
-    rows: int = 0
-    """Images in them."""
+    stats: Stats = field(default_factory=Stats)
+    """Sums over them."""
     _started: float = field(init=False, default_factory=time.perf_counter)
     _last: float | None = field(init=False, default=None)
 
@@ -53,10 +57,15 @@ class Tally:
         if not self.progress.commit(key, stats.rows):
             return False
         self.chunks += 1
-        self.rows += stats.rows
+        self.stats += stats
         self.errors += stats.error_rows
         self._last = time.perf_counter()
         return True
+
+    @property
+    def rows(self) -> int:
+        """Images in the chunks that this run committed."""
+        return self.stats.rows
 
     def rate(self) -> float:
         """Images a second, from the start of scoring to the last chunk."""

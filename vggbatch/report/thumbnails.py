@@ -19,7 +19,8 @@ from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import Example
 from vggbatch.sources import reader_for
-from vggbatch.storage import Folder, public_uri
+from vggbatch.sources.names import public_uri
+from vggbatch.storage import Folder
 
 SIZE = 176
 """Pixels of a side: sharp at the pages' 7.5 to 10 rem on most screens, 4 to 7 kB each as WebP."""

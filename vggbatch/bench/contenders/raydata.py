@@ -34,7 +34,8 @@ class RayData(Program):
         import ray
         import ray.data
 
-        ray.init(address=task.address or "local")
+        if task.address:
+            ray.init(address=task.address)
         (
             ray.data.read_images(task.images, mode="RGB", include_paths=True)
             .map(functools.partial(_preprocess, task=task))

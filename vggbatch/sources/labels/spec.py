@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vggbatch.storage import filesystem, public_uri
+from vggbatch.sources.names import public_uri
+from vggbatch.storage import filesystem
 
 EMBEDDED = "embedded"
 """The labels that come with the images, or that a run has recorded."""

@@ -1,0 +1,132 @@
+"""One or several networks that look at the views of images: the averages of their softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vggbatch.classifier.classifier import Classifier, Predictions, SessionSpec
+from vggbatch.classifier.cores import Claim, claim_cores
+from vggbatch.classifier.topk import negative_log_likelihood, softmax, top_k
+from vggbatch.config import Preprocess, Protocol
+from vggbatch.preprocess.pictures import Packed, Pixels
+from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.views import View, cut, views
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The prepared files of one network, those that a protocol needs."""
+
+    crops: SessionSpec | None
+    """Takes crops."""
+    dense: SessionSpec | None
+    """Takes pictures of any size."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    crops: Classifier | None
+    dense: Classifier | None
+
+
+class Ensemble:
+    """Networks on cores that no other ensemble on the machine uses.
+
+    Probabilities are averaged in float64 and in one order, over the views of an image as the
+    protocol weighs them and over the networks, so they do not depend on the micro-batch.
+
+    Args:
+        networks: at least one; all of the same classes.
+        protocol: the views of each image.
+        threads: intra-op threads; the networks take turns.
+        micro_batch: crops in one run of a network; whole pictures run one by one. None: a default.
+        pin: pin the threads to cores of their own.
+        top: how many classes to report.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[NetworkSpec],
+        protocol: Protocol | None = None,
+        *,
+        threads: int = 1,
+        micro_batch: int | None = None,
+        pin: bool = True,
+        top: int = 5,
+    ) -> None:
+        self.protocol = protocol or Protocol()
+        self.views = views(self.protocol)
+        # before the sessions: their threads inherit the mask of the thread that makes them
+        self.claim: Claim | None = claim_cores(threads) if pin else None
+        self.top = top
+
+        self.with_features = any(len(spec.crops.outputs) > 1 for spec in networks if spec.crops)
+
+        def opened(spec: SessionSpec | None) -> Classifier | None:
+            if spec is None:
+                return None
+            return Classifier(spec, threads=threads, micro_batch=micro_batch, pin=False)
+
+        self.networks = [_Network(opened(spec.crops), opened(spec.dense)) for spec in networks]
+
+    def __call__(
+        self,
+        pictures: Sequence[Packed],
+        profiles: Sequence[Preprocess],
+        labels: npt.NDArray[np.int32] | None = None,
+    ) -> Predictions:
+        """Classify images.
+
+        Args:
+            pictures: for each network, of the n images at the protocol's scales.
+            profiles: for each network, how its pictures become its input.
+            labels: (n,) class index, -1 where unknown.
+
+        Returns:
+            Averages over all views and networks; features only of one network's single crop.
+        """
+        n = len(pictures[0])
+        wanted = np.full(n, -1, np.int32) if labels is None else labels
+        total: npt.NDArray[np.float64] = np.zeros((n, self.top if n == 0 else 0))
+        likelihood = np.full(n, -np.inf)
+        features = [np.empty((0, 0), np.float32)]
+        for network, packed, profile in zip(self.networks, pictures, profiles, strict=True):
+            for view in self.views:
+                classifier = network.dense if view.crop is None else network.crops
+                assert classifier is not None, "opened for the protocol's views"
+                weight = view.weight / len(self.networks)
+                for rows, scores, more in self._look(classifier, packed, profile, view):
+                    if not total.shape[1]:
+                        total = np.zeros((n, scores.shape[1]))
+                    known = classifier.spec.probabilities
+                    total[rows] += weight * (scores if known else softmax(scores))
+                    nll = negative_log_likelihood(scores, wanted[rows], probabilities=known)
+                    with np.errstate(invalid="ignore"):  # NaN stays NaN
+                        likelihood[rows] = np.logaddexp(likelihood[rows], np.log(weight) - nll)
+                    if more is not None:
+                        features.append(more)
+        index, probability = top_k(total, self.top)
+        found = np.concatenate(features[1:] or features) if self.with_features else None
+        return Predictions(index, probability, -likelihood, found)
+
+    def _look(
+        self, classifier: Classifier, packed: Packed, profile: Preprocess, view: View
+    ) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]]:
+        """One view of all images, batch by batch: which images, their scores and features."""
+        normalise = Normaliser(profile, layout=classifier.spec.layout)
+        seen = [self._cut(picture, view, profile.crop) for picture in packed.column(view.scale)]
+        # whole pictures differ in size
+        step = 1 if view.crop is None else classifier.micro_batch
+        for start in range(0, len(seen), step):
+            batch = np.stack(seen[start : start + step])
+            yield slice(start, start + len(batch)), *classifier.scores(normalise(batch))
+
+    def _cut(self, picture: Pixels, view: View, crop: int) -> Pixels:
+        kind = self.protocol.crops
+        if view.crop is not None and kind is not None:
+            picture = cut(picture, kind, view.crop, crop)
+        return picture[:, ::-1] if view.mirrored else picture

@@ -1,0 +1,204 @@
+"""A run that gets nowhere says what it waits for; and nodes that come and go are noted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any
+
+import ray
+
+from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.runlog import RunLogger
+from vggbatch.pipeline.stages import Stage, read_stages
+
+PATIENCE = 30.0
+"""Seconds without a receipt until the first line."""
+AGAIN = 60.0
+"""Seconds from one line to the next."""
+JOIN_PATIENCE = 1800.0
+"""Seconds that a cluster without any node for work is given to get one."""
+LOOK = 5.0
+"""Seconds between two looks at the cluster."""
+_NO_NODE = "a node to join: the cluster has none with a logical CPU"
+
+
+@dataclass(frozen=True)
+class View:
+    """What can be known of a run without its receipts."""
+
+    node_cpus: tuple[float, ...]
+    """Logical CPUs of each living node."""
+    free_cpus: float
+    """Logical CPUs that nobody holds."""
+    stages: dict[str, Stage] | None
+    """As `read_stages` gives them."""
+
+
+class Watch:
+    """A thread that looks at a run from `with` to its end.
+
+    Args:
+        run_id: for log lines.
+        placement: what the run asks of the cluster.
+        sample: called at every look.
+        tell: called with a line when no receipt has come for a while. Both are called from the
+            watching thread.
+        patience: seconds until the first line.
+        again: seconds between lines.
+        look: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        placement: Placement,
+        sample: Callable[[], None],
+        tell: Callable[[str], None],
+        *,
+        patience: float = PATIENCE,
+        again: float = AGAIN,
+        look: float = LOOK,
+    ) -> None:
+        self.log = RunLogger(__name__, run_id)
+        self.placement = placement
+        self.sample = sample
+        self.tell = tell
+        self.patience, self.again, self.look = patience, again, look
+        self._moved = time.monotonic()
+        self._told = 0.0
+        self._nodes: dict[str, dict[str, Any]] | None = None
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def moved(self) -> None:
+        """A receipt has come."""
+        self._moved = time.monotonic()
+
+    def _run(self) -> None:
+        while not self._done.wait(min(self.look, self.patience)):
+            try:
+                self._note_nodes()
+                self.sample()
+                self._look()
+            except Exception as error:
+                # the run itself finds out what it means that the cluster does not answer
+                self.log.debug("the cluster does not answer: %s", error)
+
+    def _note_nodes(self) -> None:
+        nodes = {node["NodeID"]: node for node in living_nodes()}
+        known = nodes if self._nodes is None else self._nodes
+        for event, some, others in (("joined", nodes, known), ("left", known, nodes)):
+            for name in some.keys() - others.keys():
+                address = some[name]["NodeManagerAddress"]
+                cpus = some[name]["Resources"].get("CPU", 0.0)
+                fields = {"node": name, "address": address, "cpus": cpus}
+                self.log.info("node %s", event, extra=fields)
+        self._nodes = nodes
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        silent = now - self._moved
+        if silent < self.patience or now - self._told < self.again:
+            return
+        self._told = now
+        cpus = tuple(node["Resources"].get("CPU", 0.0) for node in living_nodes())
+        free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+        view = View(cpus, free.get("CPU", 0.0), read_stages())
+        reason = explain(view, self.placement)
+        self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
+        self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
+
+
+def living_nodes() -> list[dict[str, Any]]:
+    """The nodes that Ray takes for alive, as it describes them."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
+
+
+def await_node(
+    cluster: Cluster,
+    tell: Callable[[str], None],
+    *,
+    patience: float = JOIN_PATIENCE,
+    again: float = AGAIN,
+) -> Cluster:
+    """Wait until a cluster that was joined has a node with a CPU, or one that it could start.
+
+    Args:
+        cluster: as it was when it was joined.
+        tell: called with a line at once, and again while nothing comes.
+        patience: seconds until the cluster is taken as it is.
+        again: seconds between lines.
+
+    Returns:
+        The cluster as it is now.
+    """
+    growth = cluster.growth
+    if growth is None or growth.node_cpus or max(cluster.node_cpus, default=0) >= 1:
+        return cluster
+    started = told = time.monotonic()
+    tell(f"waiting for {_NO_NODE}")
+    while (now := time.monotonic()) - started < patience:
+        cpus = [node["Resources"].get("CPU", 0.0) for node in living_nodes()]
+        if max(cpus) >= 1:
+            return replace(cluster, node_cpus=cpus)
+        if now - told >= again:
+            told = now
+            tell(f"waiting for {now - started:.0f} s for {_NO_NODE}")
+        time.sleep(1)
+    return cluster
+
+
+def explain(view: View, placement: Placement) -> str:
+    """What a run without progress waits for: the end of a sentence."""
+    total = sum(view.node_cpus)
+    if total < 1:
+        return _NO_NODE
+    if view.stages is None:
+        return f"receipts ({view.free_cpus:.4g} of {total:g} CPUs are free)"
+    if not view.stages:
+        return "the output's store: predictions files are being put together"
+    index, decode, classify, write = view.stages.values()
+    if classify.pending and not classify.actors:
+        return _classifiers(view, classify.pending, placement.actor_cpus)
+    if write.running or write.waiting:
+        return f"the output's store: {_count(write.running + write.waiting, 'chunk')} to write"
+    if classify.running:
+        chunks = _count(classify.running, "chunk")
+        return f"{_count(classify.actors, 'classifier')} at work on {chunks}"
+    if decode.running:
+        return f"the input's store: {_count(decode.running, 'chunk')} to read and decode"
+    return f"the input's store: {_count(index.running, 'task')} at work on indexes of shards"
+
+
+def _classifiers(view: View, pending: int, need: float) -> str:
+    """Why not one classifier works."""
+    if max(view.node_cpus) < need:
+        return f"a larger node to join: a classifier takes {need:g} CPUs, no node has so many"
+    total = sum(view.node_cpus)
+    if view.free_cpus < need:
+        held = f"others hold {round(total - view.free_cpus, 1):g} of the cluster's {total:g}"
+        return f"free CPUs: a classifier takes {need:g}, {held}"
+    return f"{_count(pending, 'classifier')} to start and open the model"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
