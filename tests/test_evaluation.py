@@ -7,11 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.images import write_folder
-from tests.plain_loop import plain_scores
+from tests.nets import colour_net
+from tests.plain_loop import plain_protocol, plain_scores
 from vggbatch import api
 from vggbatch.config import Preprocess, load_config
 from vggbatch.errors import UsageError
+from vggbatch.metrics.compare import compare_runs
 from vggbatch.metrics.rescore import open_source, rescore
+from vggbatch.models import synset
 from vggbatch.storage import Folder
 
 PROFILE = Preprocess(resize=36, crop=32)
@@ -46,6 +49,125 @@ def summary(output, label_set, metric="top1"):
     rows = pq.read_table(output / "metrics/summary.parquet").to_pylist()
     [row] = [r for r in rows if (r["label_set"], r["metric"]) == (label_set, metric)]
     return row
+
+
+def rows(output):
+    table = api.load_predictions(str(output)).sort_by("image_id")
+    return table.drop_columns(["source"]).to_pylist()
+
+
+PROFILES = {
+    "zoo": {"resize": 36, "crop": 32},
+    "squash": {"resize": 36, "crop": 32, "resize_mode": "squash"},
+    "values": {"resize": 36, "crop": 32, "scale": 200.0},
+}
+
+
+def check_profiles(net, folder, output, tmp_path, labels):
+    """Every profile's output is that of a run of its own."""
+    for number, (name, parts) in enumerate(PROFILES.items()):
+        alone = tmp_path / f"alone-{name}"
+        config = configure(net, alone, folder, labels=labels, profiles={name: parts})
+        expected = api.evaluate(config).evaluation
+        found = output / "profiles" / name if number else output
+        assert rows(found) == rows(alone)
+        for table in ("summary", "per_class", "confusions", "calibration"):
+            path = f"metrics/{table}.parquet"
+            assert pq.read_table(found / path).equals(pq.read_table(alone / path))
+        assert (found / "_SUCCESS").exists()
+        record = api.load_run(str(found))
+        assert record["preprocess"].items() >= parts.items()
+        assert record["counts"] == api.load_run(str(alone))["counts"]
+        again = rescore(open_source(Folder(str(found))), labels)
+        assert [m.value for m in again.metrics][:3] == [m.value for m in expected.metrics][:3]
+
+
+def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
+    names = [f"ILSVRC2012_val_{i + 1:08d},{i * 31 % 1000}" for i in range(COUNT)]
+    (tmp_path / "v.csv").write_text("\n".join(["file,class_index", *names]))
+    labels = (str(tmp_path / "v.csv"),)
+    output = tmp_path / "out"
+    config = configure(net, output, folder, labels=labels, profiles=PROFILES)
+
+    def stop(snapshot):
+        if snapshot.rows:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        api.evaluate(config, listener=stop)
+    assert not (output / "_SUCCESS").exists()
+    done = api.evaluate(config)
+    assert 0 < done.result.scored_now < COUNT + 1
+    assert list(done.evaluations) == list(PROFILES)
+    assert len({evaluation.metrics[3].value for evaluation in done.evaluations.values()}) == 3
+    check_profiles(net, folder, output, tmp_path, labels)
+    assert api.evaluate(config).result.complete_before
+    # what a profile lost is scored again, and only the rows of the state say what is there
+    (output / "_SUCCESS").unlink()
+    for path in (output / "profiles/squash/predictions").iterdir():
+        path.unlink()
+    assert api.evaluate(config).result.scored_now == COUNT + 1
+    check_profiles(net, folder, output, tmp_path, labels)
+    result = compare_runs(
+        Folder(str(output)), Folder(str(output / "profiles/squash")), class_lines=synset()
+    )
+    assert result.images == COUNT + 1
+    other = configure(net, output, folder, labels=labels)
+    with pytest.raises(UsageError, match="profiles"):
+        api.evaluate(other)
+
+
+def test_an_ensemble_under_a_protocol_equals_the_plain_loop(net, folder, tmp_path):
+    second = colour_net(tmp_path / "second.onnx", seed=1)
+    protocol = {"views": "grid+dense", "scales": (34, 40)}
+    config = configure(net, tmp_path / "out", folder, ensemble=(str(second),), protocol=protocol)
+    done = api.score(config)
+    images = sorted(folder.iterdir())[:COUNT]
+    expected = np.mean(
+        [
+            [plain_protocol(model, p, PROFILE, "grid+dense", (34, 40), 4) for p in images]
+            for model in (net, second)
+        ],
+        axis=0,
+    )
+    order = np.argsort(-expected, axis=1, kind="stable")[:, :5]
+    found = rows(tmp_path / "out")
+    for number, row in enumerate(found[:COUNT]):
+        assert row["top5_index"] == order[number].tolist()
+        best = expected[number][order[number]]
+        np.testing.assert_allclose(row["top5_probability"], best, atol=1e-5)
+    assert found[COUNT]["error"].startswith("not_image")
+    assert done.record["protocol"] == {
+        "views": "grid+dense",
+        "scales": [34, 40],
+        "flip": True,
+        "views_an_image": 104,
+    }
+    assert [facts["name"] for facts in done.record["ensemble"]] == [str(second)]
+    [one] = api.predict(config.model_copy(update={"input": (str(images[3]),)})).to_pylist()
+    assert one["top5_index"] == order[3].tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"protocol": {"scales": (20,)}}, "scale 20 is smaller than the 32 pixels"),
+        ({"profiles": "zoo,squash"}, r"model\.preprocess\.crop=32"),
+        ({"profiles": ("zou",)}, "did you mean 'zoo'"),
+    ],
+)
+def test_what_does_not_fit_the_network_is_refused(net, folder, tmp_path, options, fault):
+    with pytest.raises(UsageError, match=fault):
+        api.plan(configure(net, tmp_path / "out", folder, **options))
+
+
+def test_networks_of_other_classes_make_no_ensemble(net, folder, tmp_path):
+    other = colour_net(tmp_path / "other.onnx")
+    (tmp_path / "classes.txt").write_text("\n".join(f"n{i:08d} class {i}" for i in range(1000)))
+    text = other.with_suffix(".yaml").read_text()
+    other.with_suffix(".yaml").write_text(f"{text}\nclasses: classes.txt\n")
+    with pytest.raises(UsageError, match="other classes"):
+        api.plan(configure(net, tmp_path / "out", folder, ensemble=(str(other),)))
 
 
 def test_several_label_sets_and_a_policy(net, folder, scores, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import dataset
 
 from vggbatch.errors import UsageError
-from vggbatch.storage import Folder, store_errors
+from vggbatch.storage import Folder, public_uri, store_errors
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -80,6 +80,13 @@ def test_a_folder_pickles_as_its_uri(folder):
     assert pickle.loads(data).uri == folder.uri
 
 
+def test_a_relative_folder_is_the_same_one_in_a_process_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = pickle.dumps(Folder("out"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).root == str(tmp_path / "out")
+
+
 def test_unknown_protocols_are_one_line():
     with pytest.raises(UsageError, match="nosuch"):
         Folder("nosuch://bucket/x")
@@ -102,3 +109,12 @@ def test_what_a_killed_writer_left_is_hidden_from_readers_of_the_folder(tmp_path
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     assert len(list(tmp_path.iterdir())) == 2
     assert dataset.dataset(tmp_path, format="parquet").to_table().num_rows == 1
+
+
+def test_public_uri_hides_what_may_be_secret():
+    uri = "https://me:secret@host:8080/a/b.jpg?X-Amz-Signature=abc#f"
+    assert public_uri(uri) == "https://host:8080/a/b.jpg"
+    assert public_uri("abfs://box@account.dfs.core.windows.net/a?b") == (
+        "abfs://box@account.dfs.core.windows.net/a?b"
+    )
+    assert public_uri("/data/what?.jpg") == "/data/what?.jpg"

@@ -1,3 +1,62 @@
-"""Distributed batch scoring of images with the ONNX model zoo's VGG networks."""
+"""Distributed batch scoring of images with the ONNX model zoo's VGG networks.
 
-__version__ = "0.1.0"
+>>> import vggbatch
+>>> vggbatch.score("images", output="out", model="vgg16-12-int8")  # doctest: +SKIP
+>>> vggbatch.load_predictions("out").to_pandas()  # doctest: +SKIP
+
+The functions are those behind the commands (see `vggbatch.api`); they are loaded when first used,
+so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vggbatch.errors import JobFailed, UsageError, VggbatchError
+from vggbatch.version import __version__
+
+if TYPE_CHECKING:
+    from vggbatch.api import (
+        Scored,
+        compare,
+        evaluate,
+        load_predictions,
+        load_run,
+        plan,
+        predict,
+        rescore,
+        score,
+        status,
+        write_report,
+    )
+    from vggbatch.config import JobConfig
+
+__all__ = [
+    "JobConfig",
+    "JobFailed",
+    "Scored",
+    "UsageError",
+    "VggbatchError",
+    "__version__",
+    "compare",
+    "evaluate",
+    "load_predictions",
+    "load_run",
+    "plan",
+    "predict",
+    "rescore",
+    "score",
+    "status",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module("vggbatch.api"), name)
+    raise AttributeError(f"module 'vggbatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

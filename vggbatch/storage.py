@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
 from fsspec.core import url_to_fs
@@ -58,6 +59,17 @@ def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/") if uri != "/" else "", *parts])
 
 
+def public_uri(uri: str) -> str:
+    """A URI without what may be secret: user, password, query (presigned URLs) and fragment.
+
+    Only the web's protocols carry those; anything else comes back as it is.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https", "ftp", "sftp"):
+        return uri
+    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
+
+
 @dataclass(frozen=True)
 class FileInfo:
     """One file in a listing."""
@@ -89,7 +101,8 @@ class Folder:
         self.fs, self.root = filesystem(self.uri)
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
-        return Folder, (self.uri,)
+        # another process may have another working directory
+        return Folder, (self.root if self.local else self.uri,)
 
     def __repr__(self) -> str:
         return f"Folder({self.uri!r})"

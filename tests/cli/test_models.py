@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vggbatch.cli import app
+from vggbatch.cli.models_options import mirrors
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models import catalog, resolve
@@ -34,6 +35,12 @@ def test_info_shows_where_it_is_or_how_to_get_it(tmp_path):
     out = run("info", "vgg16-12-int8", "--cache-dir", tmp_path).output
     assert "0d0a8e1d69f70404421e37dbad4f8bd21d42758e9f426bd5b39e9e4e9e1afa23" in out
     assert "vggbatch models pull vgg16-12-int8" in out
+
+
+def test_mirrors_of_the_environment_come_after_those_of_the_command(monkeypatch):
+    monkeypatch.setenv("VGGBATCH_MIRRORS", "/b s3://c/d")
+    assert mirrors(["/a"]) == ("/a", "/b", "s3://c/d")
+    assert mirrors(None) == ("/b", "s3://c/d")
 
 
 def test_an_unknown_name_has_a_neighbour():

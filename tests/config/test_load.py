@@ -101,3 +101,14 @@ def test_any_key_is_known_or_refused(key):
     except UsageError:
         return
     assert key in known_keys(JobConfig)
+
+
+def test_a_protocol_named_on_the_command_line_keeps_the_files_scales(tmp_path):
+    (tmp_path / "job.yaml").write_text("protocol: {scales: [256, 384]}")
+    for options in ({"protocol": "dense"}, {"protocol": "dense", "protocol.flip": False}):
+        found = load_config(tmp_path / "job.yaml", options=options, environ={}).protocol
+        assert (found.views, found.scales) == ("dense", (256, 384))
+    assert len(found.mirrored) == 1
+    (tmp_path / "job.yaml").write_text("protocol: grid")
+    found = load_config(tmp_path / "job.yaml", options={"protocol.scales": "300"}, environ={})
+    assert (found.protocol.views, found.protocol.scales) == ("grid", (300,))

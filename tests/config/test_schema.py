@@ -23,3 +23,47 @@ def test_std_of_zero_is_refused():
 def test_configuration_cannot_be_changed():
     with pytest.raises(ValueError, match="frozen"):
         JobConfig().chunk_size = 3
+
+
+def test_a_protocol_by_its_name_or_its_parts():
+    plain = JobConfig.model_validate({"protocol": "ten"}).protocol
+    assert (plain.views, plain.scales, plain.mirrored) == ("ten", None, (False, True))
+    parts = {"views": "center", "scales": "256,384", "flip": True}
+    assert JobConfig.model_validate({"protocol": parts}).protocol.scales == (256, 384)
+    assert JobConfig().protocol.single
+    for changed in ({"views": "dense"}, {"scales": [256]}, {"flip": True}):
+        assert not JobConfig.model_validate({"protocol": changed}).protocol.single
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"protocol": "eleven"}, "center"),
+        ({"protocol": {"scales": []}}, "scales"),
+        ({"protocol": {"scales": "256,0"}}, "1 to 8192"),
+        ({"protocol": {"scales": [256, 256]}}, "twice"),
+        ({"protocol": "ten", "features": "float32"}, "single centre crop"),
+        ({"model": ["a.onnx", "b.onnx"], "features": "float32"}, "one network"),
+        ({"profiles": {"../x": "zoo"}}, "cannot name a folder"),
+    ],
+)
+def test_what_does_not_fit_is_refused(settings, fault):
+    with pytest.raises(ValueError, match=fault):
+        JobConfig.model_validate(settings)
+
+
+def test_networks_and_profiles_in_their_short_forms():
+    config = JobConfig.model_validate({"model": ["a.onnx", "b.onnx"], "profiles": "zoo, squash"})
+    assert config.model.name == "a.onnx"
+    assert [network.name for network in config.ensemble] == ["b.onnx"]
+    assert config.profiles == {"zoo": "zoo", "squash": "squash"}
+    further = JobConfig.model_validate({"ensemble": ["b.onnx"]})
+    assert (further.model, further.ensemble) == (JobConfig().model, config.ensemble)
+    own = JobConfig.model_validate({"profiles": {"large": {"resize": 300, "crop": 299}}})
+    assert own.profiles["large"] == Preprocess(resize=300, crop=299)
+
+
+def test_the_same_pixels_have_the_same_geometry():
+    bgr = Preprocess(channels="BGR", mean=(1, 2, 3))
+    assert bgr.geometry() == Preprocess().geometry()
+    assert Preprocess(resize_mode="squash").geometry() != Preprocess().geometry()

@@ -13,8 +13,7 @@ import pytest
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import VggbatchError
-from vggbatch.models import catalog, prepare, resolve, synthesize
-from vggbatch.models.catalog import ZooFile
+from vggbatch.models import prepare, resolve, synthesize
 
 SMALL = {"shrink": 16, "size": 32}
 
@@ -87,22 +86,12 @@ def test_source_hands_over_the_bytes(model, cache):
     with open(model.uri, "rb") as file:
         data = file.read()
     remote = dataclasses.replace(model, uri="/on/the/driver/net.onnx")
+    with pytest.raises(VggbatchError, match="its SHA-256 is"):
+        prepare(remote, cache_dir=cache, source=lambda name: [data[1000:]])
     with pytest.raises(VggbatchError, match="cannot read /on/the/driver"):
         prepare(remote, cache_dir=cache)
-    prepared = prepare(remote, cache_dir=cache, source=lambda: [data[:1000], data[1000:]])
+    prepared = prepare(remote, cache_dir=cache, source=lambda name: [data[:1000], data[1000:]])
     assert prepared.max_difference < 1e-4
-
-
-def test_a_node_without_the_zoo_file_pulls_it(model, cache, tmp_path, monkeypatch):
-    size = os.path.getsize(model.uri)
-    zoo_file = ZooFile("net.onnx", model.sha256, size)
-    entry = dataclasses.replace(catalog()["vgg16-bn-7"], weights=zoo_file)
-    remote = dataclasses.replace(
-        model, name="vgg16-bn-7", entry=entry, uri="/driver/cache/weights/x/net.onnx"
-    )
-    monkeypatch.setenv("VGGBATCH_MIRRORS", str(tmp_path))
-    assert prepare(remote, cache_dir=cache).max_difference < 1e-4
-    assert list((tmp_path / "cache/weights").rglob("net.onnx"))
 
 
 def test_a_graph_that_mixes_the_images_of_a_batch_is_refused(cache, tmp_path):

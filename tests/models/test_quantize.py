@@ -1,3 +1,6 @@
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -7,7 +10,7 @@ from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
-from vggbatch.models.quantize import quantize
+from vggbatch.models.quantize import Quantizer, free_scores
 from vggbatch.preprocess.profiles import CAFFE2
 from vggbatch.preprocess.transform import Normaliser
 
@@ -24,6 +27,11 @@ def images(count, seed):
 def centred_logits(probabilities):
     logits = np.log(np.maximum(probabilities, 1e-30))
     return logits - logits.mean(axis=1, keepdims=True)
+
+
+def quantize(model, pixels, normalise, target, **options):
+    with tempfile.TemporaryDirectory() as folder:
+        Quantizer(model, pixels, normalise, Path(folder), **options).write(target)
 
 
 def own(name, tmp_path):
@@ -93,3 +101,52 @@ def test_what_cannot_be_quantized_is_one_line(tmp_path):
         quantize(model, images(1, 0), NORMALISE, tmp_path / "x.onnx")
     with pytest.raises(UsageError, match="no image"):
         quantize(model, images(0, 0), NORMALISE, tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("quant_format", ["qdq", "qoperator"])
+@pytest.mark.parametrize("name", ["vgg16-12", "vgg19-caffe2-3"])
+def test_scores_are_not_one_of_256_levels(name, quant_format, tmp_path):
+    _, model = own(name, tmp_path)
+    normalise = Normaliser(CAFFE2) if "caffe2" in name else NORMALISE
+    target = tmp_path / "int8.onnx"
+    quantize(model, images(10, 0), normalise, target, quant_format=quant_format)
+    session = onnxruntime.InferenceSession(target)
+    scores = session.run(None, {model.input: normalise(images(1, 1))})[0]
+    assert len(np.unique(scores)) > 500
+    kinds = {node.op_type for node in onnx.load(target).graph.node}
+    assert kinds >= ({"QGemm"} if quant_format == "qoperator" else {"Gemm"})
+
+
+def test_only_what_is_asked_for_is_quantized(tmp_path):
+    _, model = own("vgg16-12", tmp_path)
+    (tmp_path / "work").mkdir()
+    quantizer = Quantizer(model, images(4, 0), NORMALISE, tmp_path / "work")
+    assert len(quantizer.layers) == 16
+    first, last = quantizer.layers[0], quantizer.layers[-1]
+
+    def integer_layers(write, *layers, **options):
+        write(tmp_path / "int8.onnx", *layers, **options)
+        graph = onnx.load(tmp_path / "int8.onnx").graph
+        by_output = {node.output[0]: node for node in graph.node}
+        found = set()
+        for node in graph.node:
+            if node.name in quantizer.layers:
+                makers = [by_output.get(name) for name in node.input[:2]]
+                if all(maker and maker.op_type == "DequantizeLinear" for maker in makers):
+                    found.add(node.name)
+        onnxruntime.InferenceSession(tmp_path / "int8.onnx")
+        return found
+
+    assert integer_layers(quantizer.write) == set(quantizer.layers)
+    assert integer_layers(quantizer.write_alone, last) == {last}
+    assert integer_layers(quantizer.write, keep_float=[first, last]) == set(quantizer.layers) - {
+        first,
+        last,
+    }
+
+
+def test_a_model_without_a_quantized_end_stays_as_it_is():
+    model = synthesize("vgg16-12", shrink=32, size=32)
+    before = model.SerializeToString()
+    free_scores(model)
+    assert model.SerializeToString() == before

@@ -42,7 +42,8 @@ def test_weights_in_a_mirror_are_found_by_size(tmp_path):
     with path.open("wb") as file:
         file.truncate(553437752)
     options = ModelOptions(name="vgg16-12")
-    model = resolve(options, cache_dir=str(tmp_path / "cache"), mirrors=[str(tmp_path)])
+    pattern = f"{tmp_path}/{{file}}"
+    model = resolve(options, cache_dir=str(tmp_path / "cache"), mirrors=["/nowhere", pattern])
     assert model.uri == str(path)
     assert model.sha256 == model.entry.weights.sha256
     path.write_bytes(b"short")

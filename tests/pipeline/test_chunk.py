@@ -1,7 +1,9 @@
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggbatch.pipeline import chunk
@@ -38,6 +40,7 @@ def test_shards_survive_the_way_through_a_table():
             assert new.members.to_pylist() == old.members.to_pylist()
 
 
+@settings(deadline=None)
 @given(count=st.integers(0, 50), size=st.integers(1, 20))
 def test_every_member_is_in_one_chunk_in_order(count, size):
     parts = list(chunk.split(7, 2, shard(), members(count), size))
@@ -47,6 +50,37 @@ def test_every_member_is_in_one_chunk_in_order(count, size):
     tables = [next(chunk.shards_of(part))[2].members for part in parts]
     assert all(table.num_rows <= size for table in tables)
     assert pa.concat_tables(tables).to_pylist() == members(count).to_pylist()
+
+
+def cuts_of(runs, size):
+    table = (
+        members(len(runs)).drop_columns(["run"]).append_column("run", pa.array(runs, pa.int32()))
+    )
+    parts = chunk.split(0, 0, shard(), table, size)
+    return [next(chunk.shards_of(part))[2].members.num_rows for part in parts]
+
+
+def test_what_is_stored_as_one_is_one_chunk_where_it_can():
+    groups = [group for group in range(3) for _ in range(100)]
+    assert cuts_of(groups, 32) == [100, 100, 100]
+    assert cuts_of(groups, 250) == [200, 100]
+    assert cuts_of([0] * 300, 32) == [100, 100, 100]
+    assert cuts_of([0] * 300, 256) == [150, 150]
+    assert cuts_of([*[0] * 10, *[1] * 10, *[2] * 20, None], 32) == [20, 21]
+
+
+@settings(deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 300), max_size=8),
+    size=st.integers(1, 300),
+)
+def test_cuts_are_bounded_and_leave_nothing_out(lengths, size):
+    runs = [number for number, length in enumerate(lengths) for _ in range(length)]
+    cuts = cuts_of(runs, size)
+    assert sum(cuts) == len(runs)
+    assert max(cuts) <= max(size, 128)
+    for place in list(itertools.accumulate(cuts))[:-1]:
+        assert runs[place] != runs[place - 1] or lengths[runs[place]] > max(size, 128)
 
 
 def test_an_empty_shard_is_one_empty_chunk():

@@ -49,7 +49,7 @@ def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_pa
         def __call__(self):
             raise FileNotFoundError("no model on this node")
 
-    monkeypatch.setattr("vggbatch.pipeline.run.network_opener", lambda job: Missing())
+    monkeypatch.setattr("vggbatch.pipeline.run.network_opener", lambda job, sources: Missing())
     with pytest.raises(JobFailed, match="no model on this node"):
         api.score(config)
     monkeypatch.undo()

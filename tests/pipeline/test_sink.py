@@ -7,7 +7,7 @@ from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ROW, ChunkKey
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.schema import predictions_schema
-from vggbatch.pipeline.sink import compact, predictions_table, write_part
+from vggbatch.pipeline.sink import compact, predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.storage import Folder
@@ -81,6 +81,15 @@ def test_compacting_again_changes_nothing(output, tmp_path):
     assert (tmp_path / "predictions/part-000000.parquet").stat() == before
 
 
+def test_a_marker_without_its_files_does_not_count(output, tmp_path):
+    commit(output, 0, 0, 1, ["a"])
+    first = compact(output, 0, [0], 1000)
+    (tmp_path / "predictions/part-000000.parquet").unlink()
+    commit(output, 0, 0, 1, ["a"])
+    assert compact(output, 0, [0], 1000) == first
+    assert (tmp_path / "predictions/part-000000.parquet").exists()
+
+
 def test_files_hold_about_the_wanted_rows(output):
     for chunk in range(10):
         commit(output, 0, chunk, 10, [f"{chunk}-{i}" for i in range(4)])
@@ -122,3 +131,27 @@ def test_a_run_that_was_overwritten_writes_no_rows(output, tmp_path):
 def test_a_group_without_images_has_no_file(output):
     commit(output, 0, 0, 1, [])
     assert compact(output, 0, [0], 1000)["files"] == []
+
+
+def test_profiles_become_outputs_of_their_own(output, tmp_path):
+    for chunk, names in enumerate((["a", "b"], ["c"])):
+        own, other = table(names), table([*names, "z"]).slice(1).drop_columns(["image_id"])
+        likelihoods = [LabelLikelihood.of(np.full(len(names), nll)) for nll in (1.0, 2.0)]
+        stats = Stats(rows=len(names), likelihood=likelihoods[0], further=(likelihoods[1],))
+        write_part(output, ChunkKey(0, 0, chunk, 2), with_profile(own, "squash", other), stats)
+    marker = compact(output, 0, [0], 1000)
+    assert marker["profiles"] == ["squash"]
+    for folder, first, nll in (("predictions", 0, 1.0), ("profiles/squash/predictions", 5, 2.0)):
+        file = pq.ParquetFile(tmp_path / folder / "part-000000.parquet")
+        assert file.schema_arrow.names == predictions_schema().names
+        made = file.read().to_pylist()
+        assert [row["image_id"] for row in made] == ["a", "b", "c"]
+        assert made[0]["top5_index"][0] == first
+        likelihood = LabelLikelihood.from_metadata(file.metadata.metadata)
+        assert likelihood == LabelLikelihood.of(np.full(3, nll))
+
+
+def test_chunks_larger_than_files_leave_no_empty_file(output, tmp_path):
+    commit(output, 0, 0, 1, list("abcdefgh"))
+    assert [file["rows"] for file in compact(output, 0, [0], 2)["files"]] == [8]
+    assert len(list((tmp_path / "predictions").iterdir())) == 1

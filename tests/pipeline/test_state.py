@@ -64,6 +64,16 @@ def test_a_group_whose_rows_were_deleted_is_not_complete(output):
     assert not output.progress().groups
 
 
+def test_a_group_that_lacks_the_rows_of_a_profile_is_not_complete(output, tmp_path):
+    files = [{"name": "predictions/part-000000.parquet"}]
+    output.write_marker(0, {"rows": 4, "files": files, "profiles": ["squash"]})
+    for folder in (tmp_path, tmp_path / "profiles/squash"):
+        assert not output.progress().groups
+        (folder / "predictions").mkdir(parents=True)
+        (folder / files[0]["name"]).write_bytes(b"x")
+    assert list(output.progress().groups) == [0]
+
+
 def test_state_of_an_overwritten_run_does_not_mix(output):
     stage(output, 0, 0, 0, 2)
     other = Output(output.folder)
@@ -77,8 +87,13 @@ def test_state_of_an_overwritten_run_does_not_mix(output):
 def test_clear_leaves_what_is_not_the_runs(output, tmp_path):
     stage(output, 0, 0, 0, 2)
     (tmp_path / "notes.txt").write_text("mine")
+    output.write_plan({"profiles": {"zoo": "zoo", "squash": "squash"}}, SHARDS)
+    for name in ("squash", "mine"):
+        (tmp_path / "profiles" / name).mkdir(parents=True)
+        (tmp_path / "profiles" / name / "run.json").write_text("{}")
     output.clear()
     assert Output(output.folder).read_plan() is None
+    assert [path.name for path in (tmp_path / "profiles").iterdir()] == ["mine"]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["notes.txt"]
 
 
@@ -103,9 +118,11 @@ def test_parts_are_in_row_order(output):
 
 
 def test_strays_among_the_predictions_go_and_other_files_stay(output, tmp_path):
-    folder = tmp_path / "predictions"
-    folder.mkdir()
-    for name in ("part-000000.parquet", "part-000007.parquet", ".part-1.x.partial", "mine.txt"):
-        (folder / name).write_bytes(b"x")
+    folders = (tmp_path / "predictions", tmp_path / "profiles/squash/predictions")
+    for folder in folders:
+        folder.mkdir(parents=True)
+        for name in ("part-000000.parquet", "part-000007.parquet", ".part-1.x.partial", "mine.txt"):
+            (folder / name).write_bytes(b"x")
     output.drop_strays({"predictions/part-000000.parquet"})
-    assert sorted(path.name for path in folder.iterdir()) == ["mine.txt", "part-000000.parquet"]
+    for folder in folders:
+        assert sorted(path.name for path in folder.iterdir()) == ["mine.txt", "part-000000.parquet"]

@@ -6,7 +6,13 @@ from vggbatch.report.formats import ClassName, duration, flat, metric_interval, 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1 min"), (725, "12 min 5 s"), (190_000, "2 d 4 h")],
+    [
+        (0.035, "0.035 s"),
+        (59.9, "59.9 s"),
+        (60, "1 min"),
+        (725, "12 min 5 s"),
+        (190_000, "2 d 4 h"),
+    ],
 )
 def test_durations_have_two_units_at_most(seconds, text):
     assert duration(seconds) == text

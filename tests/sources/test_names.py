@@ -24,15 +24,6 @@ def test_wnid_of_folder():
     assert names.wnid_of_folder("n01440764") is None
 
 
-def test_public_uri_hides_what_may_be_secret():
-    uri = "https://me:secret@host:8080/a/b.jpg?X-Amz-Signature=abc#f"
-    assert names.public_uri(uri) == "https://host:8080/a/b.jpg"
-    assert names.public_uri("abfs://box@account.dfs.core.windows.net/a?b") == (
-        "abfs://box@account.dfs.core.windows.net/a?b"
-    )
-    assert names.public_uri("/data/what?.jpg") == "/data/what?.jpg"
-
-
 def test_unique_numbers_repeats():
     assert names.unique(["a", "b", "a", "a"]) == ["a", "b", "a#2", "a#3"]
     assert names.unique(["a", "a#2", "a"]) == ["a", "a#2", "a#3"]

@@ -1,5 +1,8 @@
+import io
 import os
+import threading
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.sources.samples import jpeg
 from vggbatch.errors import ImageError
+from vggbatch.sources import parquet
 from vggbatch.sources.base import DAMAGED, Shard
 from vggbatch.sources.parquet import Layout, ParquetReader, layout
 
@@ -57,6 +61,33 @@ def test_each_row_group_is_read_once_by_chunks_in_order(tmp_path, monkeypatch):
     for start in range(0, 60, 6):
         read(shard, start, 6)
     assert groups == [0, 1, 2]
+
+
+def test_a_row_group_costs_a_store_its_own_bytes(monkeypatch):
+    """Each group read as by a process of its own, as the chunks of a shard are."""
+    fs = fsspec.filesystem("memory")
+    rows = [{"bytes": bytes([i]) * 100_000, "path": f"{i}"} for i in range(240)]
+    sink = io.BytesIO()
+    table = pa.table({"image": pa.array(rows, HF), "label": list(range(240))})
+    pq.write_table(table, sink, row_group_size=80, compression="none")
+    fs.pipe("/groups.parquet", sink.getvalue())
+    shard = Shard("parquet", "memory://groups.parquet", "g", len(sink.getvalue()), "1")
+    members = ParquetReader().members(shard)
+    assert members["run"].to_pylist() == [i // 80 for i in range(240)]
+    asked = []
+    original = type(fs).cat_file
+
+    def counted(self, path, start=None, end=None, **options):
+        asked.append(end - start)
+        return original(self, path, start=start, end=end, **options)
+
+    monkeypatch.setattr(type(fs), "cat_file", counted)
+    for group in (2, 0, 1):
+        monkeypatch.setattr(parquet, "_cursors", threading.local())
+        data = list(ParquetReader().read(shard, members.slice(80 * group, 80)))
+        assert data == [row["bytes"] for row in rows[80 * group : 80 * group + 80]]
+    assert sum(asked) <= 1.03 * len(sink.getvalue())
+    fs.rm("/groups.parquet")
 
 
 def test_a_rewritten_file_is_not_read_from_memory(tmp_path):

@@ -68,12 +68,14 @@ def test_looking_back_a_little_asks_for_nothing(opened):
     assert len(asked) == before
 
 
-def test_nothing_is_read_ahead_past_the_limit(opened):
+def test_what_is_expected_is_asked_for_at_once_and_no_more(opened):
     file, asked = opened
-    file.until = 4 * MEGABYTE
-    for _ in range(4):
-        file.read(MEGABYTE)
-    assert max(end for _, end in asked) == 4 * MEGABYTE
+    file.expect(10, 4 * MEGABYTE)
+    assert file.read(0) == b""
+    file.seek(10)
+    while file.tell() < 4 * MEGABYTE:
+        file.read(min(100_000, 4 * MEGABYTE - file.tell()))
+    assert sum(end - start for start, end in asked) == 4 * MEGABYTE - 10
     assert file.read(10) == bytes(10)
 
 

@@ -1,6 +1,6 @@
-"""The onnxruntime classifier: a session on cores of its own, micro-batches, softmax and top-k."""
+"""The onnxruntime classifier: sessions on cores of their own, views, softmax and top-k."""
 
-from vggbatch.classifier.classifier import Classifier, Predictions, SessionSpec
-from vggbatch.classifier.ensemble import Ensemble, NetworkSpec
+from vggbatch.classifier.classifier import Classifier, NetworkSpec, Predictions
+from vggbatch.classifier.session import SessionSpec
 
-__all__ = ["Classifier", "Ensemble", "NetworkSpec", "Predictions", "SessionSpec"]
+__all__ = ["Classifier", "NetworkSpec", "Predictions", "SessionSpec"]

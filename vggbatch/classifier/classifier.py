@@ -1,43 +1,28 @@
-"""One network on cores of its own: uint8 crops in, the five most probable classes out."""
+"""One or several networks on cores of their own: pictures in, the most probable classes out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from vggbatch.classifier.cores import Claim, claim_cores
+from vggbatch.classifier.session import Session, SessionSpec
 from vggbatch.classifier.topk import negative_log_likelihood, softmax, top_k
-from vggbatch.config import Preprocess
+from vggbatch.config import Preprocess, Protocol
+from vggbatch.preprocess.pictures import Packed, Pixels
 from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.views import View, cut, views
 
 DEFAULT_MICRO_BATCH = 4
-"""Images in one run: rates are flat from 4 to 32 (measured), memory is not."""
-
-
-@dataclass(frozen=True)
-class SessionSpec:
-    """What a classifier needs to know about a prepared model file."""
-
-    path: str
-    """Local ONNX file with a free batch dimension."""
-    input: str
-    outputs: tuple[str, ...]
-    """Scores first; then the features, where they are wanted."""
-    layout: str
-    """NCHW or NHWC."""
-    probabilities: bool
-    """Whether the scores went through softmax already."""
-    preprocess: Preprocess
-    optimised: bool = False
-    """The file was optimised and prepacked for this machine: load it as it is."""
+"""Crops in one run: rates are flat from 4 to 32 (measured), memory is not."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the network says of n images."""
+    """What the networks say of n images."""
 
     index: npt.NDArray[np.int32]
     """(n, 5) class indices, -1 past the last class."""
@@ -46,83 +31,115 @@ class Predictions:
     label_nll: npt.NDArray[np.float64]
     """(n,) -ln(probability of the image's own class), NaN where it has no label."""
     features: npt.NDArray[np.float32] | None
-    """(n, 4096) fc7 activations."""
+    """(n, 4096) fc7 activations; only of one network's single crop."""
 
 
-def open_session(spec: SessionSpec, threads: int) -> ort.InferenceSession:
-    """Load the model with exactly `threads` intra-op threads, which inherit this thread's cores.
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The prepared files of one network, those that a protocol needs."""
 
-    Raises:
-        RuntimeError: onnxruntime cannot load the file (its own message).
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # decoding shares the cores: a spinning pool would take their time while it waits
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if spec.optimised:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(spec.path, options, providers=["CPUExecutionProvider"])
+    crops: SessionSpec | None
+    """Takes crops."""
+    dense: SessionSpec | None
+    """Takes pictures of any size."""
+
+
+@dataclass(frozen=True)
+class _Network:
+    crops: Session | None
+    dense: Session | None
 
 
 class Classifier:
-    """An onnxruntime session pinned to cores that no other classifier on the machine uses."""
+    """A network, or an ensemble, on cores that no other classifier on the machine uses.
+
+    Probabilities are averaged in float64 and in one order, over the views of an image as the
+    protocol weighs them and over the networks, so they do not depend on the micro-batch.
+
+    Args:
+        networks: at least one; all of the same classes.
+        protocol: the views of each image.
+        threads: intra-op threads; the networks take turns.
+        micro_batch: crops in one run of a network; whole pictures run one by one. None: a default.
+        pin: pin the threads to cores of their own.
+        top: how many classes to report.
+    """
 
     def __init__(
         self,
-        spec: SessionSpec,
+        networks: Sequence[NetworkSpec],
+        protocol: Protocol | None = None,
         *,
         threads: int = 1,
         micro_batch: int | None = None,
         pin: bool = True,
         top: int = 5,
     ) -> None:
-        # before the session: its threads inherit the mask of the thread that makes them
+        self.protocol = protocol or Protocol()
+        self.views = views(self.protocol)
+        # before the sessions: their threads inherit the mask of the thread that makes them
         self.claim: Claim | None = claim_cores(threads) if pin else None
-        self.session = open_session(spec, threads)
-        self.spec = spec
-        self.normalise = Normaliser(spec.preprocess, layout=spec.layout)
         self.micro_batch = micro_batch or DEFAULT_MICRO_BATCH
         self.top = top
 
+        self.with_features = any(len(spec.crops.outputs) > 1 for spec in networks if spec.crops)
+
+        def opened(spec: SessionSpec | None) -> Session | None:
+            return None if spec is None else Session(spec, threads)
+
+        self.networks = [_Network(opened(spec.crops), opened(spec.dense)) for spec in networks]
+
     def __call__(
-        self, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32] | None = None
+        self,
+        pictures: Sequence[Packed],
+        profiles: Sequence[Preprocess],
+        labels: npt.NDArray[np.int32] | None = None,
     ) -> Predictions:
-        """Classify crops.
+        """Classify images, averaging over all views and networks.
 
         Args:
-            crops: (n, h, w, 3) RGB.
+            pictures: for each network, of the n images at the protocol's scales.
+            profiles: for each network, how its pictures become its input.
             labels: (n,) class index, -1 where unknown.
         """
-        wanted = np.full(len(crops), -1, np.int32) if labels is None else labels
-        parts = [
-            self._run(crops[i : i + self.micro_batch], wanted[i : i + self.micro_batch])
-            for i in range(0, len(crops), self.micro_batch)
-        ]
-        with_features = len(self.spec.outputs) > 1
-        if not parts:
-            empty = np.empty((0, self.top), np.float32)
-            features = np.empty((0, 0), np.float32) if with_features else None
-            return Predictions(empty.astype(np.int32), empty, np.empty(0), features)
-        return Predictions(
-            np.concatenate([part.index for part in parts]),
-            np.concatenate([part.probability for part in parts]),
-            np.concatenate([part.label_nll for part in parts]),
-            np.concatenate([part.features for part in parts]) if with_features else None,
-        )
+        n = len(pictures[0])
+        wanted = np.full(n, -1, np.int32) if labels is None else labels
+        total: npt.NDArray[np.float64] = np.zeros((n, self.top if n == 0 else 0))
+        likelihood = np.full(n, -np.inf)
+        features = [np.empty((0, 0), np.float32)]
+        for network, packed, profile in zip(self.networks, pictures, profiles, strict=True):
+            for view in self.views:
+                session = network.dense if view.crop is None else network.crops
+                assert session is not None, "opened for the protocol's views"
+                weight = view.weight / len(self.networks)
+                for rows, scores, more in self._look(session, packed, profile, view):
+                    if not total.shape[1]:
+                        total = np.zeros((n, scores.shape[1]))
+                    known = session.spec.probabilities
+                    total[rows] += weight * (scores if known else softmax(scores))
+                    nll = negative_log_likelihood(scores, wanted[rows], probabilities=known)
+                    with np.errstate(invalid="ignore"):  # NaN stays NaN
+                        likelihood[rows] = np.logaddexp(likelihood[rows], np.log(weight) - nll)
+                    if more is not None:
+                        features.append(more)
+        index, probability = top_k(total, self.top)
+        found = np.concatenate(features[1:] or features) if self.with_features else None
+        return Predictions(index, probability, -likelihood, found)
 
-    def scores(
-        self, values: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-        """One run of the network on its normalised input: scores (n, classes), and features."""
-        scores, *rest = self.session.run(list(self.spec.outputs), {self.spec.input: values})
-        n = len(values)
-        return scores.reshape(n, -1), rest[0].reshape(n, -1) if rest else None
+    def _look(
+        self, session: Session, packed: Packed, profile: Preprocess, view: View
+    ) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]]:
+        """One view of all images, batch by batch: which images, their scores and features."""
+        normalise = Normaliser(profile, layout=session.spec.layout)
+        seen = [self._cut(picture, view, profile.crop) for picture in packed.column(view.scale)]
+        # whole pictures differ in size
+        step = 1 if view.crop is None else self.micro_batch
+        for start in range(0, len(seen), step):
+            batch = np.stack(seen[start : start + step])
+            yield slice(start, start + len(batch)), *session(normalise(batch))
 
-    def _run(self, crops: npt.NDArray[np.uint8], labels: npt.NDArray[np.int32]) -> Predictions:
-        scores, features = self.scores(self.normalise(crops))
-        probabilities = scores if self.spec.probabilities else softmax(scores)
-        index, probability = top_k(probabilities, self.top)
-        nll = negative_log_likelihood(scores, labels, probabilities=self.spec.probabilities)
-        return Predictions(index, probability, nll, features)
+    def _cut(self, picture: Pixels, view: View, crop: int) -> Pixels:
+        kind = self.protocol.crops
+        if view.crop is not None and kind is not None:
+            picture = cut(picture, kind, view.crop, crop)
+        return picture[:, ::-1] if view.mirrored else picture

@@ -6,7 +6,6 @@ import sys
 
 import typer
 
-import vggbatch
 from vggbatch.cli import console, models
 from vggbatch.cli.bench import bench
 from vggbatch.cli.compare import compare
@@ -17,52 +16,136 @@ from vggbatch.cli.report import report
 from vggbatch.cli.rescore import rescore
 from vggbatch.cli.score import evaluate, plan, score
 from vggbatch.cli.status import status
+from vggbatch.cli.submit import submit
 from vggbatch.errors import VggbatchError
+from vggbatch.version import __version__
+
+_RUN, _READ, _HELPERS = "Score images", "Look at the output", "Models and data"
 
 app = typer.Typer(
     name="vggbatch",
     help="Score images in bulk with the ONNX model zoo's VGG networks, into Parquet.",
+    epilog="Begin with: [bold]vggbatch demo[/]",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("score")(score)
-app.command("evaluate")(evaluate)
-app.command("plan")(plan)
-app.command()(predict)
-app.command()(status)
-app.command()(pack)
-app.command()(rescore)
-app.command()(compare)
-app.command()(report)
-app.add_typer(models.app, name="models")
-app.command()(demo)
-app.command()(bench)
+
+
+def _examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(["[bold]Examples[/]", *(f"  {line}" for line in lines)])
+
+
+app.command(
+    "score",
+    rich_help_panel=_RUN,
+    epilog=_examples(
+        "vggbatch score photos/ -o out",
+        "vggbatch score 's3://bucket/shards/*.tar' -o s3://bucket/out -m vgg16-12-int8",
+        "vggbatch score photos/ -o out -m net.onnx --set model.preprocess=squash",
+    ),
+)(score)
+app.command(
+    "evaluate",
+    rich_help_panel=_RUN,
+    epilog=_examples(
+        "vggbatch evaluate ILSVRC2012_img_val.tar -l ILSVRC2012_devkit_t12.tar.gz -o out",
+        "vggbatch evaluate folder-per-class/ -l embedded -o out --json > result.json",
+    ),
+)(evaluate)
+app.command("plan", rich_help_panel=_RUN, epilog=_examples("vggbatch plan photos/ -o out"))(plan)
+app.command(
+    rich_help_panel=_RUN,
+    epilog=_examples("vggbatch predict cat.jpg", "vggbatch predict cat.jpg -m net.onnx --json"),
+)(predict)
+app.command(rich_help_panel=_RUN, epilog=_examples("vggbatch demo -o out"))(demo)
+app.command(
+    rich_help_panel=_READ,
+    epilog=_examples("vggbatch status out", "vggbatch status s3://bucket/out --json"),
+)(status)
+app.command(
+    rich_help_panel=_READ,
+    epilog=_examples(
+        "vggbatch rescore out -l real.json",
+        "vggbatch rescore out -l val=LOC_val_solution.csv -l real=real.json -o rescored",
+    ),
+)(rescore)
+app.command(
+    rich_help_panel=_READ,
+    epilog=_examples("vggbatch compare out-fp32 out-int8"),
+)(compare)
+app.command(
+    rich_help_panel=_READ,
+    epilog=_examples("vggbatch report out", "vggbatch report out-int8 --against out-fp32"),
+)(report)
+app.add_typer(models.app, name="models", rich_help_panel=_HELPERS)
+app.command(
+    rich_help_panel=_HELPERS,
+    epilog=_examples("vggbatch pack photos/ -o shards", "vggbatch pack photos/ -o s3://bucket/new"),
+)(pack)
+app.command(rich_help_panel=_HELPERS, epilog=_examples("vggbatch bench images/ -m vgg16-12-int8"))(
+    bench
+)
+app.command(
+    rich_help_panel=_RUN,
+    # what follows the first word belongs to the command that is submitted
+    context_settings={"allow_interspersed_args": False},
+    epilog=_examples(
+        "vggbatch submit --address http://HOST:8265 -- score s3://b/images -o s3://b/out"
+    ),
+)(submit)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"vggbatch {vggbatch.__version__}")
+        typer.echo(f"vggbatch {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        False,
+        "--version",
+        metavar="",
+        callback=_version,
+        is_eager=True,
+        help="Show the version and exit.",
     ),
 ) -> None:
     del version
 
 
+_BadCommandLine: type[Exception] = typer.BadParameter.mro()[2]
+"""What typer raises for every wrong command line, exported by no version of it under one name."""
+
+
 def main() -> None:
     """Run a command; a failure that the user can mend is one line and an exit status."""
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except VggbatchError as error:
         console.failure(str(error))
         sys.exit(error.exit_status)
+    except _BadCommandLine as error:
+        sys.exit(_refuse(error))
+    except typer.Abort:
+        sys.exit(console.Interrupted.exit_status)
     except OSError as error:
         # a disk or a store that fails under the driver itself, after its retries
         console.failure(f"{type(error).__name__}: {' '.join(str(error).split())}")
         sys.exit(1)
+
+
+def _refuse(error: BaseException) -> int:
+    """One line for a wrong command line, and its exit status."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return 2  # the help was printed
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "vggbatch"
+    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    end = "" if message.endswith((".", "?")) else "."
+    console.failure(f"{message}{end} See {command} --help")
+    return 2

@@ -22,11 +22,13 @@ def bench(
     inputs: options.Inputs = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help=f"Folder for the figures [{_OUTPUT}]."),
+        typer.Option("--output", "-o", help=f"Folder for the figures (default: {_OUTPUT})."),
     ] = None,
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", "-m", help=f"fp32 network, as score takes it [{_DEMO_MODEL}]."),
+        typer.Option(
+            "--model", "-m", help=f"fp32 network, as score takes it (default: {_DEMO_MODEL})."
+        ),
     ] = None,
     int8: Annotated[str | None, typer.Option("--int8", help="The same network in int8.")] = None,
     images: Annotated[

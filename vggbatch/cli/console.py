@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from vggbatch.errors import VggbatchError
 
@@ -29,6 +22,39 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+@dataclass
+class _Wanted:
+    """What the user asked to see."""
+
+    quiet: bool = False
+    as_json: bool = False
+
+
+_wanted = _Wanted()
+
+
+def configure(*, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> None:
+    """Say what a command prints.
+
+    Args:
+        verbose: the log lines of vggbatch and Ray too.
+        quiet: warnings and errors only.
+        as_json: the result as one JSON document on standard output.
+    """
+    _wanted.quiet, _wanted.as_json = quiet, as_json
+    if verbose:
+        logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+        logging.getLogger("vggbatch").setLevel(logging.DEBUG)
+
+
+def result(document: Any, show: Callable[[], None]) -> None:
+    """Print what a command found: `document` where JSON is wanted, else `show` does it."""
+    if _wanted.as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    elif not _wanted.quiet:
+        show()
 
 
 def failure(message: str) -> None:
@@ -43,14 +69,8 @@ def warning(message: str) -> None:
 
 def note(message: str) -> None:
     """One line on what is going on."""
-    err.print(escape(message), soft_wrap=True)
-
-
-def set_verbosity(verbose: bool) -> None:
-    """With -v, Ray's and vggbatch's own log lines are shown."""
-    if verbose:
-        logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
-        logging.getLogger("vggbatch").setLevel(logging.DEBUG)
+    if not _wanted.quiet:
+        err.print(escape(message), soft_wrap=True)
 
 
 @contextmanager
@@ -95,6 +115,15 @@ def plural(count: int, noun: str) -> str:
 @contextmanager
 def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
     """A listener for (bytes done, bytes in all) that draws a bar on a terminal."""
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -103,7 +132,7 @@ def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=_wanted.quiet or not err.is_terminal,
     ) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -112,7 +141,18 @@ def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def progress() -> Iterator[Callable[[Snapshot], None]]:
     """A listener that draws a bar on a terminal and prints plain lines elsewhere."""
+    if _wanted.quiet:
+        yield lambda snapshot: None
+        return
     if err.is_terminal:
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 from vggbatch.cli.score import run_evaluate
 from vggbatch.errors import VggbatchError
 
@@ -19,13 +19,15 @@ STAND_IN = "vgg16-12@synthetic"
 
 def demo(
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder for the output.")
+        str, typer.Option("--output", "-o", metavar="OUTPUT", help="Folder for the output.")
     ] = "demo-output",
+    verbose: options.Verbose = False,
 ) -> None:
     """Score and evaluate the photographs that come with vggbatch."""
     from vggbatch import api
     from vggbatch.config import load_config
 
+    console.configure(verbose=verbose)
     model = _model()
     with as_file(files("vggbatch") / "demo") as folder:
         config = load_config(
@@ -56,12 +58,13 @@ def demo(
 
 def _model() -> str:
     """The zoo's int8 VGG-16 where its weights are at hand or can be fetched, else a stand-in."""
+    from vggbatch.cli.models_options import mirrors
     from vggbatch.models import catalog, pull
 
     console.note(f"looking for the weights of {MODEL}")
     try:
         with console.transfer(MODEL) as progress:
-            pull(catalog()[MODEL], attempts=1, progress=progress)
+            pull(catalog()[MODEL], mirrors=mirrors(None), attempts=1, progress=progress)
     except VggbatchError as error:
         console.warning(f"no weights: {error}")
         console.warning(

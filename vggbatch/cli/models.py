@@ -1,8 +1,7 @@
-"""The commands for model files: what there is, getting, checking, preparing, quantizing them."""
+"""The commands for model files: what there is, getting, checking and preparing them."""
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,14 +9,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
+from vggbatch.cli.models_options import AnyModel, CacheDir, Mirrors, Name, catalog_entry, mirrors
+from vggbatch.cli.models_quantize import quantize
 from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from vggbatch.config import Preprocess
     from vggbatch.models import CatalogEntry
 
 app = typer.Typer(
@@ -26,38 +23,40 @@ app = typer.Typer(
 )
 
 
-class QuantFormat(str, Enum):
-    """As `vggbatch.models.quantize.Format`."""
-
-    qdq = "qdq"
-    qoperator = "qoperator"
-
-
-class Calibration(str, Enum):
-    """As `vggbatch.models.quantize.Calibration`."""
-
-    minmax = "minmax"
-    entropy = "entropy"
-    percentile = "percentile"
-
-
-Name = Annotated[str, typer.Argument(metavar="MODEL", help="Zoo name, such as vgg16-12-int8.")]
-AnyModel = Annotated[
-    str, typer.Argument(metavar="MODEL", help="Zoo name, NAME@synthetic, or an ONNX file.")
-]
-CacheDir = Annotated[
-    str | None,
-    typer.Option("--cache-dir", help="Where model files are kept; else $VGGBATCH_CACHE_DIR."),
-]
-Mirrors = Annotated[
-    list[str] | None,
-    typer.Option("--mirror", help="Folder or URI that has the zoo's files, tried first. Repeat."),
-]
-
-
 @app.command("list")
-def list_models(cache_dir: CacheDir = None) -> None:
+def list_models(cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show the twelve files of the zoo's VGG page."""
+    from vggbatch.models import catalog
+
+    console.configure(as_json=as_json)
+    console.result(
+        {"models": [_document(entry, cache_dir) for entry in catalog().values()]},
+        lambda: _show_list(cache_dir),
+    )
+
+
+def _document(entry: CatalogEntry, cache_dir: str | None) -> dict[str, Any]:
+    """A zoo model as `list --json` and `info --json` print it."""
+    from vggbatch.models.cache import weights_path
+
+    path = weights_path(cache_dir, entry.weights.sha256, entry.weights.file)
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "exporter": entry.exporter,
+        "opset": entry.opset,
+        "quantized": entry.quantized,
+        "file": entry.weights.file,
+        "bytes": entry.weights.bytes,
+        "sha256": entry.weights.sha256,
+        "output": entry.output_kind,
+        "preprocess": entry.preprocess,
+        "published": entry.published,
+        "path": str(path) if path.exists() else None,
+    }
+
+
+def _show_list(cache_dir: str | None) -> None:
     from vggbatch.models import catalog
     from vggbatch.models.cache import weights_path
 
@@ -80,11 +79,16 @@ def list_models(cache_dir: CacheDir = None) -> None:
 
 
 @app.command()
-def info(model: Name, cache_dir: CacheDir = None) -> None:
+def info(model: Name, cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show what is known of a zoo model."""
+    entry = catalog_entry(model)
+    console.configure(as_json=as_json)
+    console.result(_document(entry, cache_dir), lambda: _show_info(entry, cache_dir))
+
+
+def _show_info(entry: CatalogEntry, cache_dir: str | None) -> None:
     from vggbatch.models.cache import weights_path
 
-    entry = _entry(model)
     weights = entry.weights
     path = weights_path(cache_dir, weights.sha256, weights.file)
     ports = (entry.input or "as in the file", entry.output or "as in the file")
@@ -117,12 +121,12 @@ def pull(
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download goes on."""
     from vggbatch.models import pull
 
-    entry = _entry(model)
+    entry = catalog_entry(model)
     with console.interruptible(), console.transfer(entry.name) as progress:
         path = pull(
             entry,
             test_data=test_data,
-            mirrors=mirror or (),
+            mirrors=mirrors(mirror),
             cache_dir=cache_dir,
             progress=progress,
         )
@@ -144,7 +148,7 @@ def verify(
     from vggbatch.models import prepare, pull, resolve
     from vggbatch.models.verify import verify
 
-    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
+    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
     if vectors is None and resolved.entry is None:
         raise UsageError(f"{model} is not the zoo's: name its test vectors with --vectors")
     with console.interruptible():
@@ -154,7 +158,7 @@ def verify(
                 vectors = pull(
                     resolved.entry,
                     test_data=True,
-                    mirrors=mirror or (),
+                    mirrors=mirrors(mirror),
                     cache_dir=cache_dir,
                     progress=progress,
                 )
@@ -186,7 +190,7 @@ def synthesize(
 
     from vggbatch.models import synthesize
 
-    entry = _entry(model)
+    entry = catalog_entry(model)
     onnx.save(synthesize(entry.name, seed=seed, shrink=shrink), output)
     console.out.print(escape(str(output)), soft_wrap=True)
     console.warning("its weights are random: what it predicts means nothing")
@@ -205,7 +209,7 @@ def prepare(
     from vggbatch.config import ModelOptions
     from vggbatch.models import prepare, resolve
 
-    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
+    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
     with console.interruptible():
         prepared = prepare(resolved, cache_dir=cache_dir, features=features)
     facts = [
@@ -218,118 +222,4 @@ def prepare(
     console.facts(facts)
 
 
-@app.command()
-def quantize(
-    model: AnyModel,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(metavar="INPUT...", help="Images to calibrate on: whatever score takes."),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
-    images: Annotated[
-        int, typer.Option("--images", min=1, help="How many, spread evenly over the input.")
-    ] = 50,
-    quant_format: Annotated[
-        QuantFormat, typer.Option("--format", help="Form of the int8 graph.")
-    ] = QuantFormat.qdq,
-    calibration: Annotated[
-        Calibration, typer.Option("--calibration", help="How activations' ranges are chosen.")
-    ] = Calibration.minmax,
-    mirror: Mirrors = None,
-    cache_dir: CacheDir = None,
-) -> None:
-    """Write an int8 version of an fp32 model, calibrated on images of yours.
-
-    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is.
-    """
-    import yaml
-
-    from vggbatch.config import ModelOptions
-    from vggbatch.models import resolve, synset
-    from vggbatch.models.quantize import quantize
-    from vggbatch.preprocess.profiles import resolve_profile
-    from vggbatch.preprocess.transform import Normaliser
-
-    if output.suffix != ".onnx":
-        raise UsageError(f"the output {output} must end in .onnx")
-    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirror or ())
-    _, profile = resolve_profile(resolved.preprocess)
-    if resolved.input_size not in (None, (profile.crop, profile.crop)):
-        raise UsageError(
-            f"{model} takes {resolved.input_size}, but its preprocessing crops {profile.crop}"
-        )
-    with console.interruptible():
-        crops, failed = _calibration_crops(inputs, images, profile)
-        if failed:
-            console.warning(f"{console.plural(failed, 'image')} cannot be read and is left out")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        quantize(
-            resolved,
-            crops,
-            Normaliser(profile, layout=resolved.layout),
-            output,
-            quant_format=quant_format.value,
-            calibration=calibration.value,
-            cache_dir=cache_dir,
-        )
-    described: dict[str, Any] = {
-        "layout": resolved.layout,
-        "output": resolved.output,
-        "preprocess": profile.model_dump(mode="json"),
-    }
-    if resolved.classes != synset():
-        classes = output.with_suffix(".classes.txt")
-        classes.write_text("\n".join(resolved.classes) + "\n")
-        described["classes"] = classes.name
-    output.with_suffix(".yaml").write_text(yaml.safe_dump(described, sort_keys=False))
-    console.facts([("calibrated on", console.plural(len(crops), "image")), ("file", str(output))])
-
-
-def _calibration_crops(
-    inputs: list[str], count: int, profile: Preprocess
-) -> tuple[NDArray[np.uint8], int]:
-    """Crops of images spread evenly over the inputs, and how many could not be read."""
-    import numpy as np
-
-    from vggbatch.config import DecodeOptions
-    from vggbatch.errors import ImageError
-    from vggbatch.preprocess.decode import decode_image
-    from vggbatch.preprocess.transform import center_crop
-    from vggbatch.sources import discover, reader_for
-
-    def spread(length: int, wanted: int) -> NDArray[np.int64]:
-        return np.linspace(0, length - 1, min(length, wanted)).astype(np.int64)
-
-    options = DecodeOptions()
-    shards = discover(inputs)
-    # No more shards are opened than images wanted.
-    chosen = [shards[i] for i in spread(len(shards), count)]
-    share = -(-count // len(chosen))
-    crops, failed = [], 0
-    for shard in chosen:
-        reader = reader_for(shard.format)
-        members = reader.members(shard)
-        members = members.take(spread(len(members), share))
-        for data in reader.read(shard, members, options.max_bytes):
-            try:
-                if isinstance(data, ImageError):
-                    raise data
-                crops.append(center_crop(decode_image(data, options), profile))
-            except ImageError:
-                failed += 1
-    if not crops:
-        raise UsageError(f"none of the {failed} images tried in {', '.join(inputs)} can be read")
-    return np.stack(crops[:count]), failed
-
-
-def _entry(name: str) -> CatalogEntry:
-    """The catalog's entry. Raises UsageError that names the nearest."""
-    import difflib
-
-    from vggbatch.models import catalog
-
-    known = catalog()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise UsageError(f"no model {name!r} in the zoo: did you mean {near!r}?")
-    return known[name]
+app.command()(quantize)

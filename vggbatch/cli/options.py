@@ -3,54 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vggbatch.cli import console
-from vggbatch.config import JobConfig, load_config
+
+if TYPE_CHECKING:
+    from vggbatch.config import JobConfig
+
+VIEWS, METRICS = "Preprocessing and views", "Metrics"
+CLUSTER, MESSAGES = "Cores and cluster", "Messages"
+"""Headings of the help."""
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Zoo names that complete a word; the twins once there is an @."""
+    from vggbatch.models import catalog
+
+    twin = "@synthetic" if "@" in incomplete else ""
+    return [name + twin for name in catalog() if (name + twin).startswith(incomplete)]
+
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="INPUT...", help="Folders, shards, globs or list files; any fsspec URI."
-    ),
+    typer.Argument(metavar="INPUT", help="Folders, shards, globs or list files; any fsspec URI."),
 ]
-Output = Annotated[str | None, typer.Option("--output", "-o", help="Folder or URI for the output.")]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="OUTPUT", help="Folder or URI for the output."),
+]
 Labels = Annotated[
     list[str] | None,
     typer.Option(
         "--labels",
         "-l",
-        metavar="[NAME=]LABELS[@SUBSET]",
+        metavar="LABELS",
+        rich_help_panel=METRICS,
         help="Label file, or `embedded` (folders, .cls members); @imagenet-a, @imagenet-r or @FILE "
-        "of classes restricts the classes that compete. Repeat for several sets.",
+        "of classes behind it restricts the classes that compete, NAME= before it names the set. "
+        "Repeat for several sets.",
     ),
 ]
 ErrorPolicy = Annotated[
     Literal["wrong", "left_out"] | None,
     typer.Option(
         "--errors",
+        rich_help_panel=METRICS,
         help="In metrics, count images that could not be scored as wrong (default), or not.",
     ),
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Zoo name, NAME@synthetic, or an ONNX file."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="MODEL",
+        autocompletion=model_names,
+        help="Zoo name, NAME@synthetic, or path or URI of an ONNX file.",
+    ),
+]
+Config = Annotated[
+    str | None,
+    typer.Option("--config", "-c", metavar="FILE", help="YAML file with the settings."),
 ]
 Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
         "-m",
-        help="Zoo name, NAME@synthetic, or an ONNX file. Repeat for an ensemble, whose "
-        "probabilities are averaged.",
+        metavar="MODEL",
+        autocompletion=model_names,
+        help="Zoo name, NAME@synthetic, or path or URI of an ONNX file. Repeat for an ensemble, "
+        "whose probabilities are averaged.",
     ),
 ]
 Profiles = Annotated[
     str | None,
     typer.Option(
         "--profiles",
+        rich_help_panel=VIEWS,
         metavar="NAME,...",
         help="Preprocessing recipes to score in one pass: zoo, squash, mxnet224, caffe2.",
     ),
@@ -59,6 +91,7 @@ ProtocolOption = Annotated[
     Literal["center", "ten", "grid", "dense", "grid+dense"] | None,
     typer.Option(
         "--protocol",
+        rich_help_panel=VIEWS,
         help="Views of each image to average: the centre crop (default), ten crops, a 5 x 5 grid "
         "of crops, the whole image, or the last two together; all but the first mirrored too.",
     ),
@@ -66,35 +99,93 @@ ProtocolOption = Annotated[
 Scales = Annotated[
     str | None,
     typer.Option(
-        "--scales", metavar="SIZE,...", help="Sizes to resize images to, all of them averaged."
+        "--scales",
+        metavar="SIZE,...",
+        rich_help_panel=VIEWS,
+        help="Sizes to resize images to, all of them averaged.",
     ),
 ]
-Config = Annotated[str | None, typer.Option("--config", "-c", help="YAML file with the settings.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as compute.actors=4."),
 ]
 Address = Annotated[
     str | None,
-    typer.Option("--address", help="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT."),
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        rich_help_panel=CLUSTER,
+        help="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT.",
+    ),
 ]
-Actors = Annotated[int | None, typer.Option("--actors", help="Classifier actors in all.")]
+Actors = Annotated[
+    int | None,
+    typer.Option(
+        "--actors", metavar="N", rich_help_panel=CLUSTER, help="Classifier actors in all."
+    ),
+]
 MaxCpus = Annotated[
     int | None,
-    typer.Option("--max-cpus", help="Share of a cluster others use too: logical CPUs at most."),
+    typer.Option(
+        "--max-cpus",
+        metavar="N",
+        rich_help_panel=CLUSTER,
+        help="Share of a cluster others use too: logical CPUs at most.",
+    ),
 ]
-Threads = Annotated[int | None, typer.Option("--threads", help="Threads (cores) of each actor.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", metavar="N", rich_help_panel=CLUSTER, help="Threads (cores) of each actor."
+    ),
+]
 MaxErrorRate = Annotated[
     float | None,
-    typer.Option("--max-error-rate", help="Fail if more than this share of images had errors."),
+    typer.Option(
+        "--max-error-rate",
+        metavar="0..1",
+        help="Fail if more than this share of images had errors.",
+    ),
 ]
 Features = Annotated[
-    bool, typer.Option("--features", help="Also write the 4096 fc7 activations of each image.")
+    bool,
+    typer.Option(
+        "--features", metavar="", help="Also write the 4096 fc7 activations of each image."
+    ),
 ]
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Delete what is in OUTPUT and start anew.")
+    bool,
+    typer.Option("--overwrite", metavar="", help="Delete what is in OUTPUT and start anew."),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show log lines, Ray's too.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        metavar="",
+        rich_help_panel=MESSAGES,
+        help="Show log lines, Ray's too.",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet",
+        "-q",
+        metavar="",
+        rich_help_panel=MESSAGES,
+        help="Show warnings and errors only.",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        metavar="",
+        rich_help_panel=MESSAGES,
+        help="Print the result as one JSON document.",
+    ),
+]
 
 
 def job_config(
@@ -107,6 +198,8 @@ def job_config(
     **options: Any,
 ) -> JobConfig:
     """File < environment < named options < --set."""
+    from vggbatch.config import load_config
+
     return load_config(
         config,
         settings=settings or (),
@@ -145,8 +238,10 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         max_error_rate: MaxErrorRate = None,
         overwrite: Overwrite = False,
         verbose: Verbose = False,
+        quiet: Quiet = False,
+        as_json: Json = False,
     ) -> None:
-        console.set_verbosity(verbose)
+        console.configure(verbose=verbose, quiet=quiet, as_json=as_json)
         action(
             job_config(
                 inputs,

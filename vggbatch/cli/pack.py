@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 from vggbatch.errors import JobFailed
 
 
@@ -17,7 +17,7 @@ class _Format(str, Enum):
 
 
 def pack(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="As score takes them.")],
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT", help="As score takes them.")],
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="SHARDS", help="Folder or URI for the shards.")
     ],
@@ -27,9 +27,12 @@ def pack(
     shard_mb: Annotated[
         int, typer.Option(min=1, help="Megabytes of images in a shard, about.")
     ] = 256,
+    quiet: options.Quiet = False,
 ) -> None:
     """Pack images of any source into tar or Parquet shards of a given size."""
     from vggbatch.sources import pack as packing
+
+    console.configure(quiet=quiet)
 
     totals = packing.Packed()
     for totals in packing.pack(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,15 +17,23 @@ def predict(
     config: options.Config = None,
     settings: options.Settings = None,
     verbose: options.Verbose = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show the top-5 of images on the terminal; no cluster, no output."""
     from vggbatch import api
 
-    console.set_verbosity(verbose)
+    console.configure(verbose=verbose, as_json=as_json)
     job = options.job_config(inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
         console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
     rows = api.predict(job).to_pylist()
+    console.result({"model": job.model.name, "images": rows}, lambda: _show(rows))
+    failed = sum(row["error"] is not None for row in rows)
+    if failed:
+        raise JobFailed(f"{failed} of {len(rows)} images could not be scored")
+
+
+def _show(rows: list[dict[str, Any]]) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("image", "class", "probability"):
         table.add_column(name, justify="right" if name == "probability" else "left")
@@ -38,6 +48,3 @@ def predict(
                 escape(row["image_id"]) if rank == 0 else "", escape(synset), f"{probability:.4f}"
             )
     console.out.print(table)
-    failed = sum(row["error"] is not None for row in rows)
-    if failed:
-        raise JobFailed(f"{failed} of {len(rows)} images could not be scored")

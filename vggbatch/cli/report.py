@@ -29,11 +29,7 @@ def report(
 
     With --against, OUTPUT/comparison.html: what changed between two runs, image by image.
     """
-    from vggbatch.report import write_comparison, write_report
-    from vggbatch.storage import Folder
+    from vggbatch import api
 
-    if against is None:
-        page = write_report(Folder(output), gallery=gallery)
-    else:
-        page = write_comparison(Folder(against), Folder(output), classes=classes, gallery=gallery)
+    page = api.write_report(output, against=against, classes=classes, gallery=gallery)
     console.out.print(page, markup=False, soft_wrap=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
 import typer
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 
 LabelSpecs = Annotated[
     list[str],
@@ -27,7 +26,6 @@ ClassesOption = Annotated[
     str | None,
     typer.Option("--classes", help="The network's class file, where it is not the project's."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def rescore(
@@ -41,19 +39,17 @@ def rescore(
     ] = None,
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compute metrics anew from saved predictions, with other labels; no inference."""
+    from vggbatch import api
     from vggbatch.metrics.render import render
-    from vggbatch.metrics.rescore import open_source, rescore
+    from vggbatch.metrics.rescore import open_source
     from vggbatch.storage import Folder
 
+    console.configure(as_json=as_json)
     source = open_source(Folder(predictions), classes)
     if source.synthetic:
         console.warning(f"{source.model['name']} has made-up weights: these metrics mean nothing")
-    target = Folder(output) if output is not None else None
-    evaluation = rescore(source, labels, target, errors=errors)
-    if as_json:
-        print(json.dumps(evaluation.to_json(), indent=1))
-    else:
-        console.out.print(render(evaluation))
+    evaluation = api.rescore(predictions, labels, output, errors=errors, classes=classes)
+    console.result(evaluation.to_json(), lambda: console.out.print(render(evaluation)))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vggbatch.api import Scored
     from vggbatch.config import JobConfig
     from vggbatch.pipeline.job import Job
+    from vggbatch.pipeline.preview import Preview
 
 
 def run_score(config: JobConfig) -> Scored:
@@ -21,7 +22,7 @@ def run_score(config: JobConfig) -> Scored:
 
     with console.interruptible(), console.progress() as listener:
         scored = api.score(config, listener=listener, announce=announce)
-    summarise(scored)
+    console.result(scored.to_json(), lambda: summarise(scored))
     return scored
 
 
@@ -32,13 +33,16 @@ def run_evaluate(config: JobConfig) -> Scored:
 
     with console.interruptible(), console.progress() as listener:
         scored = api.evaluate(config, listener=listener, announce=announce)
-    assert scored.evaluation is not None
-    if len(scored.evaluations) > 1:
-        console.out.print(render_profiles(scored.evaluations))
-    else:
-        console.out.print(render(scored.evaluation))
-    console.out.print()
-    summarise(scored)
+    evaluation = scored.evaluation
+    assert evaluation is not None
+
+    def show() -> None:
+        several = len(scored.evaluations) > 1
+        console.out.print(render_profiles(scored.evaluations) if several else render(evaluation))
+        console.out.print()
+        summarise(scored)
+
+    console.result(scored.to_json(), show)
     return scored
 
 
@@ -47,7 +51,12 @@ def run_plan(config: JobConfig) -> None:
     from vggbatch import api
 
     found = api.plan(config)
+    console.result(found.to_json(), lambda: _show_plan(found))
+
+
+def _show_plan(found: Preview) -> None:
     job = found.job
+    config = job.config
     facts: list[tuple[str, str]] = []
     for count in found.formats:
         images = ("" if count.exact else "about ") + console.plural(count.images, "image")
@@ -104,8 +113,8 @@ def summarise(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
     counts, result = scored.record["counts"], scored.result
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
-    rate = "nothing was left to do"
-    if not result.complete_before:
+    rate = "nothing was left to do" if result.complete_before else "nothing was left to score"
+    if result.scored_now:
         rate = f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
     console.facts(
         [

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
+
+if TYPE_CHECKING:
+    from vggbatch.pipeline.status import Status
 
 
 def status(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Folder or URI of a run.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show how far a run is, from its output alone and from any machine."""
-    from vggbatch.pipeline.status import read_status
-    from vggbatch.storage import Folder
+    from vggbatch import api
 
-    found = read_status(Folder(output))
-    if as_json:
-        console.out.print(json.dumps(asdict(found)), markup=False, soft_wrap=True)
-        return
+    console.configure(as_json=as_json)
+    found = api.status(output)
+    console.result(asdict(found), lambda: _show(found))
+
+
+def _show(found: Status) -> None:
     share = f" ({found.rows / found.total:.1%})" if found.total else ""
     facts = [
         ("state", found.state),

@@ -1,5 +1,6 @@
 """What a job is asked to do: the validated configuration and how it is read."""
 
+from vggbatch.config.keywords import Input, JobOptions, job_config
 from vggbatch.config.load import known_keys, load_config, validate
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import (
@@ -13,10 +14,13 @@ from vggbatch.config.schema import (
 __all__ = [
     "ComputeOptions",
     "DecodeOptions",
+    "Input",
     "JobConfig",
+    "JobOptions",
     "ModelOptions",
     "Preprocess",
     "Protocol",
+    "job_config",
     "known_keys",
     "load_config",
     "validate",

@@ -8,7 +8,6 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any
 
-import vggbatch
 from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
 from vggbatch.metrics.evaluate import Evaluation, MapFn, evaluate_predictions
@@ -18,8 +17,8 @@ from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
 from vggbatch.pipeline.state import RUN, SUCCESS
 from vggbatch.sources.labels import LabelSpec
-from vggbatch.sources.names import public_uri
-from vggbatch.storage import Folder, filesystem
+from vggbatch.storage import Folder, filesystem, public_uri
+from vggbatch.version import __version__
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[s
     """run.json of the rescored output: what was scored, and the run it came from."""
     inherited = ("model", "ensemble", "preprocess", "protocol", "counts", "versions")
     return {
-        "vggbatch": vggbatch.__version__,
+        "vggbatch": __version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "rescored": {
             "predictions": public_uri(source.folder.uri),

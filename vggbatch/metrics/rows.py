@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.pipeline.reading import open_parquet
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.storage import Folder
 
@@ -103,7 +104,7 @@ def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
     """
     with folder.fs.open(folder.path(name), "rb") as stream:
         try:
-            file = pq.ParquetFile(stream)
+            file = open_parquet(stream)
         except pa.ArrowInvalid as error:
             raise UsageError(f"{folder.uri}/{name} is not a Parquet file: {error}") from None
         for column in ("image_id", "label", "top5_index", "top5_probability"):

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from vggbatch.config import Preprocess
 from vggbatch.errors import VggbatchError
 from vggbatch.models.dense import make_dense
-from vggbatch.models.graph import OLDEST_OPSET, make_batchable, opset
+from vggbatch.models.graph import OLDEST_OPSET, is_quantized, make_batchable, opset
 from vggbatch.models.normalise import add_normalisation
 from vggbatch.models.synthesis import synthesize
+from vggbatch.models.widen import widen_first_convolution
 
 TOLERANCE = 1e-4
 """Of the largest score: far above fp32 rounding, far below any mistake."""
@@ -61,6 +62,9 @@ def build(job: BuildJob) -> None:
     model = onnx.load(job.original)
     runnable = opset(model) >= OLDEST_OPSET
     outputs = make_batchable(model, input_name=job.input, features=job.features)
+    quantized = is_quantized(model)
+    if quantized:
+        widen_first_convolution(model)
     input_name = job.input
     if job.normalise is not None:
         input_name = add_normalisation(
@@ -83,6 +87,7 @@ def build(job: BuildJob) -> None:
         "input_type": str(given.dtype),
         "outputs": outputs,
         "features_width": int(more[0].reshape(2, -1).shape[1]) if more else None,
+        "quantized": quantized,
         "max_difference": _check(job, values, scores) if runnable else None,
     }
     (job.target / "prepared.json").write_text(json.dumps(facts, indent=1))

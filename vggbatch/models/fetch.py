@@ -66,8 +66,8 @@ def pull(
     Args:
         entry: which model.
         test_data: its .tar.gz with test vectors instead of the weights.
-        mirrors: folders or URIs that have the file, tried before $VGGBATCH_MIRRORS (separated by
-            spaces) and the public ones; `{name}` and `{file}` in one are filled in.
+        mirrors: folders or URIs that have the file, tried before the public ones; `{name}` and
+            `{file}` in one are filled in.
         cache_dir: None: as `cache_folder` says.
         attempts: tries in a row without a new byte at each mirror.
         progress: told of every block.
@@ -83,14 +83,14 @@ def pull(
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f"{target.name}.lock")):
         if not target.exists():
-            own = [*mirrors, *os.environ.get("VGGBATCH_MIRRORS", "").split()]
-            addresses = [_address(mirror, entry.name, wanted.file) for mirror in own]
+            addresses = [address(mirror, entry.name, wanted.file) for mirror in mirrors]
             addresses += [m.format(name=entry.name, file=wanted.file) for m in PUBLIC_MIRRORS]
             _from_any(addresses, wanted, target, attempts, progress or (lambda done, total: None))
     return target
 
 
-def _address(mirror: str, name: str, file: str) -> str:
+def address(mirror: str, name: str, file: str) -> str:
+    """Where a mirror has a file of a model."""
     if "{file}" in mirror:
         return mirror.replace("{name}", name).replace("{file}", file)
     return join(mirror, file)

@@ -135,6 +135,11 @@ def operators(model: onnx.ModelProto) -> dict[str, int]:
     return counts
 
 
+def is_quantized(model: onnx.ModelProto) -> bool:
+    """Whether any of it computes with integers."""
+    return any("Linear" in kind or kind.startswith("Q") for kind in operators(model))
+
+
 def opset(model: onnx.ModelProto) -> int:
     """Version of the default operator set."""
     return next(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))

@@ -20,7 +20,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,12 +30,12 @@ from filelock import FileLock
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.build import BuildJob
-from vggbatch.models.cache import BLOCK, cache_folder, sha256_of, weights_path
-from vggbatch.models.fetch import pull
+from vggbatch.models.cache import cache_folder
+from vggbatch.models.files import base_name
+from vggbatch.models.original import Source, original_file
 from vggbatch.models.resolve import Model
-from vggbatch.storage import filesystem
 
-RECIPE = 1
+RECIPE = 2
 """Part of the key: raised whenever preparation makes another file of the same model."""
 
 log = logging.getLogger(__name__)
@@ -56,6 +55,8 @@ class PreparedModel:
     output_kind: Literal["logits", "probabilities"]
     features_width: int | None
     """Width of the features; None without them."""
+    quantized: bool
+    """Whether it computes with 8-bit integers."""
     max_difference: float | None
     """Largest difference from the original's scores on random images; None where onnxruntime
     cannot run the original (opset below 7)."""
@@ -75,7 +76,7 @@ def prepare(
     features: bool = False,
     dense: bool = False,
     normalise: Preprocess | None = None,
-    source: Callable[[], Iterable[bytes]] | None = None,
+    source: Source | None = None,
 ) -> PreparedModel:
     """Return the prepared file of a model, making it first if this node has none.
 
@@ -89,8 +90,8 @@ def prepare(
         dense: take images of any size, and average the scores over all positions (see dense.py).
         normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
-        source: gives the original's bytes where `model.uri` cannot be read from this node; without
-            it, a zoo file that the driver alone has is pulled.
+        source: gives the bytes of the original's files, by name, where this node does not have
+            them.
 
     Raises:
         UsageError: the graph cannot be made batchable.
@@ -108,7 +109,7 @@ def prepare(
         **({"dense": True} if dense else {}),
     }
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    stem = Path(model.name).stem if model.entry is None else model.name
+    stem = Path(base_name(model.name)).stem if model.entry is None else model.name
     folder = cache_folder(cache_dir) / "prepared" / f"{stem}-{digest}"
     if not (folder / "prepared.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +124,7 @@ def prepare(
         outputs=tuple(facts["outputs"]),
         output_kind=model.output,
         features_width=facts["features_width"],
+        quantized=facts["quantized"],
         max_difference=facts["max_difference"],
     )
 
@@ -143,7 +145,7 @@ def _build(
     folder: Path,
     cache_dir: str | None,
     options: _Options,
-    source: Callable[[], Iterable[bytes]] | None,
+    source: Source | None,
 ) -> None:
     """Make the folder; it appears under its name only when it is complete. Runs under its lock."""
     log.info("preparing %s for this machine (once)", model.name)
@@ -186,44 +188,3 @@ def _run_build(model: Model, job: Path) -> None:
     if done.returncode < 0:
         lines = [f"killed by signal {-done.returncode}; is there enough memory on this machine?"]
     raise VggbatchError(f"{model.name} could not be prepared: {lines[-1]}")
-
-
-def original_file(
-    model: Model,
-    work: Path,
-    cache_dir: str | None,
-    source: Callable[[], Iterable[bytes]] | None,
-) -> Path:
-    """A local file with the model's original bytes, their SHA-256 checked."""
-    path = work / "original.onnx"
-    if model.synthetic:
-        return path
-    kept = weights_path(cache_dir, model.sha256, Path(model.uri or model.name).name)
-    for candidate in (kept, Path(model.uri or "")):
-        if candidate.is_file():
-            path = candidate
-            break
-    else:
-        if source is None and model.entry is not None and os.path.isabs(model.uri or ""):
-            # The driver's own copy, and nobody hands it over: this node pulls one.
-            return pull(model.entry, cache_dir=cache_dir)
-        with path.open("wb") as file:
-            for block in source() if source else _read(model):
-                file.write(block)
-    digest = sha256_of(path)
-    if digest != model.sha256:
-        raise VggbatchError(
-            f"{path} is not {model.name}: its SHA-256 is {digest[:16]}..., not "
-            f"{model.sha256[:16]}...; delete it and pull again"
-        )
-    return path
-
-
-def _read(model: Model) -> Iterable[bytes]:
-    fs, path = filesystem(model.uri or "")
-    try:
-        with fs.open(path, "rb") as file:
-            while block := file.read(BLOCK):
-                yield block
-    except OSError as error:
-        raise VggbatchError(f"cannot read {model.uri} on {platform.node()}: {error}") from None

@@ -1,26 +1,30 @@
 """Static post-training quantization to int8: U8 activations, S8 weights per output channel.
 
-onnxruntime's own quantizer does it. It keeps the intermediate results of all images that it is
-given at once, so it is given one batch at a time: minima and maxima, or histograms, are merged
-from batch to batch, and memory does not grow with the number of images.
+onnxruntime's own quantizer does it. The zoo used Intel's Neural Compressor; its ONNX part, now the
+package onnx-neural-compressor, has had no release since 1.0 of July 2024, while this one is kept
+together with the kernels that run its files.
+
+The quantizer keeps the intermediate results of all images that it is given at once, so it is given
+one batch at a time: minima and maxima, or histograms, are merged from batch to batch, and memory
+does not grow with the number of images. Calibrated once, a network can be written many times, with
+other layers left in fp32.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import version_converter
+from onnx import shape_inference, version_converter
 
 from vggbatch.errors import UsageError
-from vggbatch.models.graph import make_batchable, operators, opset
-from vggbatch.models.prepare import original_file
+from vggbatch.models.graph import is_quantized, make_batchable, opset
+from vggbatch.models.original import original_file
 from vggbatch.models.resolve import Model
 from vggbatch.models.synthesis import synthesize
 
@@ -31,9 +35,13 @@ PER_CHANNEL_OPSET = 13
 """The first in which QuantizeLinear has an axis."""
 BATCH = 4
 """Images whose intermediate results are held at once: about 60 MB each in VGG-16."""
-_QUANTIZED = ["Conv", "Gemm", "MatMul", "Relu", "Clip", "MaxPool", "AveragePool", "Flatten"]
+_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
+_QUANTIZED = [*_WITH_WEIGHTS, "Relu", "Clip", "MaxPool", "AveragePool", "Flatten"]
 _QUANTIZED += ["Reshape", "GlobalAveragePool", "Add", "Mul", "Concat", "Transpose"]
+# a softmax in steps of 1/256 would end most of the classes
 _DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
+
+Normalise = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def has_dot_product() -> bool:
@@ -44,63 +52,128 @@ def has_dot_product() -> bool:
         return False
 
 
-def quantize(
-    model: Model,
-    images: NDArray[np.uint8],
-    normalise: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    target: Path,
-    *,
-    quant_format: Format = "qdq",
-    calibration: Calibration = "minmax",
-    reduce_range: bool | None = None,
-    cache_dir: str | None = None,
-) -> None:
-    """Write an int8 version of a model, batchable, with the same ports.
+class Quantizer:
+    """An fp32 network with the ranges of its activations, ready to be written as int8."""
 
-    Args:
-        model: fp32, as `resolve` describes it.
-        images: uint8 RGB [n, crop, crop, 3] to calibrate on.
-        normalise: makes the network's input of them.
-        target: ONNX file to write.
-        quant_format: QDQ, which onnxruntime fuses itself, or operators such as QLinearConv.
-        calibration: how the range of an activation follows from its values.
-        reduce_range: weights of 7 bits, which cannot saturate; None: where this machine has no
-            dot product instruction.
-        cache_dir: None: as `cache_folder` says.
+    def __init__(
+        self,
+        model: Model,
+        images: NDArray[np.uint8],
+        normalise: Normalise,
+        work: Path,
+        *,
+        quant_format: Format = "qdq",
+        calibration: Calibration = "minmax",
+        reduce_range: bool | None = None,
+        cache_dir: str | None = None,
+    ) -> None:
+        """Calibrate.
 
-    Raises:
-        UsageError: no images, or the model is quantized already.
-    """
-    # its import costs a second and needs an extra, which only this function uses
-    from onnxruntime import quantization
+        Args:
+            model: fp32, as `resolve` describes it.
+            images: uint8 RGB [n, crop, crop, 3] to calibrate on.
+            normalise: makes the network's input of them.
+            work: a folder for files that are needed as long as this object.
+            quant_format: QDQ, which onnxruntime fuses itself, or operators such as QLinearConv.
+            calibration: how the range of an activation follows from its values.
+            reduce_range: weights of 7 bits, which cannot saturate; None: where this machine has no
+                dot product instruction.
+            cache_dir: None: as `cache_folder` says.
 
-    if not len(images):
-        raise UsageError("no image to calibrate on")
-    batches = _Batches(images, normalise, model.input)
-    with tempfile.TemporaryDirectory() as folder:
-        source = _float_model(model, Path(folder), cache_dir)
-        quantization.quantize_static(
-            source,
-            target,
-            batches,
-            quant_format={
-                "qdq": quantization.QuantFormat.QDQ,
-                "qoperator": quantization.QuantFormat.QOperator,
-            }[quant_format],
-            per_channel=True,
-            reduce_range=not has_dot_product() if reduce_range is None else reduce_range,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            calibrate_method={
-                "minmax": quantization.CalibrationMethod.MinMax,
-                "entropy": quantization.CalibrationMethod.Entropy,
-                "percentile": quantization.CalibrationMethod.Percentile,
-            }[calibration],
-            # a softmax in steps of 1/256 would end most of the classes
-            op_types_to_quantize=_QUANTIZED,
-            # named for min-max, and what hands over one batch at a time for every method
-            extra_options={"CalibStridedMinMax": 1},
+        Raises:
+            UsageError: no images, or the model is quantized already.
+        """
+        if not len(images):
+            raise UsageError("no image to calibrate on")
+        self.input = model.input
+        self.normalise = normalise
+        self.quant_format: Format = quant_format
+        self.reduce_range = not has_dot_product() if reduce_range is None else reduce_range
+        self.float_file = _float_model(model, work, cache_dir)
+        self._ranges = _calibrate(
+            self.float_file, _Batches(images, normalise, model.input), calibration, work
         )
+        self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
+        constants = {tensor.name for tensor in self._graph.graph.initializer}
+        self.layers = tuple(
+            node.name
+            for node in self._graph.graph.node
+            if node.op_type in _WITH_WEIGHTS and node.input[1] in constants
+        )
+        """Names of the nodes that have weights, in the graph's order."""
+
+    def write(self, target: Path, *, keep_float: Collection[str] = ()) -> None:
+        """Write the int8 network, batchable, with the same ports.
+
+        Args:
+            target: ONNX file.
+            keep_float: layers to leave in fp32.
+        """
+        graph = self._quantized(self.quant_format, [], list(keep_float), {})
+        free_scores(graph)
+        onnx.save(graph, target)
+
+    def write_alone(self, target: Path, layer: str) -> None:
+        """Write the network with one layer's weights and input in int8, all else in fp32.
+
+        Its output stays as it is: that is quantized for the next layer's sake, and would still be
+        if this one were left in fp32.
+        """
+        options = {"OpTypesToExcludeOutputQuantization": list(_WITH_WEIGHTS)}
+        onnx.save(self._quantized("qdq", [layer], [], options), target)
+
+    def _quantized(
+        self, form: Format, only: list[str], without: list[str], options: dict[str, Any]
+    ) -> onnx.ModelProto:
+        # its import costs a second and needs an extra, which only quantization uses
+        from onnxruntime import quantization
+        from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+
+        graph = onnx.ModelProto()
+        graph.CopyFrom(self._graph)
+        types = (quantization.QuantType.QInt8, quantization.QuantType.QUInt8)
+        rest = (*types, self._ranges, only, without, _QUANTIZED, options)
+        writer: Any
+        if form == "qdq":
+            writer = quantization.QDQQuantizer(graph, True, self.reduce_range, *rest)
+        else:
+            mode = quantization.QuantizationMode.QLinearOps
+            writer = ONNXQuantizer(graph, True, self.reduce_range, mode, True, *rest)
+        writer.quantize_model()
+        result: onnx.ModelProto = writer.model.model
+        return result
+
+
+def free_scores(model: onnx.ModelProto) -> None:
+    """Let a quantized last layer give its 32-bit sums as floats, not one of 256 levels.
+
+    With 1000 classes on 256 levels some of the five best are equal more often than not, and their
+    order is lost. The integer kernel gives floats at no cost.
+    """
+    graph = model.graph
+    producers = {output: node for node in graph.node for output in node.output}
+    scores = graph.output[0].name
+    last = producers[scores]
+    softmax = last if last.op_type == "Softmax" else None
+    name = softmax.input[0] if softmax else scores
+    dequantize = producers.get(name)
+    if dequantize is None or dequantize.op_type != "DequantizeLinear":
+        return
+    before = producers.get(dequantize.input[0])
+    if before is None:
+        return
+    if before.op_type == "QuantizeLinear":
+        layer = producers.get(before.input[0])
+        if layer is None or layer.op_type not in _WITH_WEIGHTS:
+            return
+        graph.node.remove(before)
+    elif before.op_type == "QGemm":
+        layer = before
+        del layer.input[7:]  # the scale and zero point of the output
+    else:
+        return
+    graph.node.remove(dequantize)
+    layer.output[0] = name
 
 
 def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
@@ -112,7 +185,7 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
         graph = synthesize(model.name.removesuffix("@synthetic"))
     else:
         graph = onnx.load(path)
-    if any("Linear" in kind or kind.startswith("Q") for kind in operators(graph)):
+    if is_quantized(graph):
         raise UsageError(f"{model.name} is quantized already")
     make_batchable(graph, input_name=model.input)
     if opset(graph) < PER_CHANNEL_OPSET:
@@ -131,15 +204,30 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     return folder / "folded.onnx"
 
 
+def _calibrate(graph: Path, batches: _Batches, calibration: Calibration, work: Path) -> Any:
+    """The ranges of all activations, as onnxruntime's TensorsData."""
+    from onnxruntime import quantization
+
+    calibrator = quantization.create_calibrator(
+        graph,
+        _QUANTIZED,
+        augmented_model_path=str(work / "augmented.onnx"),
+        calibrate_method={
+            "minmax": quantization.CalibrationMethod.MinMax,
+            "entropy": quantization.CalibrationMethod.Entropy,
+            "percentile": quantization.CalibrationMethod.Percentile,
+        }[calibration],
+    )
+    for index in range(len(batches)):
+        batches.set_range(index, index + 1)
+        calibrator.collect_data(batches)
+    return calibrator.compute_data()
+
+
 class _Batches:
     """The calibration images as onnxruntime's quantizer asks for them, a batch at a time."""
 
-    def __init__(
-        self,
-        images: NDArray[np.uint8],
-        normalise: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-        name: str,
-    ) -> None:
+    def __init__(self, images: NDArray[np.uint8], normalise: Normalise, name: str) -> None:
         self.images, self.normalise, self.name = images, normalise, name
         self.left = iter(range(len(self)))
 

@@ -7,7 +7,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import onnx
@@ -15,11 +14,13 @@ import yaml
 
 from vggbatch.config import ModelOptions, Preprocess, validate
 from vggbatch.errors import UsageError
-from vggbatch.models.cache import sha256_of, weights_path
+from vggbatch.models.cache import weights_path
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
+from vggbatch.models.fetch import address
+from vggbatch.models.files import ModelFile, base_name, localise, sibling
 from vggbatch.models.graph import read_ports
 from vggbatch.models.synthesis import GENERATOR_VERSION
-from vggbatch.storage import filesystem, is_local, join
+from vggbatch.storage import filesystem, is_local, public_uri, store_errors
 
 SYNTHETIC = "@synthetic"
 MISSING = (
@@ -35,9 +36,12 @@ class Model:
 
     name: str
     uri: str | None
-    """Where the original bytes are; None for a synthetic twin."""
+    """Where the graph's file is; None for a synthetic twin."""
+    files: tuple[ModelFile, ...]
+    """The graph's file and what it keeps its weights in; none for a twin."""
     sha256: str
-    """Of the bytes; for a twin, of its name, seed and generator version."""
+    """Of the file, or of the names and digests of several; for a twin, of its name, seed and
+    generator version."""
     synthetic: bool
     entry: CatalogEntry | None
     input: str
@@ -56,7 +60,9 @@ class Model:
 def resolve(
     options: ModelOptions, *, cache_dir: str | None = None, mirrors: Sequence[str] = ()
 ) -> Model:
-    """Describe the model that the options name. Runs on the driver; reads the graph of own files.
+    """Describe the model that the options name. Runs on the driver; reads own files.
+
+    One at a URI is kept in the cache, and read again only when it has changed.
 
     Raises:
         UsageError: unknown name (tells the nearest), missing weights (tells how to get them), a
@@ -88,13 +94,17 @@ def _zoo_model(
     mirrors: Sequence[str],
 ) -> Model:
     if synthetic:
-        uri, identity = None, f"{options.name} seed=0 generator={GENERATOR_VERSION}"
+        uri = None
+        files: tuple[ModelFile, ...] = ()
+        identity = f"{options.name} seed=0 generator={GENERATOR_VERSION}"
         sha256 = hashlib.sha256(identity.encode()).hexdigest()
     else:
         uri, sha256 = _find_weights(entry, cache_dir, mirrors), entry.weights.sha256
+        files = (ModelFile(entry.weights.file, sha256),)
     return Model(
         name=options.name,
         uri=uri,
+        files=files,
         sha256=sha256,
         synthetic=synthetic,
         entry=entry,
@@ -112,7 +122,8 @@ def _find_weights(entry: CatalogEntry, cache_dir: str | None, mirrors: Sequence[
     """The cache's copy, else the first mirror of the user's that has a file of the right size."""
     weights = entry.weights
     cached = weights_path(cache_dir, weights.sha256, weights.file)
-    for uri in (str(cached), *(join(mirror, weights.file) for mirror in mirrors)):
+    elsewhere = (address(mirror, entry.name, weights.file) for mirror in mirrors)
+    for uri in (str(cached), *elsewhere):
         fs, path = filesystem(uri)
         try:
             if fs.info(path)["size"] == weights.bytes:
@@ -124,23 +135,24 @@ def _find_weights(entry: CatalogEntry, cache_dir: str | None, mirrors: Sequence[
 
 
 def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
-    path = Path(options.name).expanduser().resolve()
+    name = public_uri(options.name)
+    local = localise(options.name, cache_dir)
     described = _beside(options)
-    model = _load_graph(path)
-    ports = read_ports(model, described.input)
+    ports = read_ports(onnx.load(local.graph, load_external_data=False), described.input)
     layout = described.layout or "NCHW"
     channel = 1 if layout == "NCHW" else 3
     if ports.input_shape[channel] not in (3, None):
         other = "NHWC" if layout == "NCHW" else "NCHW"
         raise UsageError(
-            f"input {ports.input!r} of {options.name} is {list(ports.input_shape)}, which has no 3 "
+            f"input {ports.input!r} of {name} is {list(ports.input_shape)}, which has no 3 "
             f"channels as {layout}; is it model.layout={other}?"
         )
     height, width = ports.input_shape[2:] if layout == "NCHW" else ports.input_shape[1:3]
     return Model(
-        name=options.name,
-        uri=str(path),
-        sha256=sha256_of(path),
+        name=name,
+        uri=str(local.graph) if is_local(filesystem(options.name)[0]) else options.name,
+        files=local.files,
+        sha256=local.sha256,
         synthetic=False,
         entry=None,
         input=ports.input,
@@ -155,33 +167,30 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
 
 def _beside(options: ModelOptions) -> ModelOptions:
     """The options, filled up from net.yaml beside net.onnx."""
-    uri = options.name.removesuffix(".onnx") + ".yaml"
+    uri = sibling(options.name, base_name(options.name).removesuffix(".onnx") + ".yaml")
     fs, path = filesystem(uri)
     try:
-        data: Any = yaml.safe_load(fs.cat_file(path))
+        with store_errors():
+            text = fs.cat_file(path)
+        data: Any = yaml.safe_load(text)
     except FileNotFoundError:
         return options
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"cannot read {public_uri(uri)}: {reason}") from None
     except yaml.YAMLError as error:
-        raise UsageError(f"{uri} is not valid YAML: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{public_uri(uri)} is not valid YAML: {reason}") from None
     if not isinstance(data, dict) or "name" in data:
-        raise UsageError(f"{uri} must be a mapping with keys such as layout, output, preprocess")
-    described = validate(ModelOptions, data | {"name": options.name}, origin=uri)
-    folder = uri.rpartition("/")[0]
-    if described.classes and not ("://" in described.classes or os.path.isabs(described.classes)):
-        described = described.model_copy(
-            update={"classes": join(folder, described.classes) if folder else described.classes}
+        raise UsageError(
+            f"{public_uri(uri)} must be a mapping with keys such as layout, output, preprocess"
         )
+    described = validate(ModelOptions, data | {"name": options.name}, origin=public_uri(uri))
+    if described.classes and not ("://" in described.classes or os.path.isabs(described.classes)):
+        update = {"classes": sibling(options.name, described.classes)}
+        described = described.model_copy(update=update)
     given = {key: value for key, value in options if value is not None}
     return described.model_copy(update=given)
-
-
-def _load_graph(path: Path) -> onnx.ModelProto:
-    try:
-        return onnx.load(path, load_external_data=False)
-    except FileNotFoundError:
-        raise UsageError(f"no model file {path}") from None
-    except Exception as error:
-        raise UsageError(f"{path} is no ONNX file ({type(error).__name__})") from None
 
 
 def _classes(uri: str | None, width: int | None) -> tuple[str, ...]:
@@ -190,11 +199,12 @@ def _classes(uri: str | None, width: int | None) -> tuple[str, ...]:
     else:
         fs, path = filesystem(uri)
         try:
-            classes = tuple(fs.cat_file(path).decode().splitlines())
+            with store_errors():
+                classes = tuple(fs.cat_file(path).decode().splitlines())
         except OSError:
-            raise UsageError(f"no class list {uri}") from None
+            raise UsageError(f"no class list {public_uri(uri)}") from None
     if width is not None and len(classes) != width:
-        origin = uri or "the project's synset.txt"
+        origin = public_uri(uri) if uri else "the project's synset.txt"
         raise UsageError(
             f"the network has {width} outputs but {origin} has {len(classes)} classes; "
             "set model.classes to a file with one class a line, in output order"

@@ -12,8 +12,7 @@ from vggbatch.models import Model
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, place
 from vggbatch.pipeline.probe import Question, Report, answer, existing, may_write, result_versions
-from vggbatch.sources.names import public_uri
-from vggbatch.storage import Folder, filesystem
+from vggbatch.storage import Folder, filesystem, public_uri
 
 _CLASSIFIER_BYTES = 200 * 2**20
 """Memory of a classifier's process beside the weights, which all processes of a node share."""

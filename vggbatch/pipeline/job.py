@@ -13,15 +13,16 @@ from typing import Any
 
 import numpy as np
 
-import vggbatch
 from vggbatch.classifier import NetworkSpec, SessionSpec
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
+from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
 from vggbatch.sources import Labels, Shard, discover, load_labels
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
-from vggbatch.sources.names import public_uri
+from vggbatch.storage import public_uri
+from vggbatch.version import __version__
 
 _TYPICAL_IMAGE_BYTES = 130_000
 """ILSVRC2012_img_val.tar: 6.3 GB of 50,000 images."""
@@ -122,6 +123,8 @@ class Job:
             config[key] = [public_uri(uri) for uri in config[key]]
         config["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
         config["output"] = public_uri(config["output"])
+        for network in (config["model"], *config["ensemble"]):
+            network["name"] = public_uri(network["name"])
         return config
 
     def model_facts(self) -> list[dict[str, Any]]:
@@ -194,17 +197,22 @@ def input_digest(shards: tuple[Shard, ...]) -> str:
 
 
 def open_model(
-    model: Model, preprocess: Preprocess, cache_dir: str | None, features: bool, dense: bool = False
+    model: Model,
+    preprocess: Preprocess,
+    cache_dir: str | None,
+    features: bool,
+    *,
+    dense: bool = False,
+    source: Source | None = None,
 ) -> SessionSpec:
     """Get the model file ready on this node, and say how to open it."""
-    prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense)
+    prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense, source=source)
     return SessionSpec(
         path=str(prepared.path),
         input=prepared.input,
         outputs=prepared.outputs,
         layout=model.layout,
         probabilities=prepared.output_kind == "probabilities",
-        preprocess=preprocess,
         optimised=True,
     )
 
@@ -215,19 +223,31 @@ def open_networks(
     protocol: Protocol,
     cache_dir: str | None,
     features: bool,
+    sources: Sequence[Source | None],
 ) -> list[NetworkSpec]:
     """Get the files of all networks ready on this node, those that the protocol needs."""
-    return [
-        NetworkSpec(
-            open_model(model, parts, cache_dir, features) if protocol.crops else None,
-            open_model(model, parts, cache_dir, False, dense=True) if protocol.dense else None,
+    specs = []
+    for model, parts, source in zip(models, preprocess, sources, strict=True):
+        opened = functools.partial(open_model, model, parts, cache_dir, source=source)
+        specs.append(
+            NetworkSpec(
+                opened(features) if protocol.crops else None,
+                opened(False, dense=True) if protocol.dense else None,
+            )
         )
-        for model, parts in zip(models, preprocess, strict=True)
-    ]
+    return specs
 
 
-def network_opener(job: Job) -> functools.partial[list[NetworkSpec]]:
-    """`open_networks` bound to a job, to be called on the nodes."""
+def network_opener(
+    job: Job, sources: Sequence[Source | None] | None = None
+) -> functools.partial[list[NetworkSpec]]:
+    """`open_networks` bound to a job, to be called on the nodes.
+
+    Args:
+        job: names the models.
+        sources: for each model what gives its files where a node cannot read them; None: the
+            nodes are this machine.
+    """
     return functools.partial(
         open_networks,
         job.models,
@@ -235,13 +255,14 @@ def network_opener(job: Job) -> functools.partial[list[NetworkSpec]]:
         job.protocol,
         job.config.cache_dir,
         job.config.features is not None,
+        sources or [None] * len(job.models),
     )
 
 
 def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
     return {
-        "vggbatch": vggbatch.__version__,
+        "vggbatch": __version__,
         "python": platform.python_version(),
         **{name: version(name) for name in ("ray", "onnxruntime", "numpy", "pillow", "pyarrow")},
     }

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.classifier import Ensemble, NetworkSpec
+from vggbatch.classifier import Classifier, NetworkSpec
 from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
@@ -175,11 +175,11 @@ class Classify:
 
     def __init__(self, scoring: Scoring) -> None:
         self.scoring = scoring
-        self.classifier: Ensemble | None = None
+        self.classifier: Classifier | None = None
         self.failure: Exception | None = None
         started = time.perf_counter()
         try:
-            self.classifier = Ensemble(
+            self.classifier = Classifier(
                 scoring.open_networks(),
                 scoring.protocol,
                 threads=scoring.threads,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from vggbatch.classifier.cores import usable_cpus
 from vggbatch.pipeline.fitness import check_own_machine
@@ -54,6 +55,24 @@ class Preview:
     """On the cluster that would be joined, else on this machine."""
     notes: tuple[str, ...] = ()
     """What is odd about the cluster's nodes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `vggbatch plan --json` prints."""
+        job = self.job
+        models = [
+            {key: facts[key] for key in ("name", "sha256", "synthetic")}
+            for facts in job.model_facts()
+        ]
+        return {
+            "input": [asdict(count) for count in self.formats],
+            "model": models[0],
+            "ensemble": models[1:],
+            "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
+            "labels": asdict(self.labels) if self.labels is not None else None,
+            "placement": self.placement.describe() if self.placement is not None else None,
+            "chunk_size": job.chunk_size,
+            "output": {"uri": job.config.output, "state": self.output},
+        }
 
 
 def preview(job: Job) -> Preview:

@@ -18,6 +18,7 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.ship import ship
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
@@ -169,7 +170,6 @@ def _score(
             listener(snapshot)
 
     compute = job.config.compute
-    open_networks = network_opener(job)
     chunk_bytes = chunk_size * job.picture_bytes
     with (
         ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
@@ -177,6 +177,9 @@ def _score(
     ):
         cluster = await_node(cluster, notify)
         placement = check(job, cluster, notify)
+        open_networks = network_opener(
+            job, None if cluster.own else ship(job.models, job.config.cache_dir)
+        )
         if cluster.own:
             # the classifiers wait for the same file; here its faults come to light at once
             open_networks()

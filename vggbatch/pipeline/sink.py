@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.stats import Stats
@@ -132,7 +133,7 @@ def compact(
     if not output.is_current():
         raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
     marker = output.read_marker(group)
-    if marker is None:
+    if marker is None or not output.has_files(marker):
         try:
             marker = _put_together(output, group, shards, rows_per_file, write_seconds)
         except (FileNotFoundError, JobFailed):
@@ -239,7 +240,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
     with ThreadPoolExecutor(_READERS) as pool:
         for batch in range(0, len(names), _READERS):
             for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
-                table = pq.read_table(pa.BufferReader(data))
+                table = read_table(pa.BufferReader(data))
                 stats += Stats.from_json(table.schema.metadata[STATS_KEY])
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes

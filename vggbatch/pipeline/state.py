@@ -173,7 +173,8 @@ class Output:
         """Delete everything a run writes, _SUCCESS first and the plan last; nothing else."""
         self.folder.delete(SUCCESS)
         self.folder.delete(RUN)
-        for name in (PREDICTIONS, PROFILES, "metrics"):
+        profiles = list((self.read_plan() or {}).get("profiles", ()))[1:]
+        for name in (PREDICTIONS, "metrics", *(f"{PROFILES}/{profile}" for profile in profiles)):
             self.folder.delete_tree(name)
         for name in ("report.html", "comparison.html"):
             self.folder.delete(name)
@@ -220,6 +221,11 @@ class Output:
         except FileNotFoundError:
             return None
         return marker
+
+    def has_files(self, marker: dict[str, Any]) -> bool:
+        """Whether the predictions files are there that a marker names, those of profiles too."""
+        folders = [self.folder, *map(self.profile, marker["profiles"])]
+        return all(folder.exists(file["name"]) for folder in folders for file in marker["files"])
 
     def progress(self) -> Progress:
         """What is committed, from listings and markers alone."""

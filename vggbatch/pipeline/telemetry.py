@@ -18,7 +18,7 @@ from vggbatch.pipeline.runlog import RunLogger, chunk_fields
 from vggbatch.pipeline.stages import STAGES, Stage, read_stages
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
-from vggbatch.sources.names import public_uri
+from vggbatch.storage import public_uri
 
 SECONDS = {
     "fetch": "fetch_seconds",

@@ -66,6 +66,8 @@ class Plot:
     """What the picture shows, in a sentence."""
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    x_name: str
+    y_name: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
     bars: list[Bar] = field(default_factory=list)
@@ -121,6 +123,8 @@ def histogram(found: Scan) -> Plot:
         label="Images by the probability of their first prediction",
         x_ticks=_unit_ticks(),
         y_ticks=[Tick(100 * t / ticks[-1], f"{t:,.0f}") for t in ticks if t == int(t)],
+        x_name="probability",
+        y_name="images",
         header=("probability", *(kind for kind, _ in parts)),
         rows=[],
     )
@@ -143,6 +147,8 @@ def reliability(calibration: pa.Table) -> Plot:
         "network that is as sure as it is right",
         x_ticks=_unit_ticks(),
         y_ticks=_unit_ticks(),
+        x_name="probability",
+        y_name="share that is right",
         header=("probability", "images", "mean", "accuracy", "95 % interval"),
         rows=[],
         lines=[Line(0, 0, 100, 100, "diagonal")],
@@ -195,7 +201,9 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
     return Plot(
         label=f"Images a second over the time of the run{paused}",
         x_ticks=[Tick(100 * t / end, f"{t:g} {name}") for t in nice_ticks(end) if t <= end],
-        y_ticks=[Tick(100 * t / ticks[-1], f"{t:g}") for t in ticks],
+        y_ticks=[Tick(100 * t / ticks[-1], f"{t:,g}") for t in ticks],
+        x_name="time since the first image",
+        y_name="images/s",
         header=(f"from {name}", "images/s"),
         rows=[(f"{i * width / unit:g}", f"{rate:.1f}") for i, rate in enumerate(rates)],
         bars=[

@@ -74,7 +74,9 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`3.2 s`, `12 min 5 s`, `7 h 3 min`, `2 d 4 h`."""
+    """`0.035 s`, `3.2 s`, `12 min 5 s`, `7 h 3 min`, `2 d 4 h`."""
+    if seconds < 1:
+        return f"{seconds:.2g} s"
     if seconds < 60:
         return f"{seconds:.1f} s"
     left = round(seconds)

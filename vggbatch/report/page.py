@@ -7,9 +7,9 @@ import hashlib
 from importlib.resources import files
 from typing import Any
 
-from vggbatch import __version__
 from vggbatch.errors import UsageError
 from vggbatch.report import formats
+from vggbatch.version import __version__
 
 
 def render(template: str, **context: Any) -> str:

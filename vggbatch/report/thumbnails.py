@@ -19,8 +19,7 @@ from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import Example
 from vggbatch.sources import reader_for
-from vggbatch.sources.names import public_uri
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, public_uri
 
 SIZE = 176
 """Pixels of a side: sharp at the pages' 7.5 to 10 rem on most screens, 4 to 7 kB each as WebP."""

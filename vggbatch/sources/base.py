@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, public_uri
 
 MEMBERS_SCHEMA = pa.schema(
     [
@@ -28,12 +28,14 @@ MEMBERS_SCHEMA = pa.schema(
         pa.field("size", pa.int64(), nullable=False),
         pa.field("label", pa.string()),
         pa.field("error", pa.string()),
+        pa.field("run", pa.int32()),
     ]
 )
 """The images of a shard. `name`: unique in the shard. `source`: URI of the file, null when it is
 the shard. `offset`, `size`: bytes; size -1 is unknown, and then the file is read whole. `label`:
 the label that came with the image, a WordNet id or an integer. `error`: `kind: message` of a
-member that is known to be bad."""
+member that is known to be bad. `run`: the same for neighbours that are stored as one (a Parquet row
+group) and read for the price of one; null where each has bytes of its own."""
 
 DAMAGED = "#damaged"
 """Name of the member that stands for what a damaged shard has lost."""
@@ -49,6 +51,7 @@ class Member:
     label: str | None = None
     source: str | None = None
     error: str | None = None
+    run: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class Shard:
 
     def sources(self, members: pa.Table) -> list[str]:
         """What may be shown of the URIs that members of this shard come from."""
-        shard = names.public_uri(self.uri)
-        return [names.public_uri(s) if s else shard for s in members["source"].to_pylist()]
+        shard = public_uri(self.uri)
+        return [public_uri(s) if s else shard for s in members["source"].to_pylist()]
 
 
 class Reader(ABC):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from vggbatch.errors import UsageError
 from vggbatch.sources import columns, names
 from vggbatch.sources.base import Member
-from vggbatch.storage import filesystem, is_local
+from vggbatch.storage import filesystem, is_local, public_uri
 
 
 def read_manifest(uri: str) -> Iterator[Member]:
@@ -37,5 +37,5 @@ def read_manifest(uri: str) -> Iterator[Member]:
 def _entry(folder: str, file: str, label: str) -> Member:
     remote = "://" in file
     source = file if remote or file.startswith("/") else f"{folder}/{posixpath.normpath(file)}"
-    name = names.public_uri(source).removeprefix(f"{folder}/")
+    name = public_uri(source).removeprefix(f"{folder}/")
     return Member(name, 0, -1, label or names.wnid_of_folder(name), source)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from urllib.parse import urlsplit, urlunsplit
 
 IMAGE_SUFFIXES = frozenset(
     {"jpeg", "jpg", "jpe", "jfif", "png", "gif", "bmp", "dib", "webp", "avif", "tif", "tiff"}
@@ -74,17 +73,6 @@ def wnid_of_folder(path: str) -> str | None:
         return None
     folder = parts[-2].removesuffix(".tar")
     return folder if WNID.fullmatch(folder) else None
-
-
-def public_uri(uri: str) -> str:
-    """A URI without what may be secret: user, password, query (presigned URLs) and fragment.
-
-    Only the web's protocols carry those; anything else comes back as it is.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https", "ftp", "sftp"):
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
 
 
 def unique(names: Sequence[str], avoid: Collection[str] = ()) -> list[str]:

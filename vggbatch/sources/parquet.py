@@ -18,6 +18,7 @@ from vggbatch.sources import columns
 from vggbatch.sources.base import Member, Reader, Shard, as_error, too_large
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stores import StoreError
+from vggbatch.sources.stream import RemoteFile
 
 _IMAGE = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
 _ROWS = 16
@@ -71,9 +72,10 @@ class ParquetReader(Reader):
 
     def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
         """Yield one member a row, named by its path or its number; the images stay unread."""
-        row = 0
+        row = group = 0
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            ends = _ends(parquet.metadata)
             found = _required_layout(parquet.schema_arrow)
             wanted = [column for column in (found.name, found.label) if column]
             for batch in parquet.iter_batches(batch_size=4096, columns=wanted):
@@ -81,7 +83,9 @@ class ParquetReader(Reader):
                 labels = _values(batch, found.label)
                 for name, label in zip(names, labels, strict=True):
                     text = None if label is None else str(label)
-                    yield Member(str(name or f"{row:08}"), row, -1, text)
+                    while row >= ends[group]:
+                        group += 1
+                    yield Member(str(name or f"{row:08}"), row, -1, text, run=group)
                     row += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damage(error) from None
@@ -91,7 +95,8 @@ class ParquetReader(Reader):
     ) -> Iterator[bytes | ImageError]:
         """The image bytes of members. In rising order, also from call to call, rows are read once.
 
-        Memory is that of one page, which for images is a row group.
+        A row group is read from its start up to the rows that are wanted: its pages do not say
+        where they begin. Memory is that of a few pages and what is read ahead.
         """
         for row in members.select(["offset", "error"]).to_pylist():
             if row["error"]:
@@ -116,17 +121,14 @@ class _Cursor:
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         try:
+            self._opened = open_binary(shard.uri, shard.size)
             self._file = pq.ParquetFile(
-                open_binary(shard.uri, shard.size),
-                buffer_size=_BUFFER,
-                page_checksum_verification=True,
+                self._opened, buffer_size=_BUFFER, page_checksum_verification=True
             )
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
         self._image = _required_layout(self._file.schema_arrow).image
-        metadata = self._file.metadata
-        sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
-        self._starts = list(accumulate(sizes, initial=0))
+        self._starts = [0, *_ends(self._file.metadata)]
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
         self._first = 0
@@ -152,6 +154,8 @@ class _Cursor:
     def _seek(self, group: int, row: int) -> None:
         if group != self._group or row < self._first:
             self._group = group
+            if isinstance(self._opened, RemoteFile):
+                self._opened.expect(*self._bytes_of(group))
             self._batches = self._file.iter_batches(
                 _ROWS, row_groups=[group], columns=[self._image]
             )
@@ -160,6 +164,14 @@ class _Cursor:
         while row >= self._first + len(self._values):
             self._first += len(self._values)
             self._values = _array(next(self._batches), self._image)
+
+    def _bytes_of(self, group: int) -> tuple[int, int]:
+        """Where the images of a row group lie in the file."""
+        columns = self._file.metadata.row_group(group)
+        found = map(columns.column, range(columns.num_columns))
+        column = next(c for c in found if c.path_in_schema == self._image)
+        start = column.dictionary_page_offset or column.data_page_offset
+        return start, start + column.total_compressed_size
 
 
 _cursors = threading.local()
@@ -179,6 +191,12 @@ def _required_layout(schema: pa.Schema) -> Layout:
     if found is None:
         raise ImageError("bad_shard", "the Parquet file has no column with image bytes")
     return found
+
+
+def _ends(metadata: pq.FileMetaData) -> list[int]:
+    """The row after each row group's last."""
+    groups = range(metadata.num_row_groups)
+    return list(accumulate(metadata.row_group(group).num_rows for group in groups))
 
 
 def _array(batch: pa.RecordBatch, path: str) -> pa.Array:

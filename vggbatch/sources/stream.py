@@ -39,8 +39,7 @@ class RemoteFile(io.RawIOBase):
 
     def __init__(self, read: Callable[[int, int], bytes], size: int, pool: Executor) -> None:
         super().__init__()
-        self.until = size
-        """Nothing is read ahead past this place."""
+        self._until = size
         self._read = read
         self._size = size
         self._pool = pool
@@ -92,6 +91,14 @@ class RemoteFile(io.RawIOBase):
         self._forget()
         super().close()
 
+    def expect(self, start: int, end: int) -> None:
+        """Ask at once for what will be read next, from front to back, and for nothing past it."""
+        self._forget()
+        self._until = min(end, self._size)
+        self._ahead = _MOST_AHEAD
+        self._ask(start, PIECE, self._until)
+        self._read_ahead(0)
+
     def _at(self, position: int) -> _Extent:
         """The extent with the byte at `position`, others ahead of it under way."""
         while self._extents and self._extents[0].end < position - _KEPT:
@@ -108,9 +115,13 @@ class RemoteFile(io.RawIOBase):
             number = len(self._extents) - 1
         elif position == self._extents[number].start:
             self._ahead = min(max(1, 2 * self._ahead), _MOST_AHEAD)
-        while len(self._extents) - number <= self._ahead and self._extents[-1].end < self.until:
-            self._ask(self._extents[-1].end, PIECE, self.until)
+        self._read_ahead(number)
         return self._extents[number]
+
+    def _read_ahead(self, number: int) -> None:
+        """Ask for pieces that follow the extent of this number."""
+        while len(self._extents) - number <= self._ahead and self._extents[-1].end < self._until:
+            self._ask(self._extents[-1].end, PIECE, self._until)
 
     def _ask(self, start: int, size: int, until: int | None = None) -> None:
         end = min(start + size, self._size if until is None else until)

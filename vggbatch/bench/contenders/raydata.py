@@ -34,8 +34,7 @@ class RayData(Program):
         import ray
         import ray.data
 
-        if task.address:
-            ray.init(address=task.address)
+        ray.init(address=task.address or "local")
         (
             ray.data.read_images(task.images, mode="RGB", include_paths=True)
             .map(functools.partial(_preprocess, task=task))

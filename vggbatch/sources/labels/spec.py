@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from vggbatch.sources.names import public_uri
-from vggbatch.storage import filesystem
+from vggbatch.storage import filesystem, public_uri
 
 EMBEDDED = "embedded"
 """The labels that come with the images, or that a run has recorded."""

@@ -1,0 +1,84 @@
+"""A submitted job on several nodes over S3: one node dies, one joins, the output is the same."""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.images import write_folder
+from tests.ray_nodes import ray_nodes
+from vggbatch import api
+from vggbatch.config import load_config
+from vggbatch.pipeline.status import read_status
+from vggbatch.sources.pack import pack
+from vggbatch.storage import Folder
+
+COUNT = 1500
+COLUMNS = ["image_id", "label", "top5_index", "top5_probability", "top5_synset", "error"]
+
+
+@pytest.mark.slow
+def test_a_node_dies_and_another_joins(tmp_path, cache_folder, net, s3_server):
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("submit")
+    write_folder(tmp_path / "images", COUNT)
+    for _ in pack([str(tmp_path / "images")], "s3://submit/shards", shard_size=300_000):
+        pass
+    assert len(Folder("s3://submit/shards").list(suffix=".tar")) > 5
+    # credentials are the nodes' own and no part of the job
+    environ = {**s3_server.environ, "VGGBATCH_CACHE_DIR": str(cache_folder)}
+    with ray_nodes(tmp_path, 1, 1, 1, **environ) as cluster:
+        words = ["score", "s3://submit/shards/*.tar", "-m", net, "-o", "s3://submit/out"]
+        words += ["--set", "chunk_size=4"]
+        client = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "vggbatch", "submit", "--address", cluster.dashboard),
+                *("--wait", "--", *map(str, words)),
+            ],
+            env={**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        wait_until(client, lambda rows: rows > COUNT // 6)
+        cluster.nodes[1].kill()
+        struck = rows_in("s3://submit/out")
+        cluster.add(1)
+        printed, _ = client.communicate(timeout=240)
+    print(printed)
+    assert client.returncode == 0, printed
+    assert COUNT // 6 < struck < COUNT, "the run ended before the node did"
+    config = load_config(
+        options={
+            "input": ("s3://submit/shards/*.tar",),
+            "model": str(net),
+            "output": str(tmp_path / "local"),
+        },
+        environ={},
+    )
+    local = api.score(config)
+    assert local.result.rows == COUNT
+    first, second = (
+        api.load_predictions(output, COLUMNS).sort_by("image_id")
+        for output in ("s3://submit/out", config.output)
+    )
+    assert first.num_rows == COUNT
+    assert first.equals(second)
+
+
+def rows_in(output):
+    try:
+        return read_status(Folder(output)).rows
+    except Exception:  # not begun
+        return 0
+
+
+def wait_until(client, condition):
+    deadline = time.monotonic() + 180
+    while not condition(rows_in("s3://submit/out")):
+        assert client.poll() is None, client.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

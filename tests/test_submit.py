@@ -1,0 +1,245 @@
+"""Submissions, and a job server that lies, breaks and disappears; real ones: cli/test_submit.py."""
+
+import asyncio
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vggbatch.errors import JobFailed, UsageError, VggbatchError
+from vggbatch.submit import RayJobs, Submission, environment
+
+LOG = "".join(f"line {number}\n" for number in range(40))
+
+
+class Server:
+    """Answers as Ray's dashboard does, with what a test puts into `jobs` and `version`."""
+
+    def __init__(self):
+        self.version = {"ray_version": "2.60.0"}
+        self.jobs = {}
+        self.received = []
+        self.connections = 0
+        self.cuts = 0
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.url = f"http://127.0.0.1:{self.call(self.start())}"
+
+    def call(self, what):
+        return asyncio.run_coroutine_threadsafe(what, self.loop).result(10)
+
+    async def start(self):
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/api/version", self.get_version),
+                web.get("/api/jobs/", self.get_jobs),
+                web.post("/api/jobs/", self.post_job),
+                web.get("/api/jobs/{id}", self.get_job),
+                web.get("/api/jobs/{id}/logs/tail", self.tail),
+            ]
+        )
+        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        return self.runner.addresses[0][1]
+
+    def stop(self):
+        self.call(self.runner.cleanup())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join()
+
+    async def get_version(self, request):
+        return web.json_response(self.version)
+
+    async def get_jobs(self, request):
+        return web.json_response([self.details(name) for name in self.jobs])
+
+    async def get_job(self, request):
+        return web.json_response(self.details(request.match_info["id"]))
+
+    def details(self, name):
+        return {"type": "SUBMISSION", "submission_id": name, "entrypoint": "x"} | self.jobs[name]
+
+    async def post_job(self, request):
+        self.received.append(await request.json())
+        name = f"raysubmit_{len(self.received)}"
+        self.jobs[name] = {"status": "PENDING", "metadata": self.received[-1]["metadata"]}
+        return web.json_response({"job_id": name, "submission_id": name})
+
+    async def tail(self, request):
+        """The log from its start, a few lines at a time; the first connections break half-way."""
+        self.connections += 1
+        answer = web.WebSocketResponse()
+        await answer.prepare(request)
+        lines = LOG.splitlines(keepends=True)
+        for number, first in enumerate(range(0, len(lines), 3 + self.connections)):
+            if self.connections <= self.cuts and number == 1 + self.connections:
+                request.transport.abort()
+                return answer
+            await answer.send_str("".join(lines[first : first + 3 + self.connections]))
+        return answer
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def jobs(server):
+    return RayJobs(server.url)
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), max_size=4))
+def test_a_shell_gives_the_command_the_very_words(words):
+    split = shlex.split(Submission(tuple(words)).entrypoint)
+    assert split == ["python", "-m", "vggbatch", *words]
+
+
+def test_any_shell_does(tmp_path):
+    words = ["a b", "it's", '"', "$HOME", "`ls`", "*", "--set", "x=;rm", "", "\\", "é\n"]
+    command = Submission(tuple(words)).entrypoint.removeprefix("python -m vggbatch")
+    show = [sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
+    done = subprocess.run(
+        f"{shlex.join(show)} {command}", shell=True, capture_output=True, check=True
+    )
+    assert json.loads(done.stdout) == words
+
+
+def test_what_is_the_same_has_the_same_digest(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/job.yaml").write_text("model: a")
+    (tmp_path / ".git").mkdir()
+
+    def digest(words=("score",), folder=str(tmp_path), **environ):
+        return Submission(words, folder, environ).digest()
+
+    first = digest(A="1", B="2")
+    (tmp_path / ".git/index").write_text("not uploaded")
+    assert digest(B="2", A="1") == first
+    others = {digest(("plan",), A="1", B="2"), digest(A="1"), digest(folder=None, A="1", B="2")}
+    (tmp_path / "sub/job.yaml").write_text("model: b")
+    others.add(digest(A="1", B="2"))
+    assert len(others | {first}) == 5
+
+
+def test_the_environment_is_taken_or_given():
+    here = {"TOKEN": "t", "EMPTY": ""}
+    found = environment(["TOKEN", "EMPTY", "A=b=c", "B="], here)
+    assert found == {"TOKEN": "t", "EMPTY": "", "A": "b=c", "B": ""}
+    for wrong, said in {"NOT_HERE": "NOT_HERE=VALUE", "=x": "no name", "a b=1": "no name"}.items():
+        with pytest.raises(UsageError, match=said):
+            environment([wrong], here)
+    assert "secret" not in repr(Submission(("score",), environment={"KEY": "secret"}))
+
+
+def test_a_job_is_sent_once(server, jobs):
+    submission = Submission(("score", "a b"), environment={"X": "1"}, num_cpus=1, memory=2**30)
+    first = jobs.submit(submission)
+    assert not first.joined
+    [sent] = server.received
+    assert sent["entrypoint"] == "python -m vggbatch score 'a b'"
+    assert sent["runtime_env"]["env_vars"]["X"] == "1"
+    assert (sent["entrypoint_num_cpus"], sent["entrypoint_memory"]) == (1, 2**30)
+    assert jobs.submit(submission) == type(first)(first.id, joined=True)
+    assert not jobs.submit(Submission(("score", "a c"))).joined
+    server.jobs[first.id]["status"] = "FAILED"
+    assert not jobs.submit(submission).joined
+    assert len(server.received) == 3
+
+
+def test_lost_connections_lose_and_repeat_no_line(server, jobs):
+    server.jobs["one"] = {"status": "SUCCEEDED", "driver_exit_code": 0}
+    server.cuts = 3
+    assert "".join(jobs.follow("one")) == LOG
+    assert server.connections == 4
+
+
+def test_a_server_that_is_gone_is_given_up(server, jobs):
+    server.jobs["one"] = {"status": "RUNNING"}
+    server.cuts = 100
+    text = jobs.follow("one", patience=1)
+    assert next(text).startswith("line 0")
+    server.stop()
+    with pytest.raises(VggbatchError, match="has not answered for 1 s"):
+        list(text)
+    server.__init__()  # for the fixture to stop
+
+
+def test_the_exit_status_is_kept(server, jobs):
+    ended = {
+        "a": ({"status": "SUCCEEDED", "driver_exit_code": 0}, 0),
+        "b": ({"status": "FAILED", "driver_exit_code": 1}, 1),
+        "c": ({"status": "FAILED", "driver_exit_code": 2}, 2),
+        "d": ({"status": "FAILED", "driver_exit_code": -9}, 137),
+    }
+    for name, (details, expected) in ended.items():
+        server.jobs[name] = details
+        assert jobs.wait(name) == expected
+    server.jobs["e"] = {"status": "STOPPED"}
+    with pytest.raises(JobFailed, match="was stopped"):
+        jobs.wait("e")
+    trace = "Traceback (most recent call last):\n  File\nOSError: the node is gone\n"
+    server.jobs["f"] = {"status": "FAILED", "message": trace}
+    with pytest.raises(JobFailed, match="job f failed: OSError: the node is gone"):
+        jobs.wait("f")
+
+
+def test_the_working_directory_must_be_there(tmp_path):
+    with pytest.raises(UsageError, match="no folder"):
+        Submission(("score",), str(tmp_path / "none"))
+    Submission(("score",), "s3://bucket/config.zip")
+
+
+@pytest.mark.parametrize("version", ["2.9.3", "3.0.0"])
+def test_a_cluster_of_an_unknown_version_is_refused(server, version):
+    server.version = {"ray_version": version}
+    with pytest.raises(UsageError, match=f"runs Ray {version}, and vggbatch knows Ray"):
+        RayJobs(server.url)
+
+
+def test_what_is_no_dashboard_is_told(server):
+    server.version = {"something": "else"}
+    with pytest.raises(VggbatchError, match="no answer of a Ray dashboard"):
+        RayJobs(server.url)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        with pytest.raises(VggbatchError, match="http://HOST:8265"):
+            RayJobs(f"http://127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_the_address_given_counts_more_than_the_environment(server, monkeypatch):
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
+    assert RayJobs(server.url).url == server.url
+    with pytest.raises(VggbatchError, match="environment names"):
+        RayJobs(None)
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", server.url)
+    assert RayJobs(None).url == server.url
+
+
+def test_without_ray_default_it_is_said_what_to_install(tmp_path):
+    (tmp_path / "aiohttp.py").write_text("raise ImportError('not here')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from vggbatch.cli import main; main()"
+    )
+    words = ["submit", "--address", "http://127.0.0.1:9", "models", "list"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: submitting needs ray[default]: pip install 'vggbatch[submit]'"
+    ]

@@ -1,0 +1,60 @@
+"""What the commands for model files have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vggbatch.cli import options
+from vggbatch.config import load_config
+from vggbatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbatch.models import CatalogEntry
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, such as vgg16-12-int8.",
+    ),
+]
+AnyModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        autocompletion=options.model_names,
+        help="Zoo name, NAME@synthetic, or an ONNX file or its URI.",
+    ),
+]
+CacheDir = Annotated[
+    str | None,
+    typer.Option("--cache-dir", help="Where model files are kept; else $VGGBATCH_CACHE_DIR."),
+]
+Mirrors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mirror",
+        help="Folder or URI that has the zoo's files, tried before $VGGBATCH_MIRRORS. Repeat.",
+    ),
+]
+
+
+def mirrors(given: list[str] | None) -> tuple[str, ...]:
+    """The mirrors of the command line, then those of the environment."""
+    return (*(given or ()), *load_config().mirrors)
+
+
+def catalog_entry(name: str) -> CatalogEntry:
+    """The catalog's entry. Raises UsageError that names the nearest."""
+    import difflib
+
+    from vggbatch.models import catalog
+
+    known = catalog()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UsageError(f"no model {name!r} in the zoo: did you mean {near!r}?")
+    return known[name]

@@ -1,0 +1,173 @@
+"""The command that sends another one to a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vggbatch.cli import console
+from vggbatch.errors import UsageError
+
+if TYPE_CHECKING:
+    from vggbatch.submit import RayJobs, Submission
+
+
+def submit(
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="COMMAND...", help="Any command of vggbatch with its options."),
+    ],
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address",
+            help="The cluster's dashboard, http://HOST:8265; else $RAY_API_SERVER_ADDRESS or "
+            "$RAY_ADDRESS.",
+        ),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show what it prints, and end with its exit status.")
+    ] = False,
+    stop_on_interrupt: Annotated[
+        bool,
+        typer.Option("--stop-on-interrupt", help="With --wait: Ctrl-C stops the job as well."),
+    ] = False,
+    working_dir: Annotated[
+        str | None,
+        typer.Option(
+            "--working-dir",
+            help="Folder to upload and run in: a checkout, or your configuration files. Else the "
+            "nodes have all.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME[=VALUE]",
+            help="Environment variable for the job, by itself with its value here. Repeat.",
+        ),
+    ] = None,
+    num_cpus: Annotated[
+        float,
+        typer.Option(
+            "--entrypoint-num-cpus", min=0, help="CPUs held for the command beside its tasks."
+        ),
+    ] = 0,
+    memory: Annotated[
+        int | None,
+        typer.Option("--entrypoint-memory", min=1, help="Bytes of memory held for the command."),
+    ] = None,
+    resources: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entrypoint-resource",
+            metavar="NAME=AMOUNT",
+            help="Custom resource held for the command: decides on which node it runs. Repeat.",
+        ),
+    ] = None,
+) -> None:
+    """Run a command of vggbatch on a Ray cluster, as a Ray job.
+
+    vggbatch submit --address http://HOST:8265 --wait -- score s3://bucket/images -o s3://bucket/out
+
+    A job that is running already is joined. To resume one that was stopped or lost, submit the same
+    command again.
+    """
+    from vggbatch.submit import RayJobs, Submission, environment
+
+    submission = Submission(
+        words=tuple(words),
+        working_dir=working_dir,
+        environment=environment(env or ()),
+        num_cpus=num_cpus,
+        memory=memory,
+        resources=_amounts(resources or ()),
+    )
+    _check(context.find_root().command, submission)
+    jobs = RayJobs(address)
+    submitted = jobs.submit(submission)
+    job = submitted.id
+    if submitted.joined:
+        console.note("the same command is running already: nothing was started")
+    facts = [("job", job), ("dashboard", jobs.page(job))]
+    if not wait:
+        console.facts(facts + _hints(jobs, job))
+        return
+    try:
+        console.facts(facts)
+        for text in jobs.follow(job):
+            console.out.file.write(text)
+            console.out.file.flush()
+        status = jobs.wait(job)
+    except KeyboardInterrupt:
+        status = _interrupted(jobs, job, stop=stop_on_interrupt)
+    raise typer.Exit(status)
+
+
+def _amounts(settings: list[str] | tuple[str, ...]) -> dict[str, float]:
+    found = {}
+    for setting in settings:
+        name, _, amount = setting.partition("=")
+        try:
+            found[name] = float(amount)
+        except ValueError:
+            raise UsageError(
+                f"--entrypoint-resource takes NAME=AMOUNT, such as head=0.1, not {setting!r}"
+            ) from None
+    return found
+
+
+def _check(command: Any, submission: Submission) -> None:
+    """Parse the words as the job will, so that a mistake shows here and now.
+
+    Files and stores are not looked at, for the job sees other ones.
+    """
+    from vggbatch.config import load_config
+
+    context, name, words = None, "vggbatch", list(submission.words)
+    while True:
+        context = command.make_context(name, words, parent=context)
+        if not hasattr(command, "resolve_command"):
+            break
+        # a private name in the releases of click that typer has had inside since 0.20
+        first = getattr(context, "_protected_args", None) or context.protected_args
+        name, command, words = command.resolve_command(context, [*first, *context.args])
+    if command.name == "submit":
+        raise UsageError("submit cannot submit itself: name the command to run after --")
+    values = context.params
+    if "settings" in values:
+        load_config(settings=values["settings"] or (), environ=submission.environment)
+    file = values.get("config")
+    if file is None or os.path.isabs(file):
+        return
+    if submission.working_dir is None:
+        raise UsageError(
+            f"--config {file} is read on the cluster: upload its folder with --working-dir, or "
+            "give the path that it has in the image"
+        )
+    if "://" not in submission.working_dir:
+        load_config(Path(submission.working_dir) / file, environ={})
+
+
+def _interrupted(jobs: RayJobs, job: str, *, stop: bool) -> int:
+    """What Ctrl-C does to a job, and the exit status."""
+    if stop:
+        console.note(f"stopping job {job}; Ctrl-C again leaves it to itself")
+        with console.interruptible():
+            jobs.stop(job)
+        raise console.Interrupted from None
+    console.note(f"job {job} goes on")
+    console.facts(_hints(jobs, job))
+    return console.Interrupted.exit_status
+
+
+def _hints(jobs: RayJobs, job: str) -> list[tuple[str, str]]:
+    """How to look after a job later."""
+    where = f"--address {shlex.quote(jobs.url)} {job}"
+    return [("follow", f"ray job logs --follow {where}"), ("stop", f"ray job stop {where}")]

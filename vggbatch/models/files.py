@@ -1,0 +1,193 @@
+"""The files of an own network, the graph and its external weights, on disk or at a URI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import onnx
+from filelock import FileLock
+
+from vggbatch.errors import UsageError
+from vggbatch.models.cache import BLOCK, cache_folder, sha256_of, weights_path
+from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a network."""
+
+    name: str
+    """Relative to the graph's folder."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """An own network whose files are on this machine."""
+
+    graph: Path
+    files: tuple[ModelFile, ...]
+    """The graph first, then its external weights."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the graph where it is the only file, else of the names and digests of all."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        listing = "".join(f"{file.sha256}  {file.name}\n" for file in self.files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def localise(uri: str, cache_dir: str | None) -> LocalModel:
+    """Find the files of a network, and get them into the cache if they are not on this machine.
+
+    What is at a URI is read again only if the store says that it has changed.
+
+    Raises:
+        UsageError: they are not there, cannot be read, or are no ONNX model.
+    """
+    fs, path = filesystem(uri)
+    if is_local(fs):
+        graph = Path(path).expanduser().resolve()
+        names = _external_files(graph, public_uri(uri))
+        try:
+            return LocalModel(graph, _described(graph.parent, names))
+        except FileNotFoundError as error:
+            raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
+    root = cache_folder(cache_dir) / "weights"
+    root.mkdir(parents=True, exist_ok=True)
+    record = root / f"uri-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.json"
+    with FileLock(record.with_suffix(".lock")):
+        return _recorded(uri, record) or _fetched(uri, root, record)
+
+
+def sibling(uri: str, name: str) -> str:
+    """The URI of a file in the same folder; a query, such as an access token, stays."""
+    if uri.startswith(("http://", "https://")):
+        parts = urlsplit(uri)
+        return urlunsplit(parts._replace(path=sibling(parts.path, name)))
+    folder, slash, _ = uri.rpartition("/")
+    return f"{folder}{slash}{name}"
+
+
+def base_name(uri: str) -> str:
+    """The file name at the end of a path or URI."""
+    return public_uri(uri).rsplit("/", 1)[-1]
+
+
+def read_blocks(uri: str) -> Iterator[bytes]:
+    """The content of a file at a URI. Raises OSError."""
+    fs, path = filesystem(uri)
+    with store_errors(), fs.open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a file, its folders too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+
+
+def _described(folder: Path, names: Sequence[str]) -> tuple[ModelFile, ...]:
+    return tuple(ModelFile(name, sha256_of(folder / name)) for name in names)
+
+
+def _external_files(graph: Path, uri: str) -> list[str]:
+    """The graph's own name and those of the files that keep its weights."""
+    try:
+        model = onnx.load(graph, load_external_data=False)
+    except FileNotFoundError:
+        raise UsageError(f"no model file {uri}") from None
+    except Exception as error:
+        raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
+    names = {graph.name: None}
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                names[entry.value] = None
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it anew")
+    return list(names)
+
+
+def _recorded(uri: str, record: Path) -> LocalModel | None:
+    """What was fetched before, if it is still there and the store has nothing newer."""
+    try:
+        known: dict[str, Any] = json.loads(record.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    model = LocalModel(
+        record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
+    )
+    if not all((model.graph.parent / file.name).is_file() for file in model.files):
+        return None
+    try:
+        versions = [_version(sibling(uri, file.name)) for file in model.files]
+    except OSError as error:
+        raise _unreadable(uri, error) from None
+    return model if versions == known["versions"] and all(versions) else None
+
+
+def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
+    name = base_name(uri)
+    work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    try:
+        versions = [_version(uri)]
+        write_blocks(work / name, read_blocks(uri))
+        names = _external_files(work / name, public_uri(uri))
+        for other in names[1:]:
+            versions.append(_version(sibling(uri, other)))
+            write_blocks(work / other, read_blocks(sibling(uri, other)))
+        files = _described(work, names)
+        target = weights_path(str(root.parent), LocalModel(work / name, files).sha256, name)
+        for file in reversed(files):  # the graph last: where it is, its weights are
+            (target.parent / file.name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(work / file.name, target.parent / file.name)
+    except OSError as error:
+        raise _unreadable(uri, error) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    known = {
+        "versions": versions,
+        "graph": target.relative_to(root).as_posix(),
+        "files": [asdict(file) for file in files],
+    }
+    record.write_text(json.dumps(known, indent=1))
+    return LocalModel(target, files)
+
+
+def _version(uri: str) -> str:
+    """Changes when the file does, as far as its store says; "" if it says nothing."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with store_errors():
+        info = fs.info(path)
+    version = file_version(info)
+    return version and f"{info['size']} {version}"
+
+
+def _unreadable(uri: str, error: OSError) -> UsageError:
+    reason: BaseException = error
+    if isinstance(error, FileNotFoundError):
+        # fsspec's HTTP client says so of all that goes wrong, and keeps what it was as the cause
+        cause = error.__cause__
+        if cause is None or getattr(cause, "status", None) == 404:
+            return UsageError(f"no model file {public_uri(uri)}")
+        reason = cause
+    name = f"{type(reason).__name__}: " if getattr(reason, "status", None) is None else ""
+    text = " ".join(str(getattr(reason, "message", reason)).split())
+    return UsageError(f"cannot read {public_uri(uri)}: {name}{text}")

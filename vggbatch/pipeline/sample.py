@@ -1,0 +1,76 @@
+"""Crops of images spread evenly over an input, with their labels where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.errors import ImageError, UsageError
+from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.transform import center_crop
+from vggbatch.sources import Labels, discover, reader_for
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Images that could be read."""
+
+    crops: npt.NDArray[np.uint8]
+    """[n, crop, crop, 3] RGB."""
+    labels: npt.NDArray[np.int32]
+    """[n] class index, -1 where unknown."""
+    failed: int
+    """Images that could not."""
+
+
+def sample(
+    inputs: Sequence[str], count: int, profile: Preprocess, labels: Labels | None = None
+) -> Sample:
+    """Read images spread evenly over the inputs.
+
+    Args:
+        inputs: as `score` takes them.
+        count: how many; fewer come back where there are fewer.
+        profile: how they are cropped.
+        labels: what is known of them.
+
+    Raises:
+        UsageError: there is no such input, or none of the images tried can be read.
+    """
+    options = DecodeOptions()
+    shards = discover(list(inputs))
+    # no more shards are opened than images wanted
+    chosen = [shards[i] for i in _spread(len(shards), count)]
+    share = -(-count // len(chosen))
+    crops: list[npt.NDArray[np.uint8]] = []
+    classes: list[int] = []
+    failed = 0
+    for shard in chosen:
+        reader = reader_for(shard.format)
+        members = reader.members(shard)
+        members = members.take(_spread(len(members), share))
+        known = [None] * len(members)
+        if labels is not None:
+            embedded = members["label"].to_pylist()
+            known = labels.match(shard.image_ids(members), embedded).to_pylist()
+        contents = reader.read(shard, members, options.max_bytes)
+        for data, label in zip(contents, known, strict=True):
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                crops.append(center_crop(decode_image(data, options), profile))
+                classes.append(-1 if label is None else label)
+            except ImageError:
+                failed += 1
+    if not crops:
+        raise UsageError(f"none of the {failed} images tried in {', '.join(inputs)} can be read")
+    kept = _spread(len(crops), count)
+    return Sample(np.stack([crops[i] for i in kept]), np.array(classes, np.int32)[kept], failed)
+
+
+def _spread(length: int, wanted: int) -> npt.NDArray[np.int64]:
+    return np.linspace(0, length - 1, min(length, wanted)).astype(np.int64)

@@ -1,0 +1,344 @@
+"""Commands sent to a Ray cluster as Ray Jobs: started once, joined if they run, followed, stopped.
+
+A job is `python -m vggbatch ...` with the words of any command, run on the cluster's head node
+unless resources were asked for. All state is in the command's output, so to resume is to submit the
+same command again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import shlex
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vggbatch.errors import JobFailed, UsageError, VggbatchError
+
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+    from ray.job_submission import JobDetails, JobSubmissionClient
+
+_DIGEST = "vggbatch_command"
+"""Key of a job's metadata: what it was asked to do, as a digest."""
+_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
+_NOT_UPLOADED = frozenset({".git", ".venv", "venv", "__pycache__"})
+"""As Ray leaves out of a working directory."""
+_STOP = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "30"}
+"""A job that is stopped ends as by Ctrl-C: it gives its output free for the next run."""
+_TALKATIVE = (
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
+"""Modules of Ray that log every upload and connection at a level of their own."""
+_PATIENCE = 300.0
+"""Seconds without an answer after which a job that is followed counts as lost."""
+_POLL = 0.5
+"""Seconds between two looks at a job's status."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a job is to do.
+
+    Raises:
+        UsageError: the working directory is no folder.
+    """
+
+    words: tuple[str, ...]
+    """The arguments of `vggbatch`."""
+    working_dir: str | None = None
+    """Folder to upload, or URI of a zip file, to run in. None: the nodes have all they need."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables of the job and its workers."""
+    num_cpus: float = 0
+    """Logical CPUs held for the command itself, beside what its tasks take."""
+    memory: int | None = None
+    """Bytes, likewise."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """Amounts of custom resources, likewise; they decide on which node the command runs."""
+
+    @property
+    def entrypoint(self) -> str:
+        """The job's shell command."""
+        return shlex.join(["python", "-m", "vggbatch", *self.words])
+
+    def __post_init__(self) -> None:
+        if self._uploaded is not None and not self._uploaded.is_dir():
+            raise UsageError(f"working directory {self.working_dir} is no folder")
+
+    @property
+    def _uploaded(self) -> Path | None:
+        folder = self.working_dir
+        return None if folder is None or "://" in folder else Path(folder)
+
+    def digest(self) -> str:
+        """The same for submissions of the same words, files and environment."""
+        folder = self._uploaded
+        parts = [self.words, sorted(self.environment.items()), None if folder else self.working_dir]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        if folder is not None:
+            for path in _files(folder):
+                digest.update(str(path.relative_to(folder)).encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job on a cluster."""
+
+    id: str
+    joined: bool
+    """It was running already; nothing was started."""
+
+
+class RayJobs:
+    """The job server of a Ray cluster.
+
+    Args:
+        address: the dashboard's URL (`http://HOST:8265`), or an address that Ray knows: `auto`,
+            the head's `HOST:PORT`, `ray://HOST:PORT`. None: $RAY_API_SERVER_ADDRESS, then
+            $RAY_ADDRESS, then a cluster on this machine. A token comes from where Ray looks for it
+            when RAY_AUTH_MODE=token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
+
+    Raises:
+        UsageError: ray[default] is not installed, the token is missing or wrong, or the cluster
+            runs a version of Ray that vggbatch does not know.
+        VggbatchError: nobody answers.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._where = address or "the address that Ray's environment names"
+        with self._translated(), _only(address):
+            self._client = _client(address)
+            self.url: str = self._client.get_address()
+        self._where = self.url
+        self._check_version()
+
+    def page(self, job: str) -> str:
+        """The job's page in the dashboard."""
+        return f"{self.url}/#/jobs/{job}"
+
+    def submit(self, submission: Submission) -> Submitted:
+        """Start a job, unless one that was asked for the same is waiting or running.
+
+        Raises:
+            VggbatchError: the cluster does not answer, or refuses: the upload is too large, say.
+        """
+        folder, digest = submission.working_dir, submission.digest()
+        with self._translated():
+            for job in self._client.list_jobs():
+                same = (job.metadata or {}).get(_DIGEST) == digest
+                if same and job.submission_id and job.status not in _TERMINAL:
+                    return Submitted(job.submission_id, joined=True)
+            environment = {"env_vars": {**_STOP, **submission.environment}}
+            identifier = self._client.submit_job(
+                entrypoint=submission.entrypoint,
+                runtime_env=environment | ({"working_dir": folder} if folder else {}),
+                metadata={_DIGEST: digest},
+                entrypoint_num_cpus=submission.num_cpus or None,
+                entrypoint_memory=submission.memory,
+                entrypoint_resources=dict(submission.resources) or None,
+            )
+        return Submitted(identifier, joined=False)
+
+    def follow(self, job: str, *, patience: float = _PATIENCE) -> Iterator[str]:
+        """What the job prints, from its start to its end, across lost connections.
+
+        Args:
+            job: its id.
+            patience: seconds without an answer until it is given up.
+
+        Raises:
+            VggbatchError: the cluster has not answered for that long.
+        """
+        printed, lost_at = 0, None
+        while True:
+            seen = 0
+            try:
+                self._details(job)
+                lost_at = None
+                for text in self._tail(job):
+                    # a new connection starts with the first line again
+                    new = text[max(0, printed - seen) :]
+                    seen += len(text)
+                    if new:
+                        printed += len(new)
+                        yield new
+                if self._details(job).status in _TERMINAL:
+                    return
+            except (OSError, RuntimeError, VggbatchError) as error:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > patience:
+                    raise VggbatchError(
+                        f"the cluster at {self.url} has not answered for {patience:.0f} s; the job "
+                        f"may go on without being watched ({_line(error)})"
+                    ) from None
+            time.sleep(_POLL)
+
+    def wait(self, job: str) -> int:
+        """The exit status of the job's command, once it has ended.
+
+        Raises:
+            JobFailed: it was stopped, or never ran to its end: its node is gone, say.
+        """
+        while True:
+            details = self._details(job)
+            if details.status in _TERMINAL:
+                break
+            time.sleep(_POLL)
+        if details.status == "STOPPED":
+            raise JobFailed(f"job {job} was stopped; submit the same command again to go on")
+        status = 0 if details.status == "SUCCEEDED" else details.driver_exit_code
+        if status is None:
+            raise JobFailed(f"job {job} failed: {_line(details.message)}")
+        return int(status) if status >= 0 else 128 - int(status)
+
+    def stop(self, job: str) -> None:
+        """Ask the job to end, as by Ctrl-C, and wait until it has."""
+        with self._translated():
+            self._client.stop_job(job)
+        while self._details(job).status not in _TERMINAL:
+            time.sleep(_POLL)
+
+    def _details(self, job: str) -> JobDetails:
+        with self._translated():
+            return self._client.get_job_info(job)
+
+    def _tail(self, job: str) -> Iterator[str]:
+        """Ray's asynchronous iterator, for a plain loop."""
+        import aiohttp
+
+        loop = asyncio.new_event_loop()
+        lines = self._client.tail_job_logs(job)
+        try:
+            while True:
+                try:
+                    yield loop.run_until_complete(lines.__anext__())
+                except StopAsyncIteration:
+                    return
+                except aiohttp.ClientError as error:
+                    raise ConnectionError(str(error)) from None
+        finally:
+            with contextlib.suppress(RuntimeError, OSError):
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    def _check_version(self) -> None:
+        # the client has asked for it already and has no other way to tell
+        found, known = self._client._server_ray_version, _known_versions()
+        if found and known is not None and not known.contains(found, prereleases=True):
+            raise UsageError(
+                f"the cluster at {self.url} runs Ray {found}, and vggbatch knows Ray {known}: use "
+                "another image, or another release of vggbatch"
+            )
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Ray's errors as one line that says what to do."""
+        from ray.exceptions import AuthenticationError
+
+        try:
+            yield
+        except AuthenticationError as error:
+            raise UsageError(f"{self._where}: {_token_advice(str(error))}") from None
+        except (OSError, ValueError, KeyError) as error:
+            # OSError is also what requests raises
+            raise VggbatchError(
+                f"no answer of a Ray dashboard at {self._where} ({_line(error)}); its address "
+                "looks like http://HOST:8265"
+            ) from None
+        except RuntimeError as error:
+            raise VggbatchError(f"the cluster at {self._where} refuses: {_line(error)}") from None
+
+
+def environment(settings: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables for a job, from `NAME=VALUE` or, taken from `environ`, `NAME`.
+
+    Raises:
+        UsageError: no name, or a name that is not set here.
+    """
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name.isidentifier():
+            raise UsageError(f"--env takes NAME or NAME=VALUE, and {name!r} is no name")
+        if not equals and name not in environ:
+            raise UsageError(f"--env {name}: it is not set here; give --env {name}=VALUE")
+        found[name] = value if equals else environ[name]
+    return found
+
+
+def _client(address: str | None) -> JobSubmissionClient:
+    try:
+        import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
+    except ImportError:
+        raise UsageError("submitting needs ray[default]: pip install 'vggbatch[submit]'") from None
+    from ray.job_submission import JobSubmissionClient
+
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return JobSubmissionClient(address)
+
+
+@contextlib.contextmanager
+def _only(address: str | None) -> Iterator[None]:
+    """Ray lets its environment variables override an address; here the one given counts."""
+    hidden = {} if address is None else {name: os.environ.get(name) for name in _VARIABLES}
+    for name in hidden:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.update({name: value for name, value in hidden.items() if value is not None})
+
+
+def _known_versions() -> SpecifierSet | None:
+    """The versions of Ray that this package asks for; None where it is not installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        lines = metadata.requires("vggbatch") or []
+    except metadata.PackageNotFoundError:
+        return None
+    wanted = [Requirement(line) for line in lines if line.startswith("ray")]
+    return next((one.specifier for one in wanted if one.marker is None), None)
+
+
+def _token_advice(message: str) -> str:
+    if "Authentication required" in message:
+        return (
+            "the cluster wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
+            "RAY_AUTH_TOKEN_PATH"
+        )
+    return "the cluster does not accept the token of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray"
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a working directory, in order."""
+    for path in sorted(folder.iterdir()):
+        if path.name in _NOT_UPLOADED:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        elif path.is_file():
+            yield path
+
+
+def _line(error: object) -> str:
+    """A message in one line: of a traceback the end, which says what happened."""
+    text = str(error).strip()
+    if "Traceback" in text:
+        text = text.splitlines()[-1]
+    return " ".join(text.split())[:500]
