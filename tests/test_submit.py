@@ -221,6 +221,20 @@ def test_what_is_no_dashboard_is_told(server):
             RayJobs(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
+@pytest.mark.slow
+def test_a_head_that_does_not_answer_is_one_line(tmp_path):
+    words = ["submit", "--address", "127.0.0.1:9", "models", "list"]
+    done = subprocess.run(
+        [sys.executable, "-m", "vggbatch", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: no answer of a Ray dashboard at 127.0.0.1:9")
+
+
 def test_the_address_given_counts_more_than_the_environment(server, monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     assert RayJobs(server.url).url == server.url

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
+from vggbatch.pipeline.quiet import silent_stderr
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -247,14 +248,14 @@ class RayJobs:
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         """Ray's errors as one line that says what to do."""
-        from ray.exceptions import AuthenticationError
+        from ray.exceptions import AuthenticationError, RayError
 
         try:
             yield
         except AuthenticationError as error:
             raise UsageError(f"{self._where}: {_token_advice(str(error))}") from None
-        except (OSError, ValueError, KeyError) as error:
-            # OSError is also what requests raises
+        except (OSError, ValueError, KeyError, RayError) as error:
+            # requests raises OSErrors
             raise VggbatchError(
                 f"no answer of a Ray dashboard at {self._where} ({_line(error)}); its address "
                 "looks like http://HOST:8265"
@@ -289,7 +290,8 @@ def _client(address: str | None) -> JobSubmissionClient:
 
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    return JobSubmissionClient(address)
+    with silent_stderr():
+        return JobSubmissionClient(address)
 
 
 @contextlib.contextmanager

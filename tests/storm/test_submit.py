@@ -25,8 +25,8 @@ def test_a_node_dies_and_another_joins(tmp_path, cache_folder, net, s3_server):
 
     s3fs.S3FileSystem().mkdir("submit")
     write_folder(tmp_path / "images", COUNT)
-    for _ in pack([str(tmp_path / "images")], "s3://submit/shards", shard_size=300_000):
-        pass
+    source = [str(tmp_path / "images")]
+    list(pack(source, "s3://submit/shards", shard_format="tar", shard_size=300_000))
     assert len(Folder("s3://submit/shards").list(suffix=".tar")) > 5
     # credentials are the nodes' own and no part of the job
     environ = {**s3_server.environ, "VGGBATCH_CACHE_DIR": str(cache_folder)}

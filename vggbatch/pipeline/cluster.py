@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.placement import Growth, cluster_address
+from vggbatch.pipeline.quiet import silent_stderr
 from vggbatch.pipeline.stages import observe
 
 _OBJECT_STORE_BASE = 160 * 2**20
@@ -83,7 +83,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                 ray.init(**settings)
             else:
                 _quieten()
-                with _silent_stderr():
+                with silent_stderr():
                     ray.init(**settings, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
@@ -172,18 +172,3 @@ def _quieten() -> None:
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Throw away what native code prints while Ray starts; its failures come as exceptions."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
