@@ -38,9 +38,9 @@ def predictions(errors, features=None):
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def written(table):
+def written(table, row_group_size=None):
     file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd")
+    pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
     return io.BytesIO(file.getvalue())
 
 
@@ -55,6 +55,17 @@ def test_rows_with_and_without_errors_come_back(errors, features):
     found = reading.read_table(written(table))
     assert found.schema.types == table.schema.types
     assert found.to_pylist() == table.to_pylist()
+
+
+@pytest.mark.usefixtures("_version")
+def test_a_file_of_several_row_groups_comes_back():
+    table = predictions([None, "a: b", None, None, "a: b"])
+    file = written(table, row_group_size=2)
+    assert reading.read_table(file).to_pylist() == table.to_pylist()
+    groups = list(reading.row_groups(reading.open_parquet(file), ["image_id", "top5_synset"]))
+    assert [group.num_rows for group in groups] == [2, 2, 1]
+    none = written(table.slice(0, 0))
+    assert reading.read_table(none).num_rows == 0
 
 
 @pytest.mark.usefixtures("_version")

@@ -10,6 +10,7 @@ their size here.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,13 +37,25 @@ def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
 
 def read_table(file: BinaryIO | pa.NativeFile, columns: list[str] | None = None) -> pa.Table:
     """All rows, or some columns of them, with the types of `predictions_schema`."""
-    table = open_parquet(file).read(columns=columns)
+    opened = open_parquet(file)
+    groups = list(row_groups(opened, columns)) or [opened.read(columns=columns)]
+    table = pa.concat_tables(groups).unify_dictionaries()
     for number, field in enumerate(table.schema):
         if pa.types.is_list(field.type):
             width = FEATURE_WIDTH if field.name == "features" else TOP_K
             lists = _fixed(table.column(number).combine_chunks(), width)
             table = table.set_column(number, pa.field(field.name, lists.type), lists)
     return table
+
+
+def row_groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The rows of a file, a row group (some 32 MB) at a time.
+
+    Arrow cannot put the nested dictionaries of several groups together while it reads: "Nested data
+    conversions not implemented for chunked array outputs".
+    """
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, columns=columns)
 
 
 def _metadata_without_note(file: Any) -> pq.FileMetaData | None:

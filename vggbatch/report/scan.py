@@ -14,6 +14,7 @@ from vggbatch.metrics import LabelSet
 from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.partial import best_rank
 from vggbatch.metrics.rows import BATCH_ROWS, Rows, open_predictions, prediction_files
+from vggbatch.pipeline.reading import row_groups
 from vggbatch.storage import Folder
 
 BINS = 20
@@ -35,11 +36,6 @@ class Example:
     synsets: tuple[str, ...]
     """`wnid name` of each prediction."""
     error: str | None
-
-    @property
-    def error_kind(self) -> str | None:
-        """The kind of the error, if there was one."""
-        return self.error.partition(":")[0] if self.error else None
 
 
 @dataclass
@@ -191,4 +187,5 @@ def find(predictions: Folder, label_set: LabelSet, image_ids: list[str]) -> dict
 def _batches(predictions: Folder) -> Iterator[pa.RecordBatch]:
     for name in prediction_files(predictions):
         with open_predictions(predictions, name) as file:
-            yield from file.iter_batches(BATCH_ROWS, columns=_COLUMNS)
+            for group in row_groups(file, _COLUMNS):
+                yield from group.to_batches(BATCH_ROWS)
