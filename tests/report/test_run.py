@@ -126,7 +126,7 @@ def test_the_page_about_rescored_predictions(run, images, tmp_path):
     assert result.exit_code == 0, result.output
     write_report(Folder(target))
     page = (tmp_path / "rescored/report.html").read_text()
-    assert "labels true" in page
+    assert "label set <b>true</b>" in page
     assert "imagenet-a" in section(page, "metrics")
     assert page.count("data:image/webp") > 8
 

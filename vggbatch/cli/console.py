@@ -195,7 +195,7 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
 
 
 def _rate(snapshot: Snapshot) -> str:
-    errors = f", {snapshot.errors} errors" if snapshot.errors else ""
+    errors = f", {plural(snapshot.errors, 'error')}" if snapshot.errors else ""
     return f"{snapshot.images_per_second:.1f} images/s{errors}"
 
 

@@ -33,9 +33,18 @@ class RunOutput:
 
     @property
     def title(self) -> str:
-        """The model's name, without the path of a file."""
-        name: str = self.record["model"]["name"]
-        return name.rstrip("/").rsplit("/", 1)[-1]
+        """The model's name, without the path of a file; those of an ensemble, joined."""
+        networks = [self.record["model"], *self.record.get("ensemble", ())]
+        return " + ".join(network["name"].rstrip("/").rsplit("/", 1)[-1] for network in networks)
+
+    @property
+    def views(self) -> str | None:
+        """What was averaged for each image; None for the single centre crop."""
+        protocol = self.record.get("protocol", {})
+        if protocol.get("views_an_image", 1) == 1:
+            return None
+        sizes = ", ".join(map(str, protocol["scales"]))
+        return f"{protocol['views_an_image']} views an image ({protocol['views']}, sizes {sizes})"
 
     @property
     def synthetic(self) -> bool:
