@@ -173,7 +173,10 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
 
     with ExitStack() as stack:
         address = stack.enter_context(_nodes(what))
-        compute = ComputeOptions(address=address, actors=what.actors, threads=1)
+        # decoding takes no time here: few of its tasks, each a process, keep the classifiers busy
+        compute = ComputeOptions(
+            address=address, actors=what.actors, threads=1, decode_tasks=max(2, what.actors // 8)
+        )
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
         stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
         stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))

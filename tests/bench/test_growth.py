@@ -1,0 +1,10 @@
+from tests.images import write_folder
+from vggbatch.bench.growth import grow
+
+
+def test_every_size_is_run(tmp_path):
+    write_folder(tmp_path / "in", 5)
+    [size] = grow([str(tmp_path / "in")], [40], tmp_path)
+    assert size.images == 40
+    assert size.rate == 40 / size.seconds
+    assert size.peak_bytes > 100 * 2**20
