@@ -145,6 +145,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     os.environ["RAY_AUTH_MODE"] = "disabled"
     # hundreds of processes start on a few cores
     os.environ.setdefault("RAY_worker_register_timeout_seconds", "900")
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
     from vggbatch.pipeline import plan
