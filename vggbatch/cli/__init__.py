@@ -118,10 +118,6 @@ def _options(
     del version
 
 
-_BadCommandLine: type[Exception] = typer.BadParameter.mro()[2]
-"""What typer raises for every wrong command line, exported by no version of it under one name."""
-
-
 def main() -> None:
     """Run a command; a failure that the user can mend is one line and an exit status."""
     try:
@@ -129,7 +125,7 @@ def main() -> None:
     except VggbatchError as error:
         console.failure(str(error))
         sys.exit(error.exit_status)
-    except _BadCommandLine as error:
+    except typer.TyperException as error:
         sys.exit(_refuse(error))
     except typer.Abort:
         sys.exit(console.Interrupted.exit_status)
@@ -139,13 +135,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def _refuse(error: BaseException) -> int:
+def _refuse(error: typer.TyperException) -> int:
     """One line for a wrong command line, and its exit status."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return 2  # the help was printed
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "vggbatch"
-    message = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+    message = " ".join(error.format_message().split())
     end = "" if message.endswith((".", "?")) else "."
     console.failure(f"{message}{end} See {command} --help")
     return 2

@@ -9,12 +9,17 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vggbatch.pipeline.chunk import ChunkKey
 
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # takes no type argument before Python 3.11
 
-class RunLogger(logging.LoggerAdapter[logging.Logger]):
+
+class RunLogger(_Adapter):
     """A logger of one run: each line carries `run_id`, `host` and what it is given as fields."""
 
     def __init__(self, name: str, run_id: str) -> None:
