@@ -22,15 +22,22 @@ def bench(
     inputs: options.Inputs = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help=f"Folder for the figures (default: {_OUTPUT})."),
+        typer.Option(
+            "--output", "-o", metavar="FOLDER", help=f"Folder for the figures (default: {_OUTPUT})."
+        ),
     ] = None,
     models: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", "-m", help=f"fp32 network, as score takes it (default: {_DEMO_MODEL})."
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help=f"fp32 network, as score takes it (default: {_DEMO_MODEL}).",
         ),
     ] = None,
-    int8: Annotated[str | None, typer.Option("--int8", help="The same network in int8.")] = None,
+    int8: Annotated[
+        str | None, typer.Option("--int8", metavar="MODEL", help="The same network in int8.")
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -39,10 +46,12 @@ def bench(
     ] = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds over all.")] = 3,
     only: Annotated[
-        list[str] | None, typer.Option("--only", help="Contender to run; repeat for several.")
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Contender to run; repeat for several."),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option("--skip", help="Contender to leave out; repeat.")
+        list[str] | None,
+        typer.Option("--skip", metavar="NAME", help="Contender to leave out; repeat."),
     ] = None,
     address: options.Address = None,
     config: options.Config = None,

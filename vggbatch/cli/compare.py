@@ -26,7 +26,9 @@ def compare(
     classes: ClassesOption = None,
     differences: Annotated[
         str | None,
-        typer.Option("--differences", help="Parquet file for the images where the runs part."),
+        typer.Option(
+            "--differences", metavar="FILE", help="Parquet file for the images where the runs part."
+        ),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=0, help="Classes and images to show of each list.")

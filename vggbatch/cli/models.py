@@ -115,7 +115,10 @@ def pull(
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
     test_data: Annotated[
-        bool, typer.Option("--test-data", help="The zoo's test vectors instead of the weights.")
+        bool,
+        typer.Option(
+            "--test-data", metavar="", help="The zoo's test vectors instead of the weights."
+        ),
     ] = False,
 ) -> None:
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download goes on."""
@@ -138,7 +141,9 @@ def verify(
     model: AnyModel,
     vectors: Annotated[
         Path | None,
-        typer.Option("--vectors", help="The zoo's .tar.gz or a folder; else it is pulled."),
+        typer.Option(
+            "--vectors", metavar="PATH", help="The zoo's .tar.gz or a folder; else it is pulled."
+        ),
     ] = None,
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
@@ -179,7 +184,9 @@ def verify(
 @app.command()
 def synthesize(
     model: Name,
-    output: Annotated[Path, typer.Option("--output", "-o", help="ONNX file to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="ONNX file to write.")
+    ],
     seed: Annotated[int, typer.Option("--seed", help="Of the random weights.")] = 0,
     shrink: Annotated[
         int, typer.Option("--shrink", min=1, help="Divide the width of every layer by this.")
@@ -202,7 +209,8 @@ def prepare(
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
     features: Annotated[
-        bool, typer.Option("--features", help="With the fc7 activations as a second output.")
+        bool,
+        typer.Option("--features", metavar="", help="With the fc7 activations as a second output."),
     ] = False,
 ) -> None:
     """Make the batchable file that scoring uses, optimised for this machine, or show it."""

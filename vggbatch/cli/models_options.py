@@ -31,12 +31,17 @@ AnyModel = Annotated[
 ]
 CacheDir = Annotated[
     str | None,
-    typer.Option("--cache-dir", help="Where model files are kept; else $VGGBATCH_CACHE_DIR."),
+    typer.Option(
+        "--cache-dir",
+        metavar="FOLDER",
+        help="Where model files are kept; else $VGGBATCH_CACHE_DIR.",
+    ),
 ]
 Mirrors = Annotated[
     list[str] | None,
     typer.Option(
         "--mirror",
+        metavar="FOLDER",
         help="Folder or URI that has the zoo's files, tried before $VGGBATCH_MIRRORS. Repeat.",
     ),
 ]

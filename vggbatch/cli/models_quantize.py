@@ -40,13 +40,17 @@ def quantize(
         list[str],
         typer.Argument(metavar="INPUT", help="Images to calibrate on: whatever score takes."),
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="ONNX file or URI to write.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="FILE", help="ONNX file or URI to write.")
+    ],
     images: Annotated[
         int, typer.Option("--images", min=1, help="How many, spread evenly over the input.")
     ] = 50,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", "-l", help="Of INPUT; int8 is then measured against fp32."),
+        typer.Option(
+            "--labels", "-l", metavar="LABELS", help="Of INPUT; int8 is then measured against fp32."
+        ),
     ] = None,
     max_drop: Annotated[
         float | None,

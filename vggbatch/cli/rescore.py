@@ -24,7 +24,9 @@ ErrorsOption = Annotated[
 ]
 ClassesOption = Annotated[
     str | None,
-    typer.Option("--classes", help="The network's class file, where it is not the project's."),
+    typer.Option(
+        "--classes", metavar="FILE", help="The network's class file, where it is not the project's."
+    ),
 ]
 
 
@@ -35,7 +37,12 @@ def rescore(
     labels: LabelSpecs,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Folder for metrics/ and run.json; without: shown."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUTPUT",
+            help="Folder for metrics/ and run.json; without: shown.",
+        ),
     ] = None,
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,

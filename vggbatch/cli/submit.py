@@ -26,21 +26,28 @@ def submit(
         str | None,
         typer.Option(
             "--address",
+            metavar="ADDRESS",
             help="The cluster's dashboard, http://HOST:8265; else $RAY_API_SERVER_ADDRESS or "
             "$RAY_ADDRESS.",
         ),
     ] = None,
     wait: Annotated[
-        bool, typer.Option("--wait", help="Show what it prints, and end with its exit status.")
+        bool,
+        typer.Option(
+            "--wait", metavar="", help="Show what it prints, and end with its exit status."
+        ),
     ] = False,
     stop_on_interrupt: Annotated[
         bool,
-        typer.Option("--stop-on-interrupt", help="With --wait: Ctrl-C stops the job as well."),
+        typer.Option(
+            "--stop-on-interrupt", metavar="", help="With --wait: Ctrl-C stops the job as well."
+        ),
     ] = False,
     working_dir: Annotated[
         str | None,
         typer.Option(
             "--working-dir",
+            metavar="FOLDER",
             help="Folder to upload and run in: a checkout, or your configuration files. Else the "
             "nodes have all.",
         ),
