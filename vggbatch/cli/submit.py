@@ -142,7 +142,7 @@ def _check(command: Any, submission: Submission) -> None:
         context = command.make_context(name, words, parent=context)
         if not hasattr(command, "resolve_command"):
             break
-        # a private name in the releases of click that typer has had inside since 0.20
+        # public in the click of its own that an older typer builds on
         first = getattr(context, "_protected_args", None) or context.protected_args
         name, command, words = command.resolve_command(context, [*first, *context.args])
     if command.name == "submit":
