@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from tests.images import write_folder
 from tests.ray_nodes import ray_nodes
 from vggbatch import api
+from vggbatch.errors import UsageError
 from vggbatch.pipeline.status import read_status
 from vggbatch.storage import Folder
 
@@ -145,13 +147,14 @@ def test_a_job_is_joined_left_stopped_and_resumed(cluster, images, net, tmp_path
     job = job_of(first.stdout)
     assert f"ray job logs --follow --address {cluster.dashboard} {job}" in first.stdout
     # Ctrl-C leaves it alone
-    status, text = interrupted(*where, "--wait", "--", *words, until=f"job        {job}")
+    status, text = interrupted(*where, "--wait", "--", *words, once=lambda: True)
     assert status == 130
     assert "nothing was started" in text
     assert f"job {job} goes on" in text
     # unless told otherwise
-    waiting = f"of about {COUNT} images"
-    status, text = interrupted(*where, "--wait", "--stop-on-interrupt", "--", *words, until=waiting)
+    status, text = interrupted(
+        *where, "--wait", "--stop-on-interrupt", "--", *words, once=lambda: rows_in(out) > 0
+    )
     assert status == 130, text
     assert "the same command goes on from there" in text
     found = read_status(Folder(str(out)))
@@ -165,19 +168,29 @@ def test_a_job_is_joined_left_stopped_and_resumed(cluster, images, net, tmp_path
     assert sorted(ids) == [f"{number:05d}.jpg" for number in range(COUNT)]
 
 
-def interrupted(*words, until):
-    """Run submit, press Ctrl-C once it has printed `until`; its exit status and all it printed."""
-    kwargs = command(*words, **KEYS)
+def rows_in(output):
+    try:
+        return read_status(Folder(str(output))).rows
+    except UsageError:
+        return 0
+
+
+def interrupted(*words, once):
+    """Press Ctrl-C when submit follows a job and `once` holds; its exit status and output."""
     client = subprocess.Popen(
-        **kwargs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+        **command(*words, **KEYS), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     printed = ""
     for line in client.stdout:
         printed += line
-        if until in line:
-            client.send_signal(signal.SIGINT)
-            until = "\0"
-    return client.wait(timeout=60), printed
+        if line.startswith("dashboard"):
+            break
+    while not once():
+        assert client.poll() is None
+        time.sleep(0.05)
+    client.send_signal(signal.SIGINT)
+    rest, _ = client.communicate(timeout=60)
+    return client.returncode, printed + rest
 
 
 def test_the_entry_points_run_by_ray_job_submit(cluster, images, net, tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
         if snapshot.note:
             note(snapshot.note)
             return
-        if time.monotonic() - last < _SECONDS_BETWEEN_LINES and snapshot.rows < snapshot.total:
+        if time.monotonic() - last < _SECONDS_BETWEEN_LINES:
             return
         last = time.monotonic()
         note(
