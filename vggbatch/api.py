@@ -7,6 +7,7 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
+from vggbatch.pipeline.headstart import HeadStart, wanted
 from vggbatch.pipeline.job import Job, network_opener, prepare_job
 from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.reading import read_table
@@ -105,10 +107,7 @@ def score(
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    job = _checked(job_config(input, options))
-    if announce:
-        announce(job)
-    result = run(job, listener)
+    job, result = _run(job_config(input, options), listener, announce)
     return Scored(result, finish(job, result), {})
 
 
@@ -130,10 +129,7 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    job = _checked(config)
-    if announce:
-        announce(job)
-    result = run(job, listener)
+    job, result = _run(config, listener, announce)
     classes = job.model.classes
     sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
     evaluations = {}
@@ -332,6 +328,17 @@ def write_report(
     return report.write_comparison(
         Folder(against), Folder(output), classes=classes, gallery=gallery
     )
+
+
+def _run(
+    config: JobConfig, listener: Listener | None, announce: Announce | None
+) -> tuple[Job, RunResult]:
+    # its imports go on while the job is checked
+    with HeadStart() if wanted(config.compute) else nullcontext() as head:
+        job = _checked(config)
+        if announce:
+            announce(job)
+        return job, run(job, listener, head)
 
 
 def _checked(config: JobConfig) -> Job:

@@ -59,17 +59,13 @@ def question_for(
     )
 
 
-def check_own_machine(job: Job, cpus: float) -> Placement:
+def check_own_machine(job: Job) -> Placement:
     """Fit a job into this machine, where Ray is, or would be, started for it; nothing is written.
-
-    Args:
-        job: the job.
-        cpus: logical CPUs.
 
     Raises:
         UsageError: no classifier fits, or the machine is not fit for the run.
     """
-    placement = place([cpus], job.config.compute)
+    placement = place_here(job.config.compute)
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     question = question_for(job, temporary=temporary)
     found = list(faults(answer(question), question, needs_of(job), placement.actors))

@@ -8,8 +8,7 @@ process is found and becomes an error row. A pass that commits nothing is the la
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +19,8 @@ from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError
 
 from vggbatch.errors import JobFailed
-from vggbatch.pipeline.chunk import ChunkKey, shard_table
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.plan import build
@@ -82,45 +82,68 @@ class Passes:
         self.tally = tally
         self.notify = notify
         self.telemetry = telemetry
-        self.write_seconds: dict[int, float] = defaultdict(float)
         self.compactions: dict[Any, int] = {}
         # no CPU of its own: it must be able to run while actors and tasks hold all there are
         self.compact = ray.remote(num_cpus=0, max_retries=3)(compact)
 
-    def run(self, shards: list[NumberedShard], scoring: Scoring, placement: Placement) -> None:
+    def run(
+        self,
+        shards: list[NumberedShard],
+        scoring: Scoring,
+        placement: Placement,
+        head: HeadStart | None = None,
+    ) -> None:
         """Score all chunks of the shards that are not committed.
+
+        Args:
+            shards: the run's input.
+            scoring: how.
+            placement: with what.
+            head: a head start that is at work and is to end now.
 
         Raises:
             JobFailed: what is left cannot be scored, with the reason.
         """
-        self.tally.start()
         broken_before = isolate = False
-        while left := self._left(shards):
+        progress = self.tally.progress
+        reserved = head.reserve(scoring.chunk_size) if head else []
+        self._take_over(head)
+        while left := progress.left(shards):
             before = self.tally.chunks
-            outcome = self._pass(left, replace(scoring, isolate=isolate), placement)
+            task = replace(scoring, isolate=isolate)
+            outcome = self._pass(left, task, placement, reserved, head)
+            while head and not head.ended:
+                self._take_over(head, seconds=1.0)
+                self.notify()
+                head.end_if_silent()
+            reserved = []
             if self.tally.chunks == before and (
                 isolate or outcome.failures or (outcome.error and not outcome.timed_out)
             ):
                 raise self._failed(outcome.reason())
             broken = outcome.error is not None
-            lost = {number for number, _, _ in self._left(left)} - outcome.failed_shards
+            lost = {number for number, _, _ in progress.left(left)} - outcome.failed_shards
             isolate = outcome.timed_out or broken_before or bool(lost and not broken)
             broken_before = broken
         self._collect(wait=True)
 
-    def _left(self, shards: list[NumberedShard]) -> list[NumberedShard]:
-        progress = self.tally.progress
-        return [
-            (number, group, shard)
-            for number, group, shard in shards
-            if group not in progress.groups and not progress.shard_complete(number)
-        ]
+    def _take_over(self, head: HeadStart | None, seconds: float = 0.0) -> None:
+        """Commit what the head start has done since, waiting so long for the first chunk of it."""
+        for receipt in head.receipts(seconds) if head else ():
+            self._commit(receipt)
 
-    def _pass(self, left: list[NumberedShard], scoring: Scoring, placement: Placement) -> _Outcome:
+    def _pass(
+        self,
+        left: list[NumberedShard],
+        scoring: Scoring,
+        placement: Placement,
+        reserved: Sequence[ChunkKey],
+        head: HeadStart | None,
+    ) -> _Outcome:
         outcome = _Outcome()
         in_a_row = 0
         self.telemetry.pass_started(len(left), isolate=scoring.isolate)
-        source = ray.data.from_arrow(list(self._blocks(left)))
+        source = ray.data.from_arrow(list(self._blocks(left, reserved)))
         receipts = build(source, scoring, placement).iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         )
@@ -138,6 +161,7 @@ class Passes:
                         continue
                     in_a_row = 0
                     self._commit(receipt)
+                self._take_over(head)
                 self._collect(wait=False)
                 self.notify()
         except ExecutionTimeoutError as error:
@@ -146,19 +170,18 @@ class Passes:
             outcome.error = error
         return outcome
 
-    def _blocks(self, left: list[NumberedShard]) -> Iterator[pa.Table]:
+    def _blocks(
+        self, left: list[NumberedShard], reserved: Sequence[ChunkKey]
+    ) -> Iterator[pa.Table]:
         size = -(-len(left) // _BLOCKS_OF_SHARDS)
         for first in range(0, len(left), size):
-            part = left[first : first + size]
-            done = [sorted(self.tally.progress.chunks.get(number, ())) for number, _, _ in part]
-            yield shard_table(part).append_column("done", pa.array(done, pa.list_(pa.int32())))
+            yield self.tally.progress.to_score(left[first : first + size], reserved)
 
     def _commit(self, receipt: dict[str, Any]) -> None:
         key, stats = _key(receipt), Stats.from_json(receipt["stats"])
         if not self.tally.commit(key, stats):
             return
         self.telemetry.committed(stats)
-        self.write_seconds[key.group] += stats.write_seconds
         shards = self.groups[key.group]
         if all(self.tally.progress.shard_complete(shard) for shard in shards):
             reference = self.compact.remote(
@@ -166,7 +189,7 @@ class Passes:
                 key.group,
                 shards,
                 self.rows_per_file,
-                self.write_seconds.pop(key.group),
+                self.tally.write_seconds.pop(key.group),
             )
             self.compactions[reference] = key.group
 

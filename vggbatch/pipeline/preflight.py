@@ -57,7 +57,7 @@ def check(job: Job, cluster: Cluster, tell: Callable[[str], None]) -> Placement:
         VggbatchError: nodes do not answer.
     """
     if cluster.own:
-        return check_own_machine(job, cluster.node_cpus[0])
+        return check_own_machine(job)
     with Preflight(job) as preflight:
         placement = place(cluster.node_cpus, job.config.compute, cluster.growth)
         for line in preflight.finish(placement):

@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from vggbatch.classifier import NetworkSpec
 from vggbatch.errors import JobFailed
+from vggbatch.pipeline.alone import first_work, score_alone
+from vggbatch.pipeline.fitness import check_own_machine
+from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import Job, estimated_images, network_opener, versions
 from vggbatch.pipeline.lease import Held
 from vggbatch.pipeline.pipeline import Scoring
@@ -18,7 +23,6 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.ship import ship
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
@@ -57,8 +61,13 @@ class RunResult:
         return self.stats_now.rows
 
 
-def run(job: Job, listener: Listener | None = None) -> RunResult:
+def run(job: Job, listener: Listener | None = None, head: HeadStart | None = None) -> RunResult:
     """Score what the output lacks. `finish` must follow; until then the run is not a success.
+
+    Args:
+        job: the checked job.
+        listener: called with a Snapshot while results come in.
+        head: a process that waits for work, where the run may have Ray to itself.
 
     Raises:
         UsageError: the output belongs to another run or another driver is at work on it, or no
@@ -81,14 +90,12 @@ def run(job: Job, listener: Listener | None = None) -> RunResult:
         placement = None
         if held is not None:
             # complete, but killed before they could be put together
-            for group, shards in groups.items():
-                if group not in progress.groups and all(map(progress.shard_complete, shards)):
-                    marker = compact(output, group, shards, job.rows_per_file)
-                    progress.close(group, shards, marker)
+            _close(output, groups, tally, job.rows_per_file)
             if len(progress.groups) < len(groups):
                 placement = _score(
-                    job, run_id, output, numbered, groups, chunk_size, tally, held, listener
+                    job, run_id, output, numbered, groups, chunk_size, tally, held, listener, head
                 )
+                _close(output, groups, tally, job.rows_per_file)
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
         run_id=run_id,
@@ -153,37 +160,18 @@ def _score(
     tally: Tally,
     held: Held,
     listener: Listener | None,
+    head: HeadStart | None,
 ) -> Placement:
-    # only here: half a second of imports that a run with nothing left to score does without
-    import ray
-
-    from vggbatch.pipeline.cluster import data_context, ray_cluster
-    from vggbatch.pipeline.passes import Passes
-    from vggbatch.pipeline.preflight import check
-    from vggbatch.pipeline.stall import Watch, await_node
-    from vggbatch.pipeline.telemetry import Telemetry
-
     def notify(note: str | None = None) -> None:
         snapshot = replace(tally.snapshot(), note=note)
         held.report(snapshot)
         if listener:
             listener(snapshot)
 
-    compute = job.config.compute
-    chunk_bytes = chunk_size * job.picture_bytes
-    with (
-        ray_cluster(compute, chunk_bytes=chunk_bytes) as cluster,
-        data_context(cluster, compute, chunk_work=chunk_size * job.work),
-    ):
-        cluster = await_node(cluster, notify)
-        placement = check(job, cluster, notify)
-        open_networks = network_opener(
-            job, None if cluster.own else ship(job.models, job.config.cache_dir)
-        )
-        if cluster.own:
-            # the classifiers wait for the same file; here its faults come to light at once
-            open_networks()
-        scoring = Scoring(
+    def scoring(
+        placement: Placement, open_networks: Callable[[], list[NetworkSpec]], labels: Any
+    ) -> Scoring:
+        return Scoring(
             output=output,
             chunk_size=chunk_size,
             recipes=job.recipes,
@@ -195,10 +183,42 @@ def _score(
             micro_batch=compute.micro_batch,
             pin=compute.pin,
             features=job.config.features,
-            labels=ray.put(job.labels) if job.labels is not None else None,
+            labels=labels,
             run_id=run_id,
             versions=result_versions(),
         )
+
+    compute = job.config.compute
+    tally.start()
+    if head is not None:
+        placement = check_own_machine(job)
+        open_networks = network_opener(job)
+        local = scoring(placement, open_networks, job.labels)
+        head.begin(first_work(numbered, tally, local, placement))
+        # its classifiers wait for the same file; here its faults come to light at once
+        open_networks()
+        if score_alone(head, numbered, tally, compute.ray_after, notify):
+            return placement
+
+    # only here: a second of imports that a short run does without
+    import ray
+
+    from vggbatch.pipeline.cluster import data_context, ray_cluster
+    from vggbatch.pipeline.passes import Passes
+    from vggbatch.pipeline.preflight import check
+    from vggbatch.pipeline.ship import ship
+    from vggbatch.pipeline.stall import Watch, await_node
+    from vggbatch.pipeline.telemetry import Telemetry
+
+    with (
+        ray_cluster(compute, chunk_bytes=chunk_size * job.picture_bytes) as cluster,
+        data_context(cluster, compute, chunk_work=chunk_size * job.work),
+    ):
+        cluster = await_node(cluster, notify)
+        placement = check(job, cluster, notify)
+        source = None if cluster.own else ship(job.models, job.config.cache_dir)
+        labels = ray.put(job.labels) if job.labels is not None else None
+        task = scoring(placement, network_opener(job, source), labels)
         with (
             Telemetry(run_id, output.folder.uri) as telemetry,
             Watch(run_id, placement, lambda: telemetry.sample(tally), notify) as watch,
@@ -210,8 +230,18 @@ def _score(
                 notify()
 
             passes = Passes(output, groups, job.rows_per_file, tally, received, telemetry)
-            passes.run(numbered, scoring, placement)
+            passes.run(numbered, task, placement, head)
     return placement
+
+
+def _close(output: Output, groups: dict[int, list[int]], tally: Tally, rows_per_file: int) -> None:
+    """Put together the groups that are complete."""
+    progress = tally.progress
+    for group, shards in groups.items():
+        if group not in progress.groups and all(map(progress.shard_complete, shards)):
+            seconds = tally.write_seconds.pop(group, 0.0)
+            marker = compact(output, group, shards, rows_per_file, seconds)
+            progress.close(group, shards, marker)
 
 
 def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,6 +82,25 @@ class Progress:
     def shard_complete(self, shard: int) -> bool:
         """Whether every chunk is committed of a shard whose group is not complete."""
         return len(self.chunks.get(shard, ())) == self.totals.get(shard, -1)
+
+    def left(self, shards: Iterable[NumberedShard]) -> list[NumberedShard]:
+        """Those of the shards that have chunks to be scored, as far as is known."""
+        return [
+            (number, group, shard)
+            for number, group, shard in shards
+            if group not in self.groups and not self.shard_complete(number)
+        ]
+
+    def to_score(
+        self, shards: Sequence[NumberedShard], reserved: Iterable[ChunkKey] = ()
+    ) -> pa.Table:
+        """Rows of SHARD_SCHEMA, and `done`: the chunks that are committed or `reserved`."""
+        done = {number: set(self.chunks.get(number, ())) for number, _, _ in shards}
+        for key in reserved:
+            if key.shard in done:
+                done[key.shard].add(key.chunk)
+        column = pa.array([sorted(done[number]) for number, _, _ in shards], pa.list_(pa.int32()))
+        return shard_table(shards).append_column("done", column)
 
     def close(self, group: int, shards: Iterable[int], marker: dict[str, Any]) -> None:
         """Note that a group is complete, and forget its chunks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -45,6 +46,8 @@ class Tally:
     """Chunks that this run committed."""
     stats: Stats = field(default_factory=Stats)
     """Sums over them."""
+    write_seconds: dict[int, float] = field(default_factory=lambda: defaultdict(float))
+    """By group: what writing staging files took, which those cannot say themselves."""
     _started: float = field(init=False, default_factory=time.perf_counter)
     _last: float | None = field(init=False, default=None)
 
@@ -58,6 +61,7 @@ class Tally:
             return False
         self.chunks += 1
         self.stats += stats
+        self.write_seconds[key.group] += stats.write_seconds
         self.errors += stats.error_rows
         self._last = time.perf_counter()
         return True

@@ -1,0 +1,145 @@
+"""The child process as it is: what it commits, what it leaves, what its death leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.images import write_folder
+from tests.pipeline.test_local import CHUNK, keys, make
+from vggbatch import api
+from vggbatch.config import ComputeOptions
+from vggbatch.pipeline.headstart import READY_PATIENCE, HeadStart, wanted
+
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images")
+    write_folder(path, COUNT)
+    return path
+
+
+def all_of(head, seconds=60):
+    receipts = []
+    deadline = time.monotonic() + seconds
+    while not head.ended and time.monotonic() < deadline:
+        receipts += head.receipts(1.0)
+    assert head.ended
+    return receipts
+
+
+def test_does_all_and_ends(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "out")
+    with HeadStart() as head:
+        head.begin(work)
+        receipts = all_of(head)
+        assert head.reserve(CHUNK) == []
+    assert len(set(keys(receipts))) == len(receipts) == COUNT / CHUNK
+    assert sum(json.loads(one["stats"])["rows"] for one in receipts) == COUNT
+    assert len(list(work.scoring.output.parts(0))) == COUNT / CHUNK
+
+
+def test_ends_with_what_it_reserves(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "out")
+    with HeadStart() as head:
+        head.begin(work)
+        first = head.receipts(30)
+        reserved = head.reserve(CHUNK)
+        receipts = first + all_of(head)
+    assert set(reserved) <= set(keys(receipts))
+    committed = {key for key, _, _ in work.scoring.output.parts(0)}
+    assert committed == set(keys(receipts))
+
+
+def test_a_killed_child_leaves_the_rest(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "out")
+    with HeadStart() as head:
+        head.begin(work)
+        receipts = head.receipts(30)
+        os.kill(head.pid, signal.SIGKILL)
+        receipts += all_of(head, 10)
+        assert head.reserve(CHUNK) == []
+    committed = {key for key, _, _ in work.scoring.output.parts(0)}
+    assert set(keys(receipts)) <= committed
+    assert len(receipts) > 0
+
+
+def test_a_child_without_its_driver_ends(tmp_path):
+    script = (
+        "import os, time\nfrom vggbatch.pipeline.headstart import HeadStart\n"
+        "head = HeadStart()\nprint(head.pid, flush=True)\ntime.sleep(60)"
+    )
+    driver = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    child = Path("/proc") / driver.stdout.readline().strip()
+    driver.kill()
+    driver.wait()
+    deadline = time.monotonic() + 20
+    while child.exists() and "Z" not in (child / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_says_how_long_it_would_take(net, folder, tmp_path, monkeypatch):
+    with HeadStart() as head:
+        assert head.seconds_left(10**9) == 0
+        clock = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + READY_PATIENCE + 1)
+        assert head.seconds_left(1) == float("inf")
+        monkeypatch.undo()
+        head.begin(make(net, folder, tmp_path / "out"))
+        receipts = all_of(head)
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 10)
+        assert len(receipts) * CHUNK == COUNT
+        # as many again take as long again, which is 10 s and a little now
+        assert 10 < head.seconds_left(COUNT) < 40
+
+
+def test_wanted_where_nothing_is_joined(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert not wanted(ComputeOptions(address="auto"))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    assert not wanted(ComputeOptions())
+
+
+SCORE = """
+import sys
+from vggbatch import api
+from vggbatch.config import load_config
+images, net, output, *settings = sys.argv[1:]
+options = {"input": (images,), "model": net, "output": output, "chunk_size": 4}
+scored = api.score(load_config(options=options, settings=settings, environ={}))
+print(scored.result.rows, "ray" in sys.modules)
+"""
+
+
+def score(folder, net, output, *settings):
+    words = [sys.executable, "-c", SCORE, folder, net, output, *settings]
+    environ = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, env=environ, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_a_short_run_needs_no_ray_and_a_longer_one_gives_the_same_files(net, folder, tmp_path):
+    assert score(folder, net, tmp_path / "short") == [str(COUNT), "False"]
+    assert score(folder, net, tmp_path / "long", "compute.ray_after=0") == [str(COUNT), "True"]
+    short, long = (api.load_predictions(str(tmp_path / name)) for name in ("short", "long"))
+    assert short.equals(long)
+    names = [path.name for path in sorted((tmp_path / "short/predictions").iterdir())]
+    assert names == [path.name for path in sorted((tmp_path / "long/predictions").iterdir())]
+    for name in names:
+        assert (tmp_path / "short/predictions" / name).read_bytes() == (
+            tmp_path / "long/predictions" / name
+        ).read_bytes()
+    record = api.load_run(str(tmp_path / "short"))
+    assert record["placement"]["actors"] >= 1
+    assert record["rates"]["images_this_run"] == COUNT

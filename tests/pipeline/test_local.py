@@ -1,0 +1,129 @@
+"""The stages in threads against the stages one after the other."""
+
+import threading
+
+import pytest
+
+from tests.images import write_folder
+from vggbatch.config import load_config
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.job import network_opener, prepare_job
+from vggbatch.pipeline.local import Work, Working
+from vggbatch.pipeline.pipeline import Classify, Scoring, decode, guarded, index, write
+from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.state import Output, Progress
+from vggbatch.storage import Folder
+
+COUNT, CHUNK = 70, 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images")
+    write_folder(path, COUNT)
+    (path / "00007x.jpg").write_bytes(b"no image")
+    return path
+
+
+def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
+    values = {"input": (str(folder),), "model": str(net), "output": str(path)}
+    settings = [f"chunk_size={CHUNK}"]
+    job = prepare_job(load_config(options=values, settings=settings, environ={}))
+    output = Output(Folder(str(path)))
+    numbered, _ = open_output(output, job)
+    scoring = Scoring(
+        output=output,
+        chunk_size=CHUNK,
+        recipes=job.recipes,
+        protocol=job.protocol,
+        decode=job.config.decode,
+        classes=job.model.classes,
+        open_networks=open_networks or network_opener(job),
+        threads=1,
+        micro_batch=None,
+        pin=True,
+        features=None,
+    )
+    return Work(scoring, Progress().to_score(numbered, done), classifiers)
+
+
+def keys(receipts):
+    names = ("group", "shard", "chunk", "chunks")
+    return [ChunkKey(*(one[name] for name in names)) for one in receipts if "ready" not in one]
+
+
+def staged(output):
+    root = output.folder
+    return {name: root.read_bytes(name) for _, _, name in output.parts(0)}
+
+
+def rows_of(output):
+    import io
+
+    import pyarrow.parquet as pq
+
+    return {
+        name: pq.read_table(io.BytesIO(data)).to_pylist() for name, data in staged(output).items()
+    }
+
+
+def test_gives_what_the_stages_give_one_after_the_other(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "threads", classifiers=3)
+    receipts = []
+    Working(work, receipts.append).run()
+    plain = make(net, folder, tmp_path / "plain")
+    classify = Classify(plain.scoring)
+    for table in index(plain.shards, plain.scoring):
+        decoded = guarded(table, stage=decode, scoring=plain.scoring)
+        guarded(classify(decoded), stage=write, scoring=plain.scoring)
+    assert rows_of(work.scoring.output) == rows_of(plain.scoring.output)
+    assert receipts[0] == {"ready": True}
+    assert sorted(map(str, keys(receipts))) == sorted(
+        str(key) for key, _, _ in plain.scoring.output.parts(0)
+    )
+    assert sum(len(rows) for rows in rows_of(work.scoring.output).values()) == COUNT + 1
+
+
+def test_leaves_out_what_is_done(net, folder, tmp_path):
+    done = [ChunkKey(0, 0, chunk, 18) for chunk in range(1, 18)]
+    receipts = []
+    Working(make(net, folder, tmp_path / "out", done=done), receipts.append).run()
+    assert [key.chunk for key in keys(receipts)] == [0]
+
+
+@pytest.mark.parametrize("after", [0, 1, 6])
+@pytest.mark.parametrize("count", [0, 3, 1000])
+def test_commits_exactly_what_it_said_it_would(net, folder, tmp_path, after, count):
+    """`reserve` comes in the middle; what is committed then or before is all there is."""
+    receipts, reserved, committed_before = [], [], []
+    lock = threading.Lock()
+
+    def send(message):
+        with lock:
+            receipts.append(message)
+            if len(receipts) == after + 1 and not reserved:
+                committed_before.extend(keys(receipts))
+                thread = threading.Thread(target=lambda: reserved.append(working.reserve(count)))
+                thread.start()
+                thread.join()
+
+    working = Working(make(net, folder, tmp_path / "out"), send)
+    working.run()
+    promised = reserved[0]
+    assert {*promised, *committed_before} == set(keys(receipts))
+    assert len(keys(receipts)) == len(set(keys(receipts)))
+    if count == 1000 and after:
+        assert len(keys(receipts)) == 18
+    elif count < 1000:
+        # two at classifiers, up to two decoded, one on the way to the queue
+        assert len(promised) <= count + 6
+
+
+def test_tells_of_a_model_that_cannot_be_opened(net, folder, tmp_path):
+    def missing():
+        raise FileNotFoundError("no model")
+
+    receipts = []
+    Working(make(net, folder, tmp_path / "out", open_networks=missing), receipts.append).run()
+    assert len(receipts) == 18
+    assert all("no model" in receipt["failure"] for receipt in receipts)

@@ -1,0 +1,67 @@
+"""What a head start is given, and whether it may go on to the end without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.headstart import HeadStart
+from vggbatch.pipeline.job import estimated_images
+from vggbatch.pipeline.local import Work
+from vggbatch.pipeline.pipeline import Scoring
+from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.state import NumberedShard
+from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.tally import Tally
+
+_IMAGES = 20_000
+"""Images that a head start is given at most: it indexes their shards."""
+_CLASSIFIERS = 8
+"""Classifiers in one process at most: beyond, Python's lock makes them wait for each other."""
+
+
+def first_work(
+    numbered: list[NumberedShard], tally: Tally, scoring: Scoring, placement: Placement
+) -> Work:
+    """What a head start begins with: more than it could do before Ray is worth its start."""
+    shards: list[NumberedShard] = []
+    images = 0
+    for shard in tally.progress.left(numbered):
+        if images >= _IMAGES:
+            break
+        shards.append(shard)
+        images += estimated_images(shard[2])
+    return Work(
+        scoring, tally.progress.to_score(shards), classifiers=min(placement.actors, _CLASSIFIERS)
+    )
+
+
+def score_alone(
+    head: HeadStart,
+    numbered: list[NumberedShard],
+    tally: Tally,
+    limit: float,
+    notify: Callable[[], None],
+) -> bool:
+    """Let a head start go on for as long as it is expected to do all within `limit` seconds.
+
+    Args:
+        head: has begun.
+        numbered: the run's input.
+        tally: counts what is committed.
+        limit: seconds of work that are left at most; 0: none.
+        notify: called after chunks that were committed.
+
+    Returns:
+        Whether all shards are complete.
+    """
+    while limit and not head.ended:
+        receipts = head.receipts(seconds=0.5)
+        for receipt in receipts:
+            key = ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
+            tally.commit(key, Stats.from_json(receipt["stats"]))
+        if receipts:
+            notify()
+        if head.seconds_left(tally.total - tally.progress.rows) > limit:
+            break
+    return not tally.progress.left(numbered)

@@ -1,0 +1,241 @@
+"""A head start: chunks are scored in one process on this machine while Ray starts, or instead.
+
+Ray takes seconds to start and as long again until its first classifier has a chunk; a process with
+the same stages in threads has its first rows by then, and a short run is over. The child is this
+module run as a program, so that an image that kills it does not take the driver along, and so that
+its imports run while the driver still checks the job.
+
+The driver writes a pickled `Work`, later at most one line, `reserve N`: Ray's classifiers are about
+to start, do N chunks more and end. The child writes lines of JSON: `ready` once a classifier is,
+then receipts, and in answer to `reserve` the names of all chunks that it is still going to commit,
+which Ray's plan leaves out. A child that dies, or is killed with its driver, leaves what any
+killed task leaves: chunks that are committed, and chunks that are not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any
+
+from vggbatch.config import ComputeOptions
+
+if TYPE_CHECKING:
+    from vggbatch.pipeline.chunk import ChunkKey
+    from vggbatch.pipeline.local import Work
+
+READY_PATIENCE = 5.0
+"""Seconds that a short run waits for the first classifier before it starts Ray all the same."""
+_LEAST = 0.5
+"""Seconds of work that a rate is judged from, at least."""
+_UNTIL_CLASSIFIERS = 5.0
+"""Seconds from a running Ray to the first chunk at a classifier (measured: 4.3)."""
+_ANSWER_PATIENCE = 10.0
+"""Seconds without a word until an answer to `reserve` is waited for no longer."""
+_SILENCE = 120.0
+"""Seconds without a word, with the cores to itself, after which a child is ended."""
+
+
+def wanted(options: ComputeOptions) -> bool:
+    """Whether a run is going to start a Ray of its own, not to join one."""
+    if options.address or os.environ.get("RAY_ADDRESS"):
+        return False
+    ray = sys.modules.get("ray")
+    return ray is None or not ray.is_initialized()
+
+
+class HeadStart:
+    """The driver's side: a child process from `with` to its end.
+
+    Nothing in it raises when the child dies: its chunks are then left for Ray.
+    """
+
+    def __init__(self) -> None:
+        # what this process can import, from wherever, the child must too
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        )
+        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._receipts: list[dict[str, Any]] = []
+        self._reserved: list[ChunkKey] | None = None
+        self._began: float | None = None
+        self._ready: float | None = None
+        self._heard = 0.0
+        self._rows = 0
+        self._in_work = 0
+        self.ended = True
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._child.pid
+
+    def __enter__(self) -> HeadStart:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._child.kill()
+        with contextlib.suppress(OSError):
+            self._child.communicate()
+
+    def begin(self, work: Work) -> None:
+        """Start scoring."""
+        assert self._child.stdin is not None
+        self._heard = time.monotonic()
+        self._in_work = work.classifiers * work.scoring.chunk_size
+        self.ended = False
+        try:
+            pickle.dump(work, self._child.stdin)
+            self._child.stdin.flush()
+        except OSError:
+            self.ended = True
+            return
+        threading.Thread(target=self._listen, name="head start", daemon=True).start()
+
+    def receipts(self, seconds: float = 0.0) -> list[dict[str, Any]]:
+        """The receipts that have come since the last call, those of failed chunks left out.
+
+        Args:
+            seconds: how long to wait for the first.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.ended:
+            wait = 0.0 if self._receipts else max(0.0, deadline - time.monotonic())
+            try:
+                self._take(self._messages.get(timeout=wait))
+            except queue.Empty:
+                break
+        found, self._receipts = self._receipts, []
+        return found
+
+    def seconds_left(self, images: int) -> float:
+        """How long this process would take for so many images alone; at least, where few are done.
+
+        Returns:
+            0 while nothing can be said, infinity where the child is late, counted from the first
+            call: what went before may have been the model's preparation.
+        """
+        now = time.monotonic()
+        if self._ready is None:
+            self._began = self._began or now
+            return math.inf if now - self._began > READY_PATIENCE else 0.0
+        elapsed = now - self._ready
+        if elapsed < _LEAST:
+            return 0.0
+        return images * elapsed / max(self._rows, self._in_work)
+
+    def reserve(self, chunk_size: int) -> list[ChunkKey]:
+        """Let the child end about when Ray's classifiers are ready.
+
+        Returns:
+            The chunks that it has in work or is still going to do.
+        """
+        if self.ended:
+            return []
+        chunks = 0
+        if self._ready and self._rows:
+            rate = self._rows / (time.monotonic() - self._ready)
+            chunks = math.ceil(_UNTIL_CLASSIFIERS * rate / chunk_size)
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError):
+            self._child.stdin.write(f"reserve {chunks}\n".encode())
+            self._child.stdin.flush()
+        while self._reserved is None and not self.ended:
+            try:
+                self._take(self._messages.get(timeout=_ANSWER_PATIENCE))
+            except queue.Empty:
+                self._child.kill()  # nobody knows what it would commit: then it had better not
+        return self._reserved or []
+
+    def end_if_silent(self) -> None:
+        """End a child that has committed nothing for long: an image may hang its decoder."""
+        if time.monotonic() - self._heard > _SILENCE:
+            self._child.kill()
+
+    def _take(self, message: dict[str, Any] | None) -> None:
+        self._heard = time.monotonic()
+        if message is None:
+            self.ended = True
+        elif "ready" in message:
+            self._ready = time.monotonic()
+        elif "reserved" in message:
+            from vggbatch.pipeline.chunk import ChunkKey
+
+            self._reserved = [ChunkKey(*names) for names in message["reserved"]]
+        elif not message["failure"]:
+            self._rows += json.loads(message["stats"])["rows"]
+            self._receipts.append(message)
+
+    def _listen(self) -> None:
+        assert self._child.stdout is not None
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._child.stdout:
+                self._messages.put(json.loads(line))
+        self._messages.put(None)
+
+
+def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
+    """The child: works until it is done, or its driver is gone."""
+    from vggbatch.pipeline.local import Working  # takes half a second, before there is work
+
+    try:
+        work: Work = pickle.load(source)
+    except EOFError:
+        return
+    lock = threading.Lock()
+
+    def send(message: dict[str, Any]) -> None:
+        with lock:
+            sink.write(json.dumps(message).encode() + b"\n")
+            sink.flush()
+
+    def listen() -> None:
+        for line in source:
+            keys = working.reserve(int(line.split()[1]))
+            _step_back()
+            send({"reserved": [[key.group, key.shard, key.chunk, key.chunks] for key in keys]})
+        os._exit(1)  # the driver is gone
+
+    working = Working(work, send)
+    threading.Thread(target=listen, daemon=True).start()
+    working.run()
+    # neither a thread that reads nor an interpreter that tidies up is waited for
+    os._exit(0)
+
+
+def _step_back() -> None:
+    """Let Ray's workers, of niceness 15, go first."""
+    for thread in _threads():
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, 19)
+
+
+def _threads() -> Iterator[int]:
+    """This process's threads, each of which has a niceness of its own on Linux."""
+    with contextlib.suppress(OSError):
+        yield from map(int, os.listdir("/proc/self/task"))
+
+
+if __name__ == "__main__":
+    os.nice(15)  # as Ray's workers are
+    _serve(sys.stdin.buffer, sys.stdout.buffer)
