@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from vggbatch.classifier import cores
+from vggbatch.classifier.topology import Topology
 
 HOLD = """
 import sys, time, os
@@ -26,7 +27,7 @@ def start(folder):
 
 @pytest.mark.skipif(not cores.may_pin(), reason="a CPU quota shares this machine's cores")
 def test_processes_get_different_cores_and_a_killed_one_gives_its_own_back(tmp_path):
-    count = sum(map(len, cores.physical_cores(cores.cpu_mask())))
+    count = len(cores.cpu_mask())
     held = [start(tmp_path) for _ in range(count)]
     late, nothing = start(tmp_path)
     try:
@@ -68,18 +69,40 @@ def test_too_many_cores_are_not_claimed(tmp_path):
     assert os.sched_getaffinity(0) == before
 
 
-def fake_cpu(root, cpu, siblings, cache):
-    (root / f"cpu{cpu}/topology").mkdir(parents=True)
-    (root / f"cpu{cpu}/cache/index3").mkdir(parents=True)
-    (root / f"cpu{cpu}/topology/thread_siblings_list").write_text(siblings + "\n")
-    (root / f"cpu{cpu}/cache/index3/shared_cpu_list").write_text(cache + "\n")
+def test_second_threads_are_claimed_last_and_groups_kept_together(tmp_path, monkeypatch):
+    """Two groups of two cores with hyperthreads, on a machine that has none of this."""
+    topology = Topology((((0, 4), (1, 5)), ((2, 6), (3, 7))))
+    monkeypatch.setattr(cores, "read_topology", lambda mask: topology)
+    monkeypatch.setattr(cores, "may_pin", lambda: True)
+    pinned = []
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: pinned.append(list(cpus)))
+    held = [cores.claim_cores(count, tmp_path) for count in (1, 2, 1, 2, 2)]
+    assert pinned == [[0], [2, 3], [1], [4, 5], [6, 7]]
+    assert cores.claim_cores(1, tmp_path) is None
+    for claim in held:
+        claim.release()
 
 
-def test_hyperthreads_count_once_and_caches_make_groups(tmp_path):
-    for cpu in range(8):
-        fake_cpu(tmp_path, cpu, f"{cpu % 4},{cpu % 4 + 4}", "0-1,4-5" if cpu % 4 < 2 else "2-3,6-7")
-    assert cores.physical_cores(tuple(range(8)), tmp_path) == [[0, 1], [2, 3]]
-    assert cores.physical_cores((1, 5, 6), tmp_path) == [[1], [6]]
+def test_an_actor_may_stretch_over_two_groups(tmp_path, monkeypatch):
+    topology = Topology((((0,), (1,), (2,)), ((3,), (4,), (5,))))
+    monkeypatch.setattr(cores, "read_topology", lambda mask: topology)
+    monkeypatch.setattr(cores, "may_pin", lambda: True)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda pid, cpus: None)
+    held = [cores.claim_cores(2, tmp_path) for _ in range(3)]
+    assert [claim.cores for claim in held] == [(0, 1), (3, 4), (2, 5)]
+    for claim in held:
+        claim.release()
+
+
+def test_a_quota_that_shares_the_cores_forbids_pinning(tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "cpu_mask", lambda: tuple(range(64)))
+    monkeypatch.setattr(cores, "cpu_quota", lambda: 8.0)
+    assert cores.claim_cores(1, tmp_path) is None
+    assert cores.usable_cpus() == 8
+    assert cores.pinning() == "not pinned: a quota of 8 CPUs shares 64"
+    # Kubernetes' static CPU manager gives a set of cores of the quota's size
+    monkeypatch.setattr(cores, "cpu_mask", lambda: tuple(range(8)))
+    assert cores.pinning().startswith("pinned to 8 core")
 
 
 @pytest.mark.parametrize(

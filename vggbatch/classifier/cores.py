@@ -10,11 +10,12 @@ import fcntl
 import math
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-_SYSFS = Path("/sys/devices/system/cpu")
+from vggbatch.classifier.topology import Topology, read_topology
 
 
 @dataclass(frozen=True)
@@ -59,27 +60,13 @@ def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
 
 
 def usable_cpus() -> int:
-    """Cores that this process may use: its CPU mask, cut by a cgroup quota."""
-    quota = cpu_quota()
-    cores = len(cpu_mask())
-    return max(1, min(cores, math.floor(quota)) if quota else cores)
-
-
-def physical_cores(mask: tuple[int, ...], sysfs: Path = _SYSFS) -> list[list[int]]:
-    """One logical CPU of each physical core in the mask, grouped by shared last-level cache.
+    """Physical cores that this process may use: those in its CPU mask, cut by a cgroup quota.
 
     Hyperthreads of one core share its vector units, which a VGG fills alone.
     """
-    groups: dict[str, list[int]] = {}
-    seen: set[str] = set()
-    for cpu in mask:
-        siblings = _read(sysfs / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
-        if siblings in seen:
-            continue
-        seen.add(siblings)
-        cache = _read(sysfs / f"cpu{cpu}/cache/index3/shared_cpu_list") or "all"
-        groups.setdefault(cache, []).append(cpu)
-    return list(groups.values())
+    quota = cpu_quota()
+    cores = read_topology(cpu_mask()).cores
+    return max(1, min(cores, math.floor(quota)) if quota else cores)
 
 
 def may_pin() -> bool:
@@ -88,8 +75,22 @@ def may_pin() -> bool:
     return quota is None or len(cpu_mask()) <= math.ceil(quota)
 
 
+def pinning() -> str:
+    """What `claim_cores` has to choose from here, in words."""
+    if may_pin():
+        return f"pinned to {read_topology(cpu_mask()).describe()}"
+    return f"not pinned: a quota of {cpu_quota():g} CPUs shares {len(cpu_mask())}"
+
+
 def claim_cores(count: int, folder: Path | None = None) -> Claim | None:
     """Claim `count` free cores, of one cache group if possible, and pin this process to them.
+
+    Where all cores are taken, as by a cluster that counts hyperthreads, the second threads of the
+    cores are claimed likewise.
+
+    Args:
+        count: how many.
+        folder: of the locks; None: one for all processes of the machine.
 
     Returns:
         The claim, or None where cores may not be pinned or too few are free; the process then
@@ -97,9 +98,7 @@ def claim_cores(count: int, folder: Path | None = None) -> Claim | None:
     """
     if not may_pin():
         return None
-    groups = physical_cores(cpu_mask())
-    everything = [core for group in groups for core in group]
-    for candidates in [*groups, everything]:
+    for candidates in _candidates(read_topology(cpu_mask())):
         locks: list[IO[bytes]] = []
         cores: list[int] = []
         for core in candidates:
@@ -113,6 +112,16 @@ def claim_cores(count: int, folder: Path | None = None) -> Claim | None:
         for lock in locks:
             lock.close()
     return None
+
+
+def _candidates(topology: Topology) -> Iterator[list[int]]:
+    """Sets of logical CPUs to claim from, the best first."""
+    for thread in range(max(len(core) for group in topology.groups for core in group)):
+        groups = [
+            [core[thread] for core in group if len(core) > thread] for group in topology.groups
+        ]
+        yield from groups
+        yield [cpu for group in groups for cpu in group]
 
 
 def _lock(core: int, folder: Path | None) -> IO[bytes] | None:
@@ -141,10 +150,3 @@ def _lock_folder() -> Path:
     finally:
         os.umask(old)
     return folder
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

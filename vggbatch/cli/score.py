@@ -83,8 +83,11 @@ def _show_plan(found: Preview) -> None:
     placement = (
         f"{console.plural(place.actors, 'classifier')} of "
         f"{console.plural(place.threads, 'thread')} each and "
-        f"{console.plural(place.decode_tasks, 'decoding task')} on {place.cpus} CPUs{where}"
+        f"{console.plural(place.decode_tasks, 'decoding task')} on "
+        f"{console.plural(place.cpus, 'CPU')}{where}"
     )
+    if found.pinning is not None:
+        placement += f", {found.pinning}"
     facts += [
         ("placement", placement),
         ("chunks", f"of {job.chunk_size} images"),

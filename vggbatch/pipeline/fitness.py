@@ -10,7 +10,7 @@ from pathlib import Path
 from vggbatch.errors import UsageError
 from vggbatch.models import Model
 from vggbatch.pipeline.job import Job
-from vggbatch.pipeline.placement import Placement, place
+from vggbatch.pipeline.placement import Placement, place_here
 from vggbatch.pipeline.probe import Question, Report, answer, existing, may_write, result_versions
 from vggbatch.storage import Folder, filesystem, public_uri
 

@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from vggbatch.config import ComputeOptions
+from vggbatch.pipeline.placement import cluster_address
 
 if TYPE_CHECKING:
     from vggbatch.pipeline.chunk import ChunkKey
@@ -48,7 +49,7 @@ _SILENCE = 120.0
 
 def wanted(options: ComputeOptions) -> bool:
     """Whether a run is going to start a Ray of its own, not to join one."""
-    if options.address or os.environ.get("RAY_ADDRESS"):
+    if cluster_address(options) is not None:
         return False
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()

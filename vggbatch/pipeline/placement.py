@@ -16,9 +16,12 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vggbatch.classifier.cores import cpu_mask, usable_cpus
+from vggbatch.classifier.topology import read_topology
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError
 
@@ -80,8 +83,22 @@ def cluster_address(options: ComputeOptions) -> str | None:
     return options.address or os.environ.get("RAY_ADDRESS") or None
 
 
+def place_here(options: ComputeOptions) -> Placement:
+    """Fit a run into a cluster of its own on this machine.
+
+    Raises:
+        UsageError: as `place`.
+    """
+    groups = [len(group) for group in read_topology(cpu_mask()).groups]
+    return place([float(options.num_cpus or usable_cpus())], options, groups=groups)
+
+
 def place(
-    node_cpus: list[float], options: ComputeOptions, growth: Growth | None = None
+    node_cpus: list[float],
+    options: ComputeOptions,
+    growth: Growth | None = None,
+    *,
+    groups: Sequence[int] = (),
 ) -> Placement:
     """Fit a run into nodes.
 
@@ -89,6 +106,7 @@ def place(
         node_cpus: logical CPUs of each node that may be used, as Ray counts them.
         options: what the user fixed.
         growth: what nodes may join later; None: the nodes are all there will be.
+        groups: cores behind each last-level cache of a node, where they are known.
 
     Raises:
         UsageError: not one actor fits, or fewer than were asked for.
@@ -102,7 +120,7 @@ def place(
         )
     share = options.max_cpus or _UNKNOWN_GROWTH
     widest = min(max(cores), share)
-    threads = options.threads or _default_threads(widest, options.actors, len(cores))
+    threads = options.threads or _default_threads(widest, options.actors, len(cores), groups)
     slots = sum(count // threads for count in cores)
     if slots == 0:
         raise UsageError(
@@ -136,12 +154,17 @@ def place(
     )
 
 
-def _default_threads(cores: int, actors: int | None, nodes: int) -> int:
+def _default_threads(cores: int, actors: int | None, nodes: int, groups: Sequence[int]) -> int:
     """Threads of an actor where the user names none.
 
     Actors of one thread are the fastest (4 % over one of two threads in int8, measured) and share
-    their weights; on large nodes fewer actors save memory for activations and process starts.
+    their weights; on large nodes fewer actors save memory for activations and process starts. Of
+    the thread counts that this allows, that one is taken which divides the groups of cores best,
+    so that few actors stretch over two caches.
     """
     if actors is not None and actors < nodes * cores:
         return max(1, nodes * cores // actors)
-    return 1 if cores <= 4 else 2 if cores <= 16 else 4
+    most = 1 if cores <= 4 else 2 if cores <= 16 else 4
+    return min(
+        range(most, 0, -1), key=lambda threads: sum(size % threads for size in groups or (most,))
+    )

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vggbatch.classifier.cores import usable_cpus
+from vggbatch.classifier.cores import pinning
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job, estimated_images
 from vggbatch.pipeline.placement import Placement, cluster_address
@@ -53,6 +53,8 @@ class Preview:
     """What would happen to the output."""
     placement: Placement
     """On the cluster that would be joined, else on this machine."""
+    pinning: str | None
+    """How classifiers get cores of their own on this machine; None where a cluster decides."""
     notes: tuple[str, ...] = ()
     """What is odd about the cluster's nodes."""
 
@@ -70,6 +72,7 @@ class Preview:
             "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
             "labels": asdict(self.labels) if self.labels is not None else None,
             "placement": self.placement.describe() if self.placement is not None else None,
+            "pinning": self.pinning,
             "chunk_size": job.chunk_size,
             "output": {"uri": job.config.output, "state": self.output},
         }
@@ -85,8 +88,10 @@ def preview(job: Job) -> Preview:
     compute = job.config.compute
     output = _output(job)
     notes: list[str] = []
+    cores = None
     if cluster_address(compute) is None:
-        placement = check_own_machine(job, float(compute.num_cpus or usable_cpus()))
+        placement = check_own_machine(job)
+        cores = pinning() if compute.pin else "not pinned: compute.pin is off"
     else:
         from vggbatch.pipeline.cluster import ray_cluster
         from vggbatch.pipeline.preflight import check
@@ -99,6 +104,7 @@ def preview(job: Job) -> Preview:
         labels=_labels(job.shards, job.labels) if job.labels is not None else None,
         output=output,
         placement=placement,
+        pinning=cores,
         notes=tuple(notes),
     )
 
