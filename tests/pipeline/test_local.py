@@ -10,6 +10,7 @@ from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import network_opener, prepare_job
 from vggbatch.pipeline.local import Work, Working
 from vggbatch.pipeline.pipeline import Classify, Scoring, decode, guarded, index, write
+from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.resume import open_output
 from vggbatch.pipeline.state import Output, Progress
 from vggbatch.storage import Folder
@@ -43,6 +44,8 @@ def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
         micro_batch=None,
         pin=True,
         features=None,
+        run_id="test",
+        versions=result_versions(),
     )
     return Work(scoring, Progress().to_score(numbered, done), classifiers)
 

@@ -40,7 +40,11 @@ def test_all_stages_fit_at_once(cpus, threads, actors, decode):
 
 @given(
     cpus=st.lists(st.integers(0, 256).map(float), max_size=8),
-    growth=st.none() | st.builds(Growth, st.none() | st.integers(1, 2000), st.integers(0, 128)),
+    growth=st.none()
+    | st.just(Growth())
+    | st.builds(
+        lambda nodes, size: Growth(nodes * size, size), st.integers(1, 50), st.integers(1, 128)
+    ),
     max_cpus=st.none() | st.integers(1, 3000),
     threads=st.none() | st.integers(1, 16),
     actors=st.none() | st.integers(1, 64),
