@@ -1,20 +1,24 @@
 """Evaluations, the whole way on real parts: label sets, error policies, against plain counting."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from tests.images import write_folder
 from tests.nets import colour_net
 from tests.plain_loop import plain_protocol, plain_scores
 from vggbatch import api
+from vggbatch.cli import app
 from vggbatch.config import Preprocess, load_config
 from vggbatch.errors import UsageError
 from vggbatch.metrics.compare import compare_runs
 from vggbatch.metrics.rescore import open_source, rescore
 from vggbatch.models import synset
+from vggbatch.report import write_report
 from vggbatch.storage import Folder
 
 PROFILE = Preprocess(resize=36, crop=32)
@@ -82,6 +86,38 @@ def check_profiles(net, folder, output, tmp_path, labels):
         assert [m.value for m in again.metrics][:3] == [m.value for m in expected.metrics][:3]
 
 
+def check_pages(output):
+    """The page about the run has all profiles, that about a profile has its own pictures."""
+    for folder, several in ((output, True), (output / "profiles/squash", False)):
+        write_report(Folder(str(folder)), gallery=4)
+        page = (folder / "report.html").read_text()
+        assert ("Preprocessing profiles" in page) == several
+        assert page.count("data:image/webp") >= 4
+        if several:
+            assert all(f'<th scope="row">{name}</th>' in page for name in PROFILES)
+
+
+def test_the_plan_and_the_summary_say_what_is_averaged(net, folder, tmp_path):
+    """On the terminal."""
+    words = [str(folder), "-m", str(net), "-m", str(net), "-o", str(tmp_path / "out")]
+    words += ["--labels", f"first={tmp_path}/v.csv", "--protocol", "ten", "--scales", "34,40"]
+    words += ["--set", "profiles={a: {resize: 36, crop: 32}, b: {resize: 40, crop: 32}}"]
+    words += ["--errors", "left_out", "--set", "chunk_size=8"]
+    lines = [f"ILSVRC2012_val_{i + 1:08d},{i * 31 % 1000}" for i in range(COUNT + 1)]
+    (tmp_path / "v.csv").write_text("\n".join(["file,class_index", *lines]))
+    plan = CliRunner().invoke(app, ["plan", *words], env={"COLUMNS": "200"})
+    assert plan.exit_code == 0, plan.output
+    assert "20 views an image: ten at 34, 40, mirrored too" in plan.output
+    assert plan.output.count(str(net)) == 2
+    for name in ("a: shorter side 36", "b: shorter side 40"):
+        assert name in plan.output
+    done = CliRunner().invoke(app, ["evaluate", *words], env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    rows = re.findall(r"^([ab]) +(top\d) % .* (\d+) *$", done.output, re.MULTILINE)
+    assert rows == [(p, m, str(COUNT)) for p in "ab" for m in ("top1", "top5")]
+    assert "first, b: 1 labelled images could not be scored and are left out" in done.output
+
+
 def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
     names = [f"ILSVRC2012_val_{i + 1:08d},{i * 31 % 1000}" for i in range(COUNT)]
     (tmp_path / "v.csv").write_text("\n".join(["file,class_index", *names]))
@@ -108,6 +144,7 @@ def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
         path.unlink()
     assert api.evaluate(config).result.scored_now == COUNT + 1
     check_profiles(net, folder, output, tmp_path, labels)
+    check_pages(output)
     result = compare_runs(
         Folder(str(output)), Folder(str(output / "profiles/squash")), class_lines=synset()
     )

@@ -55,6 +55,8 @@ def run_plan(config: JobConfig) -> None:
 
 
 def _show_plan(found: Preview) -> None:
+    from vggbatch.preprocess.views import describe, in_words
+
     job = found.job
     config = job.config
     facts: list[tuple[str, str]] = []
@@ -62,16 +64,14 @@ def _show_plan(found: Preview) -> None:
         images = ("" if count.exact else "about ") + console.plural(count.images, "image")
         shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
         facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
-    synthetic = " (random weights: predictions mean nothing)" if job.model.synthetic else ""
-    facts.append(("model", f"{job.model.name}{synthetic}, SHA-256 {job.model.sha256[:16]}"))
-    parts = job.preprocess
-    facts.append(
-        (
-            "preprocessing",
-            f"{job.profile}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}, "
-            f"crop {parts.crop}, {parts.channels}",
-        )
-    )
+    for model in job.models:
+        synthetic = " (random weights: predictions mean nothing)" if model.synthetic else ""
+        facts.append(("model", f"{model.name}{synthetic}, SHA-256 {model.sha256[:16]}"))
+    for recipe in job.recipes:
+        for parts in dict.fromkeys(recipe.preprocess):
+            text = f"{recipe.name}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}"
+            facts.append(("preprocessing", f"{text}, crop {parts.crop}, {parts.channels}"))
+    facts.append(("protocol", in_words(describe(job.protocol, job.preprocess))))
     if found.labels is not None:
         missing = ", ".join(found.labels.examples)
         unmatched = f", {found.labels.unmatched:,} without: {missing}" if missing else ""
@@ -100,16 +100,23 @@ def _show_plan(found: Preview) -> None:
 
 def announce(job: Job) -> None:
     """Say what will run."""
-    model = job.model
-    if model.synthetic:
-        console.warning(
-            f"{model.name} has random weights made on this machine: its predictions mean nothing"
-        )
+    from vggbatch.preprocess.views import describe, in_words
+
+    for model in job.models:
+        if model.synthetic:
+            console.warning(
+                f"{model.name} has random weights made on this machine: its predictions mean "
+                "nothing"
+            )
     listed = all(shard.members is not None for shard in job.shards)
     images = ("" if listed else "about ") + console.plural(job.estimated_images, "image")
     shards = sum(shard.members is None for shard in job.shards)
     where = f" in {console.plural(shards, 'shard')}" if shards else ""
-    console.note(f"{images}{where}, {model.name}, preprocessing {job.profile}")
+    models = " + ".join(model.name for model in job.models)
+    profiles = ", ".join(recipe.name for recipe in job.recipes)
+    console.note(f"{images}{where}, {models}, preprocessing {profiles}")
+    if not job.protocol.single:
+        console.note(in_words(describe(job.protocol, job.preprocess)))
 
 
 def summarise(scored: Scored) -> None:
@@ -127,7 +134,7 @@ def summarise(scored: Scored) -> None:
             ("output", result.output.folder.uri),
         ]
     )
-    if scored.record["model"]["synthetic"]:
+    if any(model["synthetic"] for model in (scored.record["model"], *scored.record["ensemble"])):
         console.warning("synthetic weights: these predictions mean nothing")
 
 

@@ -198,7 +198,6 @@ def input_digest(shards: tuple[Shard, ...]) -> str:
 
 def open_model(
     model: Model,
-    preprocess: Preprocess,
     cache_dir: str | None,
     features: bool,
     *,
@@ -219,7 +218,6 @@ def open_model(
 
 def open_networks(
     models: Sequence[Model],
-    preprocess: Sequence[Preprocess],
     protocol: Protocol,
     cache_dir: str | None,
     features: bool,
@@ -227,8 +225,8 @@ def open_networks(
 ) -> list[NetworkSpec]:
     """Get the files of all networks ready on this node, those that the protocol needs."""
     specs = []
-    for model, parts, source in zip(models, preprocess, sources, strict=True):
-        opened = functools.partial(open_model, model, parts, cache_dir, source=source)
+    for model, source in zip(models, sources, strict=True):
+        opened = functools.partial(open_model, model, cache_dir, source=source)
         specs.append(
             NetworkSpec(
                 opened(features) if protocol.crops else None,
@@ -251,7 +249,6 @@ def network_opener(
     return functools.partial(
         open_networks,
         job.models,
-        job.recipes[0].preprocess,
         job.protocol,
         job.config.cache_dir,
         job.config.features is not None,

@@ -262,6 +262,8 @@ def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
         "preprocess": {"profile": recipe.profile, **first},
         "protocol": describe(job.protocol, recipe.preprocess[0]),
         "profiles": [other.name for other in job.recipes],
+        # an output of a further profile says which it is, and so where the run is
+        "profile": recipe.name if recipe is not job.recipes[0] else None,
         "versions": versions(),
         "counts": {
             "images": result.rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +55,13 @@ def describe(protocol: Protocol, geometry: Preprocess) -> dict[str, Any]:
         "flip": len(protocol.mirrored) > 1,
         "views_an_image": len(views(protocol)),
     }
+
+
+def in_words(described: Mapping[str, Any]) -> str:
+    """What `describe` gave as a phrase: `10 views an image: ten at 256, mirrored too`."""
+    count, scales = described["views_an_image"], ", ".join(map(str, described["scales"]))
+    views = f"{count} view{'s' if count > 1 else ''} an image: {described['views']} at {scales}"
+    return f"{views}, mirrored too" if described["flip"] else views
 
 
 def work(geometry: Preprocess, protocol: Protocol) -> float:

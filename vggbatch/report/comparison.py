@@ -22,7 +22,7 @@ from vggbatch.storage import Folder
 
 COMPARISON = "comparison.html"
 
-_SETTINGS = ("model", "preprocess", "versions", "placement")
+_SETTINGS = ("model", "ensemble", "preprocess", "protocol", "versions", "placement")
 """Parts of run.json that may explain a difference."""
 
 

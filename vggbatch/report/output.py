@@ -48,21 +48,25 @@ class RunOutput:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the weights were made up."""
-        return bool(self.record["model"]["synthetic"])
+        """Whether any weights were made up."""
+        networks = [self.record["model"], *self.record.get("ensemble", ())]
+        return any(network["synthetic"] for network in networks)
 
     def metrics(self) -> list[Metric]:
         """The lines of metrics/summary.parquet; none for a run that was not evaluated."""
-        table = self.table("summary")
-        return [Metric(**row) for row in table.to_pylist()] if table is not None else []
+        return _metrics(self.folder)
+
+    def profiles(self) -> dict[str, list[Metric]]:
+        """The same by profile, of a run that scored several in one pass; else nothing."""
+        first, *further = self.record.get("profiles", [""])
+        if not further or self.record.get("profile") or "rescored" in self.record:
+            return {}
+        output = Output(self.folder)
+        return {first: self.metrics()} | {p: _metrics(output.profile(p)) for p in further}
 
     def table(self, name: str) -> pa.Table | None:
         """A metrics table, of the first label set; None if there is none."""
-        try:
-            data = self.folder.read_bytes(f"{METRICS}/{name}.parquet")
-        except FileNotFoundError:
-            return None
-        return pq.read_table(pa.BufferReader(data))
+        return _table(self.folder, name)
 
     def class_lines(self) -> dict[int, str]:
         """`wnid name` by class index, as far as the output or the project knows the classes."""
@@ -117,3 +121,16 @@ def open_output(folder: Folder) -> RunOutput:
         if predictions.exists(RUN):
             record = {**Output(predictions).read_run(), **record}
     return RunOutput(folder, predictions, record, succeeded=folder.exists(SUCCESS))
+
+
+def _metrics(folder: Folder) -> list[Metric]:
+    table = _table(folder, "summary")
+    return [Metric(**row) for row in table.to_pylist()] if table is not None else []
+
+
+def _table(folder: Folder, name: str) -> pa.Table | None:
+    try:
+        data = folder.read_bytes(f"{METRICS}/{name}.parquet")
+    except FileNotFoundError:
+        return None
+    return pq.read_table(pa.BufferReader(data))

@@ -85,6 +85,12 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY) -> str:
         record=output.record,
         headlines=_headlines(metrics),
         metrics=metrics,
+        profiles=[
+            (profile, line)
+            for profile, its_metrics in output.profiles().items()
+            for line in its_metrics
+            if line.metric in _HEADLINES
+        ],
         several_sets=len({line.label_set for line in metrics}) > 1,
         flagged=[line for line in metrics if line.flagged],
         stages=_stages(output.record),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
-from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.state import PROFILES, Output
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import Example
@@ -55,8 +55,10 @@ def thumbnails(
     preprocess = Preprocess(**settings)
     decode = record.get("config", {}).get("decode", {})
     lenient = DecodeOptions(**{**decode, "truncated": True})
+    # the output of a further profile lies in that of its run, which has the state
+    run = Folder(predictions.uri.removesuffix(f"/{PROFILES}/{record.get('profile')}"))
     try:
-        for image_id, data in _contents(predictions, wanted, lenient.max_bytes):
+        for image_id, data in _contents(run, wanted, lenient.max_bytes):
             if isinstance(data, ImageError):
                 continue
             try:
@@ -71,12 +73,12 @@ def thumbnails(
 
 
 def _contents(
-    predictions: Folder, wanted: dict[str, Example], max_bytes: int
+    run: Folder, wanted: dict[str, Example], max_bytes: int
 ) -> Iterator[tuple[str, bytes | ImageError]]:
     """The bytes of the wanted images, by image id."""
     sources = {example.source for example in wanted.values()}
     left = set(wanted)
-    output = Output(predictions)
+    output = Output(run)
     indexes = output.index_folder()
     for _, _, shard in output.read_shards():
         if not left:
