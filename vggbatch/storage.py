@@ -97,12 +97,13 @@ class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/") if len(uri) > 1 else uri
-        self.fs, self.root = filesystem(self.uri)
+        plain = uri.rstrip("/") if len(uri) > 1 else uri
+        self.fs, self.root = filesystem(plain)
+        # absolute, for another process may have another working directory
+        self.uri = self.root if is_local(self.fs) else plain
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
-        # another process may have another working directory
-        return Folder, (self.root if self.local else self.uri,)
+        return Folder, (self.uri,)
 
     def __repr__(self) -> str:
         return f"Folder({self.uri!r})"
