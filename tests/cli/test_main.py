@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -62,6 +64,30 @@ def test_mistakes_are_one_line(net, folder, tmp_path):
     for words, expected in cases.items():
         assert expected in one_line(vggbatch(*words), 2), words
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_run_with_one_line(net, tmp_path, number, status, word):
+    write_folder(tmp_path / "images", 300)
+    options = ["-m", net, "-o", tmp_path / "out", "--set", "chunk_size=1"]
+    command = [sys.executable, "-m", "vggbatch", "score", tmp_path / "images", *options]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(list(map(str, command)), stdout=pipe, stderr=pipe, text=True) as run:
+        end = time.monotonic() + 100
+        while not list(tmp_path.glob("out/_vggbatch/*/staging/*/*.parquet")):
+            assert time.monotonic() < end
+            assert run.poll() is None
+            time.sleep(0.1)
+        run.send_signal(number)
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (status, "")
+    first, *progress, last = err.splitlines()
+    assert first.startswith("300 images")
+    assert all("of about 300 images" in line for line in progress)
+    assert last == f"error: {word}: what is committed stays, the same command goes on from there"
 
 
 def test_unknown_options_are_usage_errors(folder):

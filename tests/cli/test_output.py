@@ -161,7 +161,9 @@ def test_a_run_says_little_and_all_of_it_its_own(run):
     status, out, err = run("score images -m net.onnx -o told")
     assert status == 0
     assert [line.split()[0] for line in out.splitlines()] == ["images", "errors", "rate", "output"]
-    assert [line.split(",")[0] for line in err.splitlines()] == ["5 images", "5 of about 5 images"]
+    told = {line.split(",")[0] for line in err.splitlines()}
+    assert "5 images" in told
+    assert told <= {"5 images", "5 of about 5 images"}
 
 
 def test_model_names_complete():

@@ -128,7 +128,9 @@ def main() -> None:
     except typer.TyperException as error:
         sys.exit(_refuse(error))
     except typer.Abort:
-        sys.exit(console.Interrupted.exit_status)
+        # Ctrl-C in a command that leaves nothing half-done
+        console.failure("interrupted")
+        sys.exit(130)
     except OSError as error:
         # a disk or a store that fails under the driver itself, after its retries
         console.failure(f"{type(error).__name__}: {' '.join(str(error).split())}")

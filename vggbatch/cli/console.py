@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,7 +22,11 @@ from vggbatch.errors import VggbatchError
 if TYPE_CHECKING:
     from vggbatch.pipeline.tally import Snapshot
 
-out = Console(highlight=False)
+_UNWRAPPED = 250
+"""Columns where no terminal has a width: lines that go to a file or a pipe stay whole."""
+
+_width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
+out = Console(highlight=False, width=_width)
 err = Console(stderr=True, highlight=False)
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -75,22 +83,33 @@ def note(message: str) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn Ctrl-C into one line and exit status 130."""
+    """Turn Ctrl-C and SIGTERM, a scheduler's, into one line and exit status 130 or 143."""
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
+    except _Terminated:
+        raise Interrupted("terminated", 128 + signal.SIGTERM) from None
     except KeyboardInterrupt:
         raise Interrupted from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Interrupted(VggbatchError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or a scheduler ended the process."""
 
-    exit_status = 130
+    def __init__(self, how: str = "interrupted", status: int = 130) -> None:
+        super().__init__(f"{how}: what is committed stays, the same command goes on from there")
+        self.exit_status = status
 
-    def __init__(self) -> None:
-        super().__init__(
-            "interrupted: what is committed stays, the same command goes on from there"
-        )
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, on the way of Ctrl-C."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -79,12 +81,13 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             settings |= {"object_store_memory": store}
         try:
-            if verbose:
-                ray.init(**settings)
-            else:
-                _quieten()
-                with silent_stderr():
-                    ray.init(**settings, logging_level=logging.ERROR)
+            with _own_sigterm():
+                if verbose:
+                    ray.init(**settings)
+                else:
+                    _quieten()
+                    with silent_stderr():
+                        ray.init(**settings, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
@@ -158,6 +161,15 @@ def _growth() -> Growth:
         cpus=sum(count * cpus for count, cpus in workers) if bounded else None,
         node_cpus=max(cpus for _, cpus in workers),
     )
+
+
+@contextlib.contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep the caller's way to end: Ray puts one in its place that prints its own stack."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _quieten() -> None:
