@@ -117,7 +117,9 @@ def test_mistakes_show_before_anything_is_sent(tmp_path):
         assert done.returncode == 2, done.stderr
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
-    assert "http://HOST:8265" in one_line(submit(*nobody, "--", "models", "list"), 1)
+    done = submit(*nobody, "--env", "AWS_SECRET_ACCESS_KEY=x", "--", "models", "list")
+    assert "http://HOST:8265" in one_line(done, 1)
+    assert "warning: --env AWS_SECRET_ACCESS_KEY: Ray writes its value" in done.stderr
 
 
 def test_the_exit_status_is_the_commands_own(cluster, images, net, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,9 @@ from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
     from vggbatch.submit import RayJobs, Submission
+
+_SECRET = re.compile("key|secret|token|password|credential", re.IGNORECASE)
+"""In the name of an environment variable."""
 
 
 def submit(
@@ -97,6 +101,12 @@ def submit(
         resources=_amounts(resources or ()),
     )
     _check(context.find_root().command, submission)
+    for name in submission.environment:
+        if _SECRET.search(name):
+            console.warning(
+                f"--env {name}: Ray writes its value to its logs and shows it to all who may use "
+                "the cluster; credentials belong to the nodes (see deploy/README.md)"
+            )
     jobs = RayJobs(address)
     submitted = jobs.submit(submission)
     job = submitted.id
