@@ -85,10 +85,7 @@ def submit(
 ) -> None:
     """Run a command of vggbatch on a Ray cluster, as a Ray job.
 
-    vggbatch submit --address http://HOST:8265 --wait -- score s3://bucket/images -o s3://bucket/out
-
-    A job that is running already is joined. To resume one that was stopped or lost, submit the same
-    command again.
+    One that is running already is joined; to resume what was stopped or lost, submit it again.
     """
     from vggbatch.submit import RayJobs, Submission, environment
 
