@@ -66,7 +66,7 @@ def one_line(done, status):
 def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, net, tmp_path):
     checkout = tmp_path / "checkout"
     shutil.copytree("vggbatch", checkout / "vggbatch")
-    (checkout / "vggbatch/__init__.py").write_text('__version__ = "0.1.0+uploaded"\n')
+    (checkout / "vggbatch/version.py").write_text('__version__ = "0.1.0+uploaded"\n')
     (checkout / "my job.yaml").write_text(f"model: {net}\nmax_error_rate: 0.5\n")
     out = tmp_path / "out; touch oops"
     done = submit(
