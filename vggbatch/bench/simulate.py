@@ -34,7 +34,7 @@ from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
-from vggbatch.sources.base import MEMBERS_SCHEMA, Shard
+from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage import Folder
 
 _WARM_CHUNKS = 1.5
@@ -154,7 +154,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     from vggbatch.pipeline.placement import place
     from vggbatch.pipeline.telemetry import Telemetry
 
-    numbered = [(n, 0, _shard(n, what.images_a_shard)) for n in range(what.shards)]
+    numbered = _shards(what)
     output = Output(Folder(str(folder)))
     output.write_plan({}, numbered)
     tally = Tally(output.progress(), what.shards * what.images_a_shard)
@@ -223,18 +223,14 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     )
 
 
-def _shard(number: int, images: int) -> Shard:
-    names = [f"{number:06d}/{image:04d}.jpg" for image in range(images)]
-    columns: dict[str, list[Any]] = {
-        "name": names,
-        "source": [f"file:///nowhere/{name}" for name in names],
-        "offset": [0] * images,
-        "size": [130_000] * images,
-        "label": [None] * images,
-        "error": [None] * images,
-    }
-    members = pa.table(columns, schema=MEMBERS_SCHEMA)
-    return Shard("files", "", "", 130_000 * images, str(number), members)
+def _shards(what: Simulation) -> list[tuple[int, int, Shard]]:
+    names = [f"{image:04d}.jpg" for image in range(what.images_a_shard)]
+    members = members_table([Member(name, 0, 130_000, None, f"file:///{name}") for name in names])
+    size = 130_000 * what.images_a_shard
+    return [
+        (number, 0, Shard("files", "", f"{number:06d}", size, "", members))
+        for number in range(what.shards)
+    ]
 
 
 def _no_model() -> Any:
