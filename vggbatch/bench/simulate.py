@@ -198,7 +198,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             versions=result_versions(),
             seconds_an_image=what.seconds_an_image,
         )
-        telemetry = stack.enter_context(Telemetry(scoring.run_id, output.folder.uri))
+        telemetry = stack.enter_context(Telemetry(scoring.run_id, output.folder.uri, tally))
         passes = Passes(output, {0: list(range(what.shards))}, 10**9, tally, notify, telemetry)
         with suppress(_Enough):
             passes.run(numbered, scoring, placement)

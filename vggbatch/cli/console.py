@@ -53,7 +53,11 @@ def configure(*, verbose: bool = False, quiet: bool = False, as_json: bool = Fal
     """
     _wanted.quiet, _wanted.as_json = quiet, as_json
     if verbose:
-        logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s")
+        from vggbatch.pipeline.runlog import TextFormatter
+
+        handler = logging.StreamHandler()
+        handler.setFormatter(TextFormatter())
+        logging.basicConfig(handlers=[handler])
         logging.getLogger("vggbatch").setLevel(logging.DEBUG)
 
 

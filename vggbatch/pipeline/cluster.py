@@ -80,6 +80,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             # `local`, for Ray would else join what somebody has started on this machine
             settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             settings |= {"object_store_memory": store}
+        root = logging.getLogger()
+        handlers, level = root.handlers[:], root.level
         try:
             with _own_sigterm():
                 if verbose:
@@ -91,6 +93,10 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
+        finally:
+            # its configuration is for the workers: this process has one of its own
+            root.handlers[:] = handlers
+            root.setLevel(level)
     try:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         node_cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]

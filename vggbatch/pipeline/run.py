@@ -23,6 +23,7 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.runlog import RunLogger, json_lines, told
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import RUN, SUCCESS, NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
@@ -78,6 +79,8 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
+        if job.config.compute.log_format == "json":
+            stack.enter_context(json_lines())
         held = None
         if job.config.overwrite or not output.succeeded():
             held = stack.enter_context(Held(output.folder))
@@ -92,6 +95,9 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
             # complete, but killed before they could be put together
             _close(output, groups, tally, job.rows_per_file)
             if len(progress.groups) < len(groups):
+                log = RunLogger(__name__, run_id)
+                fields = {"images_safe": progress.rows, "images_expected": tally.total}
+                stack.enter_context(told(log, **fields))
                 placement = _score(
                     job, run_id, output, numbered, groups, chunk_size, tally, held, listener, head
                 )
@@ -220,10 +226,10 @@ def _score(
         labels = ray.put(job.labels) if job.labels is not None else None
         task = scoring(placement, network_opener(job, source), labels)
         with (
-            Telemetry(run_id, output.folder.uri) as telemetry,
-            Watch(run_id, placement, lambda: telemetry.sample(tally), notify) as watch,
+            Telemetry(run_id, output.folder.uri, tally) as telemetry,
+            Watch(run_id, placement, telemetry.sample, notify) as watch,
         ):
-            telemetry.started(tally, placement.describe())
+            telemetry.placed(placement.describe())
 
             def received() -> None:
                 watch.moved()

@@ -1,14 +1,17 @@
 """Log lines that say which run, shard and chunk they are about.
 
-With `compute.log_format=json` Ray writes them as JSON, with the node, the process and the task
-added, to the driver's standard error and to the workers' files in Ray's log folder.
+With `compute.log_format=json` each is a JSON object: the driver's on standard error (`json_lines`),
+the workers', to which Ray adds node, process and task, in their files in Ray's log folder.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
 import socket
-from collections.abc import MutableMapping
+import time
+from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from vggbatch.pipeline.chunk import ChunkKey
@@ -30,6 +33,80 @@ class RunLogger(_Adapter):
     ) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the run's fields to the line's own."""
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+
+
+@contextlib.contextmanager
+def told(log: RunLogger, **fields: Any) -> Iterator[None]:
+    """The lines that begin and end a run, around a block; the last one says how it ended."""
+    started = time.perf_counter()
+    log.info("run started", extra=fields)
+    end: dict[str, Any] = {}
+    try:
+        yield
+    except BaseException as error:
+        end["failure"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        end["seconds"] = round(time.perf_counter() - started, 3)
+        log.info("run ended", extra=end)
+
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "fields"}
+
+
+class TextFormatter(logging.Formatter):
+    """A log record as a line for people, its fields behind the message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(name)s %(levelname)s %(message)s%(fields)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback if there is one."""
+        record.fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        return super().format(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as a JSON object, with the names that Ray gives the same fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        values = {
+            "asctime": self.formatTime(record),
+            "levelname": record.levelname,
+            "message": record.getMessage(),
+            "name": record.name,
+            "process": record.process,
+        }
+        values |= _fields(record)
+        if record.exc_info:
+            values["exc_text"] = self.formatException(record.exc_info)
+        return json.dumps(values, default=str)
+
+
+@contextlib.contextmanager
+def json_lines() -> Iterator[None]:
+    """Log lines of this process as JSON on standard error, in place of what -v shows."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What the line was given beside its message."""
+    return {
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in _STANDARD and name != "fields"
+    }
 
 
 def chunk_fields(key: ChunkKey) -> dict[str, int]:

@@ -7,7 +7,6 @@ with `ray_` in front, at the port that `ray.nodes()` gives as MetricsExportPort.
 
 from __future__ import annotations
 
-import time
 from types import TracebackType
 from typing import Any
 
@@ -35,12 +34,13 @@ class Telemetry:
     Args:
         run_id: of this run, as run.json has it.
         output: URI of the output, without what may be secret a label of every metric.
+        tally: of the run, which may have begun before Ray was there.
     """
 
-    def __init__(self, run_id: str, output: str) -> None:
+    def __init__(self, run_id: str, output: str, tally: Tally) -> None:
         self.log = RunLogger(__name__, run_id)
         self._tags = {"run_id": run_id, "output": public_uri(output)}
-        self._started = time.perf_counter()
+        self._tally = tally
         self._images = self._counter("images", "Images whose rows are committed.")
         self._errors = self._counter("errors", "Committed error rows, by kind.", "kind")
         self._bytes = self._counter("image_bytes", "Bytes of the images, as they were read.")
@@ -54,6 +54,7 @@ class Telemetry:
         self._actors = self._gauge("classifiers", "Classifiers, ready and pending.", "state")
         self._total = self._gauge("images_expected", "Images in all, as far as known.")
         self._safe = self._gauge("images_safe", "Images in the output, earlier runs' included.")
+        self._count(tally.stats, tally.chunks)
 
     def __enter__(self) -> Telemetry:
         return self
@@ -64,18 +65,12 @@ class Telemetry:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.sample()
         self._show({name: Stage(0, 0) for name in STAGES})
-        fields = {"seconds": round(time.perf_counter() - self._started, 3)}
-        if error is None:
-            self.log.info("run ended", extra=fields)
-        else:
-            reason = f"{type(error).__name__}: {error}"
-            self.log.info("run ended: %s", reason, extra={**fields, "failure": reason})
 
-    def started(self, tally: Tally, placement: dict[str, Any]) -> None:
-        """Scoring begins: what is done already, and the shape of the run."""
-        fields = {"images_safe": tally.progress.rows, "images_expected": tally.total}
-        self.log.info("run started", extra={**fields, "placement": placement})
+    def placed(self, placement: dict[str, Any]) -> None:
+        """The run's shape on the cluster is decided."""
+        self.log.info("classifiers placed", extra={"placement": placement})
 
     def pass_started(self, shards: int, *, isolate: bool) -> None:
         """A pass over the shards that are left begins."""
@@ -83,17 +78,7 @@ class Telemetry:
 
     def committed(self, stats: Stats) -> None:
         """A chunk is committed for the first time."""
-        self._chunks.inc(1)
-        # a counter takes no 0
-        if stats.rows:
-            self._images.inc(stats.rows)
-        if stats.image_bytes:
-            self._bytes.inc(stats.image_bytes)
-        for kind, count in stats.errors.items():
-            self._errors.inc(count, {"kind": kind})
-        for stage, name in SECONDS.items():
-            if seconds := getattr(stats, name):
-                self._seconds.inc(seconds, {"stage": stage})
+        self._count(stats, 1)
 
     def failed(self, key: ChunkKey, reason: str) -> None:
         """A chunk came back without rows; the reason begins with the stage's name."""
@@ -105,12 +90,26 @@ class Telemetry:
         """A group's predictions files are written."""
         self.log.info("group closed", extra={"group": group, "rows": rows})
 
-    def sample(self, tally: Tally) -> None:
+    def sample(self) -> None:
         """Set the gauges: what stands where at this moment."""
-        snapshot = tally.snapshot()
+        snapshot = self._tally.snapshot()
         self._safe.set(snapshot.rows)
         self._total.set(snapshot.total)
         self._show(read_stages() or {})
+
+    def _count(self, stats: Stats, chunks: int) -> None:
+        # a counter takes no 0
+        if chunks:
+            self._chunks.inc(chunks)
+        if stats.rows:
+            self._images.inc(stats.rows)
+        if stats.image_bytes:
+            self._bytes.inc(stats.image_bytes)
+        for kind, count in stats.errors.items():
+            self._errors.inc(count, {"kind": kind})
+        for stage, name in SECONDS.items():
+            if seconds := getattr(stats, name):
+                self._seconds.inc(seconds, {"stage": stage})
 
     def _show(self, stages: dict[str, Stage]) -> None:
         for name, stage in stages.items():
