@@ -40,12 +40,13 @@ def test_an_interrupted_run(config):
 def test_a_running_one_has_a_rate_and_an_end(config):
     folder = begin(config)
     with Held(folder, interval=0.05) as held:
-        held.report(Snapshot(2, 6, 1, 0.5))
+        held.report(Snapshot(2, 6, 1, 0.5, "no progress for 30 s, waiting for free CPUs"))
         while read_lease(folder).snapshot is None:
             pass
         found = read_status(folder)
     assert (found.state, found.errors) == ("running", 1)
     assert found.seconds_left == pytest.approx(8)
+    assert found.waiting == "no progress for 30 s, waiting for free CPUs"
 
 
 def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(config):

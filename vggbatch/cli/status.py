@@ -36,6 +36,8 @@ def _show(found: Status) -> None:
         facts.append(("rate", f"{found.images_per_second:.1f} images/s"))
     if found.seconds_left is not None:
         facts.append(("left", console.duration(found.seconds_left)))
+    if found.waiting is not None:
+        facts.append(("said", found.waiting))
     if found.holder is not None:
         facts.append(("by", f"{found.holder}, last heard of {found.silence:.0f} s ago"))
     if found.state == "interrupted":

@@ -1,9 +1,9 @@
 """The checks before a run: every node is fit for it, or all that is wrong is told at once.
 
-On a cluster that is joined each node looks at itself (see probe.py), all at once, while the driver
-goes on with its own preparations; the worker process that answers takes the node's first task, so
-little time is lost. What a node cannot do would otherwise come out as error rows, as failed chunks
-or, where versions differ, as other predictions.
+On a cluster that is joined each node looks at itself (see probe.py), all at once and in one round
+trip; the worker process that answers takes the node's first task, so little time is lost. What a
+node cannot do would otherwise come out as error rows, as failed chunks or, where versions differ,
+as other predictions.
 """
 
 from __future__ import annotations

@@ -16,14 +16,10 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.runlog import RunLogger
 from vggbatch.pipeline.stages import Stage, read_stages
 
-PATIENCE = 30.0
-"""Seconds without a receipt until the first line."""
-AGAIN = 60.0
-"""Seconds from one line to the next."""
-JOIN_PATIENCE = 1800.0
+_JOIN_PATIENCE = 1800.0
 """Seconds that a cluster without any node for work is given to get one."""
-LOOK = 5.0
-"""Seconds between two looks at the cluster."""
+_AGAIN = 60.0
+"""Seconds from one line about the same wait to the next."""
 _NO_NODE = "a node to join: the cluster has none with a logical CPU"
 
 
@@ -37,6 +33,8 @@ class View:
     """Logical CPUs that nobody holds."""
     stages: dict[str, Stage] | None
     """As `read_stages` gives them."""
+    begun: bool = True
+    """Whether a receipt has come at all."""
 
 
 class Watch:
@@ -48,10 +46,12 @@ class Watch:
         sample: called at every look.
         tell: called with a line when no receipt has come for a while. Both are called from the
             watching thread.
-        patience: seconds until the first line.
-        again: seconds between lines.
-        look: seconds between looks.
     """
+
+    patience = 30.0
+    """Seconds without a receipt until the first line."""
+    look = 5.0
+    """Seconds between two looks at the cluster."""
 
     def __init__(
         self,
@@ -59,19 +59,15 @@ class Watch:
         placement: Placement,
         sample: Callable[[], None],
         tell: Callable[[str], None],
-        *,
-        patience: float = PATIENCE,
-        again: float = AGAIN,
-        look: float = LOOK,
     ) -> None:
         self.log = RunLogger(__name__, run_id)
         self.placement = placement
         self.sample = sample
         self.tell = tell
-        self.patience, self.again, self.look = patience, again, look
         self._moved = time.monotonic()
-        self._told = 0.0
-        self._nodes: dict[str, dict[str, Any]] | None = None
+        self._begun = False
+        self._told = -_AGAIN
+        self._nodes = _by_id(living_nodes())
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -86,10 +82,12 @@ class Watch:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._thread.join()
+        # no longer than a look: it may hang on a cluster that is gone
+        self._thread.join(self.look)
 
     def moved(self) -> None:
         """A receipt has come."""
+        self._begun = True
         self._moved = time.monotonic()
 
     def _run(self) -> None:
@@ -103,8 +101,7 @@ class Watch:
                 self.log.debug("the cluster does not answer: %s", error)
 
     def _note_nodes(self) -> None:
-        nodes = {node["NodeID"]: node for node in living_nodes()}
-        known = nodes if self._nodes is None else self._nodes
+        nodes, known = _by_id(living_nodes()), self._nodes
         for event, some, others in (("joined", nodes, known), ("left", known, nodes)):
             for name in some.keys() - others.keys():
                 address = some[name]["NodeManagerAddress"]
@@ -116,12 +113,12 @@ class Watch:
     def _look(self) -> None:
         now = time.monotonic()
         silent = now - self._moved
-        if silent < self.patience or now - self._told < self.again:
+        if silent < self.patience or now - self._told < _AGAIN:
             return
         self._told = now
         cpus = tuple(node["Resources"].get("CPU", 0.0) for node in living_nodes())
         free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-        view = View(cpus, free.get("CPU", 0.0), read_stages())
+        view = View(cpus, free.get("CPU", 0.0), read_stages(), self._begun)
         reason = explain(view, self.placement)
         self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
         self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
@@ -133,12 +130,15 @@ def living_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
+def _by_id(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {node["NodeID"]: node for node in nodes}
+
+
 def await_node(
     cluster: Cluster,
     tell: Callable[[str], None],
     *,
-    patience: float = JOIN_PATIENCE,
-    again: float = AGAIN,
+    patience: float = _JOIN_PATIENCE,
 ) -> Cluster:
     """Wait until a cluster that was joined has a node with a CPU, or one that it could start.
 
@@ -146,7 +146,6 @@ def await_node(
         cluster: as it was when it was joined.
         tell: called with a line at once, and again while nothing comes.
         patience: seconds until the cluster is taken as it is.
-        again: seconds between lines.
 
     Returns:
         The cluster as it is now.
@@ -160,7 +159,7 @@ def await_node(
         cpus = [node["Resources"].get("CPU", 0.0) for node in living_nodes()]
         if max(cpus) >= 1:
             return replace(cluster, node_cpus=cpus)
-        if now - told >= again:
+        if now - told >= _AGAIN:
             told = now
             tell(f"waiting for {now - started:.0f} s for {_NO_NODE}")
         time.sleep(1)
@@ -175,6 +174,8 @@ def explain(view: View, placement: Placement) -> str:
     if view.stages is None:
         return f"receipts ({view.free_cpus:.4g} of {total:g} CPUs are free)"
     if not view.stages:
+        if not view.begun:
+            return "Ray Data to start the stages"
         return "the output's store: predictions files are being put together"
     index, decode, classify, write = view.stages.values()
     if classify.pending and not classify.actors:

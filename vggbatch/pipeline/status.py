@@ -34,6 +34,8 @@ class Status:
     """Who is at work, or was when the lease fell silent."""
     silence: float | None
     """Seconds since its last sign of life."""
+    waiting: str | None = None
+    """What a run at work said last, when it got nowhere."""
 
 
 def read_status(folder: Folder) -> Status:
@@ -51,7 +53,7 @@ def read_status(folder: Folder) -> Status:
     shards = output.read_shards()
     total = max(progress.rows, sum(estimated_images(shard) for _, _, shard in shards))
     lease = read_lease(folder)
-    errors, rate, left = marked.error_rows, None, None
+    errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
         errors = max(errors, lease.snapshot["errors"])
     state: Literal["running", "stalled", "interrupted"] = "interrupted"
@@ -60,6 +62,7 @@ def read_status(folder: Folder) -> Status:
         if lease.snapshot is not None:
             rate = lease.snapshot["images_per_second"]
             left = (total - progress.rows) / rate if rate else None
+            waiting = lease.snapshot.get("note")
     return Status(
         state=state,
         rows=progress.rows,
@@ -69,6 +72,7 @@ def read_status(folder: Folder) -> Status:
         seconds_left=left,
         holder=lease.holder() if lease else None,
         silence=lease.silence() if lease else None,
+        waiting=waiting,
     )
 
 

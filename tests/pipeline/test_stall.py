@@ -1,0 +1,99 @@
+"""A run that gets nowhere says why: on real Ray, and for what is hard to provoke from a view."""
+
+import threading
+
+import pytest
+import ray
+
+from tests.images import write_folder
+from vggbatch import api
+from vggbatch.config import ComputeOptions, load_config
+from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.placement import place
+from vggbatch.pipeline.stages import Stage
+from vggbatch.pipeline.stall import View, Watch, await_node, explain
+
+IDLE = Stage(waiting=0, running=0)
+PLACEMENT = place([4.0], ComputeOptions(threads=2))
+
+
+def stages(**changes):
+    return {name: changes.get(name, IDLE) for name in ("index", "decode", "classify", "write")}
+
+
+PENDING = Stage(waiting=3, running=0, actors=0, pending=2)
+WORKING = Stage(waiting=3, running=4, actors=2)
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (View((), 0, {}), "a node to join"),
+        (View((0.0,), 0, stages(classify=PENDING)), "a node to join"),
+        (View((4.0,), 0.5, stages(classify=PENDING)), "takes 1.96, others hold 3.5 of the"),
+        (View((1.0, 1.0), 2, stages(classify=PENDING)), "a larger node to join"),
+        (View((4.0,), 4, stages(classify=PENDING)), "2 classifiers to start and open the model"),
+        (View((4.0,), 0, stages(classify=WORKING)), "2 classifiers at work on 4 chunks"),
+        (View((4.0,), 0, stages(decode=Stage(9, 1))), "the input's store: 1 chunk to read"),
+        (View((4.0,), 0, stages(write=Stage(1, 2))), "the output's store: 3 chunks to write"),
+        (View((4.0,), 0, stages(index=Stage(0, 1))), "the input's store: 1 task at work on index"),
+        (View((4.0,), 4, {}), "predictions files are being put together"),
+        (View((4.0,), 4, {}, begun=False), "Ray Data to start the stages"),
+        (View((4.0,), 3, None), "receipts (3 of 4 CPUs are free)"),
+    ],
+)
+def test_the_reason_follows_from_what_is_seen(view, words):
+    assert words in explain(view, PLACEMENT)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_run_whose_cpus_another_holds_says_so_and_goes_on_when_it_can(net, tmp_path, monkeypatch):
+    monkeypatch.setattr("vggbatch.pipeline.stall._AGAIN", 2.0)
+    monkeypatch.setattr(Watch, "patience", 2.0)
+    names = write_folder(tmp_path / "images", 5)
+    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    config = load_config(options={**options, "output": str(tmp_path / "out")}, environ={})
+    holder = ray.remote(num_cpus=2)(Holder).remote()
+    ray.get(holder.ready.remote())
+    told = threading.Event()
+    notes = []
+
+    def listen(snapshot):
+        if snapshot.note:
+            notes.append(snapshot.note)
+        if "CPUs" in (snapshot.note or ""):
+            told.set()
+
+    def let_go():
+        told.wait(60)
+        ray.kill(holder)
+
+    releasing = threading.Thread(target=let_go)
+    releasing.start()
+    scored = api.score(config, listener=listen)
+    releasing.join()
+    assert notes[-1].startswith("no progress for ")
+    assert notes[-1].endswith(
+        "free CPUs: a classifier takes 0.98, others hold 2 of the cluster's 2"
+    )
+    assert scored.result.rows == len(names)
+
+
+class Holder:
+    """Holds what CPUs it was given."""
+
+    def ready(self):
+        return True
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_cluster_without_workers_is_waited_for():
+    notes = []
+    found = await_node(Cluster([0.0], own=False), notes.append)
+    assert found.node_cpus == [2.0]
+    assert notes == ["waiting for a node to join: the cluster has none with a logical CPU"]
+
+
+def test_an_own_cluster_is_never_waited_for():
+    cluster = Cluster([0.0], own=True)
+    assert await_node(cluster, pytest.fail) is cluster
