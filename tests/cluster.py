@@ -9,13 +9,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
+
+from tests.s3 import free_ports
 
 ENVIRON = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 """What every process that joins needs in its environment."""
@@ -24,8 +30,10 @@ ENVIRON = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 class Nodes:
     """The cluster, by its head's address; nodes are known by their id in Ray."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], temporary: Path) -> None:
         self._process = process
+        self.temporary = temporary
+        """Where Ray keeps its files."""
         self.address: str = self._answer()["address"]
 
     def add(self, num_cpus: int = 1, env: dict[str, str] | None = None) -> str:
@@ -35,6 +43,10 @@ class Nodes:
     def kill(self, node: str) -> None:
         """End a node's processes with SIGKILL."""
         self._order("kill", id=node)
+
+    def held(self) -> float:
+        """Logical CPUs that somebody holds."""
+        return self._order("held")["cpus"]
 
     def raylet(self, node: str) -> int:
         """The process id of a node's raylet."""
@@ -69,9 +81,77 @@ def ray_nodes(head_cpus: int = 0, **environ: str) -> Iterator[Nodes]:
         env={**os.environ, **ENVIRON, "PYTHONPATH": os.getcwd(), "RAY_TMPDIR": temporary} | environ,
     )
     try:
-        yield Nodes(process)
+        yield Nodes(process, Path(temporary))
     finally:
         process.communicate("", timeout=60)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def autoscaled(workers: int) -> Iterator[str]:
+    """The address of a head without CPUs, whose autoscaler starts nodes of one CPU at need.
+
+    Ray's own AutoscalingCluster would end every Ray of the machine with `ray stop`.
+    """
+    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
+
+    temporary = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
+    head, worker = {"CPU": 0}, {"CPU": 1, "object_store_memory": 150 * 2**20}
+    kinds = {
+        "head": {"resources": head, "node_config": {}, "max_workers": 0},
+        "worker": {
+            **{"resources": worker, "node_config": {}, "min_workers": 0, "max_workers": workers}
+        },
+    }
+    config = {
+        "cluster_name": "test",
+        "max_workers": workers,
+        "upscaling_speed": 1.0,
+        "idle_timeout_minutes": 1.0,
+        "provider": {
+            "type": "fake_multinode",
+            "launch_multiple": True,
+            "head_node_id": FAKE_HEAD_NODE_ID,
+        },
+        "available_node_types": kinds,
+        "head_node_type": "head",
+    }
+    (temporary / "autoscaler.json").write_text(json.dumps(config))
+    port, client_port = free_ports(2)
+    environ = {
+        **ENVIRON,
+        "RAY_TMPDIR": str(temporary),
+        "RAY_FAKE_CLUSTER": "1",
+        "RAY_enable_autoscaler_v2": "1",
+        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
+        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
+        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+        "PYTHONPATH": os.getcwd(),
+    }
+    process = subprocess.Popen(
+        [
+            *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+            *(f"--port={port}", f"--ray-client-server-port={client_port}", "--num-cpus=0"),
+            *("--include-dashboard=false", "--disable-usage-stats"),
+            f"--autoscaling-config={temporary / 'autoscaler.json'}",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **environ},
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert process.poll() is None, "the head did not start"
+            assert time.monotonic() < deadline, "the head does not answer"
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+        for one in psutil.process_iter(["cmdline"]):
+            if any(str(temporary) in word for word in one.info["cmdline"] or ()):
+                one.kill()
         shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -87,6 +167,7 @@ def command(*arguments: object, **environ: str) -> subprocess.Popen[str]:
 
 
 def _serve(head_cpus: int) -> None:
+    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(
@@ -104,6 +185,11 @@ def _serve(head_cpus: int) -> None:
             answer["id"] = node.node_id
         elif order["order"] == "kill":
             cluster.remove_node(nodes.pop(order["id"]), allow_graceful=False)
+        elif order["order"] == "held":
+            if not ray.is_initialized():
+                ray.init(address=cluster.address, log_to_driver=False)
+            free = ray.available_resources().get("CPU", 0.0)
+            answer["cpus"] = ray.cluster_resources().get("CPU", 0.0) - free
         else:
             raylet = nodes[order["id"]].all_processes["raylet"][0].process
             answer["pid"] = raylet.pid

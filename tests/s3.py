@@ -41,7 +41,7 @@ class S3Server:
         }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports nobody listens on; SeaweedFS adds 10000 for gRPC unless told, so all are given."""
     sockets = [socket.socket() for _ in range(count)]
     try:
@@ -67,7 +67,7 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
     names += [f"{name}.grpc" for name in names]
     known = folder / "ports.json"
     if not known.exists():
-        known.write_text(json.dumps(dict(zip(names, _free_ports(len(names)), strict=True))))
+        known.write_text(json.dumps(dict(zip(names, free_ports(len(names)), strict=True))))
     ports = json.loads(known.read_text())
     identity = {
         "name": "test",
