@@ -1,0 +1,103 @@
+"""How fast images come out of each input, beside a plain loop over the same files.
+
+    python scripts/read_rates.py INPUT...
+
+Each input is read in one process, chunk after chunk as decoding tasks read it, and by a loop that
+reads its files whole through fsspec, one after the other. The two take turns; the rates are the
+medians. Nothing is decoded. Files on disk are read once before, so that both find them in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import pyarrow as pa
+
+from vggbatch.errors import ImageError
+from vggbatch.sources import Shard, discover, reader_for
+from vggbatch.storage import filesystem
+
+CHUNK = 100
+
+Result = TypeVar("Result")
+
+
+def files_of(shards: list[Shard]) -> list[str]:
+    """The URIs of the files behind shards."""
+    files = []
+    for shard in shards:
+        if shard.members is None:
+            files.append(shard.uri)
+        else:
+            files += shard.members["source"].to_pylist()
+    return files
+
+
+def plain_loop(files: list[str]) -> int:
+    """Read whole files, one after the other; the bytes read."""
+    total = 0
+    for uri in files:
+        fs, path = filesystem(uri)
+        total += len(fs.cat_file(path))
+    return total
+
+
+def read_all(indexed: list[tuple[Shard, pa.Table]]) -> int:
+    """Read all images of shards and their members in chunks; the bytes read."""
+    total = 0
+    for shard, members in indexed:
+        reader = reader_for(shard.format)
+        for start in range(0, len(members), CHUNK):
+            for data in reader.read(shard, members.slice(start, CHUNK)):
+                if isinstance(data, ImageError):
+                    raise SystemExit(f"{shard.uri}: {data}")
+                total += len(data)
+    return total
+
+
+def index_all(shards: list[Shard]) -> list[tuple[Shard, pa.Table]]:
+    """The shards with their members."""
+    return [(shard, reader_for(shard.format).members(shard)) for shard in shards]
+
+
+def timed(call: Callable[[], Result]) -> tuple[float, Result]:
+    """Seconds that a call takes, and what it gives."""
+    started = time.perf_counter()
+    result = call()
+    return time.perf_counter() - started, result
+
+
+def main() -> None:
+    """Measure the inputs of the command line and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("input", nargs="+", help="as `vggbatch score` takes it; measured by itself")
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    width = max(map(len, options.input))
+    print(f"{'input':{width}}  images      MB  index s  MB/s read  MB/s plain loop  ratio")
+    for name in options.input:
+        shards = discover([name])
+        files = files_of(shards)
+        plain_loop(files)
+        index_seconds, indexed = timed(lambda shards=shards: index_all(shards))
+        images = sum(len(members) for _, members in indexed)
+        ours, plain = [], []
+        for _ in range(options.repeat):
+            seconds, size = timed(lambda indexed=indexed: read_all(indexed))
+            ours.append(size / seconds / 1e6)
+            seconds, whole = timed(lambda files=files: plain_loop(files))
+            plain.append(whole / seconds / 1e6)
+        ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
+        print(
+            f"{name:{width}}  {images:6,} {whole / 1e6:7.1f} {index_seconds:8.3f} "
+            f"{statistics.median(ours):10.1f} {statistics.median(plain):16.1f} {ratio:6.2f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
