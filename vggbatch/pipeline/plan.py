@@ -48,6 +48,8 @@ def build(source: ray.data.Dataset, scoring: Scoring, placement: Placement) -> r
                 max_size=placement.max_actors,
                 max_tasks_in_flight_per_actor=placement.chunks_in_flight,
             ),
+            # of a chunk whose classifier died; the classifier starts again however often
+            max_task_retries=_RETRIES,
             **tables,
         )
         .map_batches(
