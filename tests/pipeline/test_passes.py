@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from PIL import Image
 
-from tests.crashing import MAGIC, environment
+from tests.crashing import MAGIC, classifier_environment, environment
 from tests.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
@@ -37,6 +38,27 @@ def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
     )
     assert all(rows[name]["error"] is None for name in names)
     assert "1 crash" in done.stdout
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_its_classifier_ends_the_run_with_the_others_safe(net, tmp_path):
+    """First the head start dies of it, then Ray's classifiers do, a few times in two passes."""
+    write_folder(tmp_path / "images", 20)
+    Image.new("RGB", (72, 56), "white").save(tmp_path / "images/00007x.png")
+    (tmp_path / "plugin").mkdir()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "vggbatch", "score", tmp_path / "images", "-m", net),
+            *("-o", tmp_path / "out", "--set", "chunk_size=5"),
+        ],
+        env={**os.environ, **classifier_environment(tmp_path / "plugin")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "lost again and again with the processes that had them; 16 rows are safe" in done.stderr
 
 
 @pytest.mark.usefixtures("ray_cluster")
