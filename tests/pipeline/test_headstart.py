@@ -101,10 +101,13 @@ def test_says_how_long_it_would_take(net, folder, tmp_path, monkeypatch):
         assert 10 < head.seconds_left(COUNT) < 40
 
 
-def test_wanted_where_nothing_is_joined(monkeypatch):
+def test_wanted_where_this_machine_may_be_a_node(monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    assert not wanted(ComputeOptions(address="auto"))
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert wanted(ComputeOptions())
+    assert wanted(ComputeOptions(address="auto"))
+    assert not wanted(ComputeOptions(address="ray://head:10001"))
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
     assert not wanted(ComputeOptions())
 
 

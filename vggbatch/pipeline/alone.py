@@ -9,7 +9,6 @@ from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import estimated_images
 from vggbatch.pipeline.local import Work
 from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.state import NumberedShard
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
@@ -21,9 +20,17 @@ _CLASSIFIERS = 8
 
 
 def first_work(
-    numbered: list[NumberedShard], tally: Tally, scoring: Scoring, placement: Placement
+    numbered: list[NumberedShard], tally: Tally, scoring: Scoring, cores: int, *, polite: bool
 ) -> Work:
-    """What a head start begins with: more than it could do before Ray is worth its start."""
+    """What a head start begins with: more than it could do before Ray is worth its start.
+
+    Args:
+        numbered: the run's input.
+        tally: knows what is committed.
+        scoring: how.
+        cores: of this machine that may be used.
+        polite: leave them to Ray's workers, who are at work already.
+    """
     shards: list[NumberedShard] = []
     images = 0
     for shard in tally.progress.left(numbered):
@@ -32,7 +39,10 @@ def first_work(
         shards.append(shard)
         images += estimated_images(shard[2])
     return Work(
-        scoring, tally.progress.to_score(shards), classifiers=min(placement.actors, _CLASSIFIERS)
+        scoring,
+        tally.progress.to_score(shards),
+        classifiers=max(1, min(cores // scoring.threads, _CLASSIFIERS)),
+        niceness=19 if polite else 15,
     )
 
 

@@ -43,6 +43,8 @@ class Cluster:
     """Logical CPUs of each living node."""
     own: bool
     """Started on this machine for this run alone: one node, which stays the only one."""
+    here: float = 0.0
+    """Logical CPUs of the node that this process is on; 0 where it is on none."""
 
     @property
     def growth(self) -> Growth | None:
@@ -99,8 +101,12 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             root.setLevel(level)
     try:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        node_cpus = [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
-        yield Cluster(node_cpus, own=ours and not address)
+        alive = {
+            node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]
+        }
+        client = (address or "").startswith("ray://")
+        here = None if client else ray.get_runtime_context().get_node_id()
+        yield Cluster(list(alive.values()), own=ours and not address, here=alive.get(here, 0.0))
     finally:
         if ours:
             ray.shutdown()

@@ -48,8 +48,8 @@ _SILENCE = 120.0
 
 
 def wanted(options: ComputeOptions) -> bool:
-    """Whether a run is going to start a Ray of its own, not to join one."""
-    if cluster_address(options) is not None:
+    """Whether a run has yet to start Ray or to join it, and may be on one of its nodes."""
+    if (cluster_address(options) or "").startswith("ray://"):
         return False
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
@@ -203,6 +203,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         work: Work = pickle.load(source)
     except EOFError:
         return
+    os.nice(work.niceness)  # of the threads that this one starts
     lock = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:
@@ -225,7 +226,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 
 def _step_back() -> None:
-    """Let Ray's workers, of niceness 15, go first."""
+    """Let Ray's workers go first."""
     for thread in _threads():
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, thread, 19)
@@ -238,5 +239,4 @@ def _threads() -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    os.nice(15)  # as Ray's workers are
     _serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -26,7 +26,7 @@ from vggbatch.version import __version__
 
 _TYPICAL_IMAGE_BYTES = 130_000
 """ILSVRC2012_img_val.tar: 6.3 GB of 50,000 images."""
-_CHUNK_SIZES = ((100_000, 32), (10_000_000, 128))
+_CHUNK_SIZES = ((2_000, 16), (100_000, 32), (10_000_000, 128))
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want even work, large ones fewer staging files."""
 _SMALLEST_CHUNK = 4

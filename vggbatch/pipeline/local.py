@@ -25,6 +25,8 @@ class Work:
     """Rows of SHARD_SCHEMA and `done`, as `index` takes them."""
     classifiers: int
     """Each with `scoring.threads` threads."""
+    niceness: int
+    """Of the process; Ray's workers have 15."""
 
 
 class Working:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 from vggbatch.classifier import NetworkSpec
@@ -19,7 +22,7 @@ from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import Job, estimated_images, network_opener, versions
 from vggbatch.pipeline.lease import Held
 from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.placement import Placement, cluster_address
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.resume import open_output
@@ -81,6 +84,9 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
     with ExitStack() as stack:
         if job.config.compute.log_format == "json":
             stack.enter_context(json_lines())
+        if cluster_address(job.config.compute) is not None:
+            # takes the time in which the lease settles
+            Thread(target=import_module, args=("vggbatch.pipeline.passes",), daemon=True).start()
         held = None
         if job.config.overwrite or not output.succeeded():
             held = stack.enter_context(Held(output.folder))
@@ -196,11 +202,11 @@ def _score(
 
     compute = job.config.compute
     tally.start()
-    if head is not None:
+    open_networks = network_opener(job)
+    if head is not None and cluster_address(compute) is None:
         placement = check_own_machine(job)
-        open_networks = network_opener(job)
         local = scoring(placement, open_networks, job.labels)
-        head.begin(first_work(numbered, tally, local, placement))
+        head.begin(first_work(numbered, tally, local, placement.cpus, polite=False))
         # its classifiers wait for the same file; here its faults come to light at once
         open_networks()
         if score_alone(head, numbered, tally, compute.ray_after, notify):
@@ -222,6 +228,10 @@ def _score(
     ):
         cluster = await_node(cluster, notify)
         placement = check(job, cluster, notify)
+        if head is not None and head.ended and not cluster.own and cluster.here >= 1:
+            local = scoring(placement, open_networks, job.labels)
+            cores = math.floor(min(cluster.here, placement.cpus))
+            head.begin(first_work(numbered, tally, local, cores, polite=True))
         source = None if cluster.own else ship(job.models, job.config.cache_dir)
         labels = ray.put(job.labels) if job.labels is not None else None
         task = scoring(placement, network_opener(job, source), labels)
