@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from vggbatch.pipeline.chunk import ChunkKey
     from vggbatch.pipeline.local import Work
 
-READY_PATIENCE = 5.0
+READY_PATIENCE = 20.0
 """Seconds that a short run waits for the first classifier before it starts Ray all the same."""
 _LEAST = 0.5
 """Seconds of work that a rate is judged from, at least."""
