@@ -29,7 +29,8 @@ from vggbatch.pipeline.job import Job, network_opener, prepare_job
 from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.recipe import geometries, pictures_for
-from vggbatch.pipeline.run import RunResult, finish, run
+from vggbatch.pipeline.record import RunResult, finish
+from vggbatch.pipeline.run import run
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import Status, read_status
 from vggbatch.pipeline.tally import Listener

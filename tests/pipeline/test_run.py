@@ -12,7 +12,8 @@ from vggbatch.errors import JobFailed, UsageError
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.local import Working
-from vggbatch.pipeline.run import finish, run
+from vggbatch.pipeline.record import finish
+from vggbatch.pipeline.run import run
 from vggbatch.pipeline.state import Output
 from vggbatch.storage import Folder
 

@@ -1,0 +1,135 @@
+"""The end of a run: what it left behind, run.json, and last of all _SUCCESS."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from vggbatch.errors import JobFailed
+from vggbatch.pipeline.job import Job, versions
+from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.recipe import Recipe
+from vggbatch.pipeline.state import RUN, SUCCESS, Output
+from vggbatch.pipeline.stats import Stats
+from vggbatch.preprocess.views import describe
+from vggbatch.sources.labels import LabelSpec
+from vggbatch.storage import Folder
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind."""
+
+    run_id: str
+    """Names this run in run.json, log lines and metrics."""
+    output: Output
+    rows: int
+    """Rows in the output."""
+    stats: Stats
+    files: list[dict[str, Any]]
+    seconds: float
+    """Of this run, start of Ray included."""
+    stats_now: Stats
+    """Of what this run scored; nothing where an earlier one had done all."""
+    images_per_second: float
+    placement: Placement | None
+    """None where nothing was left to score."""
+    complete_before: bool
+    """The output was complete before this run, and nothing was done."""
+    folders: dict[str, Folder]
+    """Where the rows of each profile are; the first are the output's own."""
+
+    @property
+    def scored_now(self) -> int:
+        """Images that this run scored."""
+        return self.stats_now.rows
+
+
+def finish(job: Job, result: RunResult) -> dict[str, Any]:
+    """Write run.json and, last of all, _SUCCESS.
+
+    Returns:
+        The content of run.json.
+
+    Raises:
+        JobFailed: more images than `max_error_rate` allows ended in an error, or another run has
+            overwritten the output since.
+    """
+    output = result.output
+    if result.complete_before:
+        return output.read_run()
+    if not output.is_current():
+        raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
+    record, *further = (_record(job, result, recipe) for recipe in job.recipes)
+    profiles = list(result.folders.values())[1:]
+    for folder, its_record in zip(profiles, further, strict=True):
+        folder.write_json(RUN, its_record)
+    output.folder.write_json(RUN, record)
+    rate = result.stats.error_rows / max(1, result.rows)
+    if rate > job.config.max_error_rate:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in result.stats.errors.items())
+        raise JobFailed(
+            f"{result.stats.error_rows} of {result.rows} images ({rate:.2%}) could not be scored, "
+            f"over the limit of {job.config.max_error_rate:.2%} (max_error_rate): {kinds}; "
+            f"the rows are in {output.folder.uri}, their reasons in the column `error`"
+        )
+    output.drop_staging()
+    output.drop_strays({file["name"] for file in result.files})
+    for folder in (*profiles, output.folder):
+        folder.write_bytes(SUCCESS, b"")
+    return record
+
+
+def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
+    """The content of run.json, of a recipe's output."""
+    stats = result.stats
+    model, *ensemble = job.model_facts()
+    first, *others = (preprocess.model_dump(mode="json") for preprocess in recipe.preprocess)
+    return {
+        "vggbatch": versions()["vggbatch"],
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "config": job.public_config(),
+        "row_labels": LabelSpec.parse(job.row_labels).public() if job.row_labels else None,
+        "model": model,
+        "ensemble": [
+            {**facts, "preprocess": preprocess}
+            for facts, preprocess in zip(ensemble, others, strict=True)
+        ],
+        "preprocess": {"profile": recipe.profile, **first},
+        "protocol": describe(job.protocol, recipe.preprocess[0]),
+        "profiles": [other.name for other in job.recipes],
+        # an output of a further profile says which it is, and so where the run is
+        "profile": recipe.name if recipe is not job.recipes[0] else None,
+        "versions": versions(),
+        "counts": {
+            "images": result.rows,
+            "scored": result.rows - stats.error_rows,
+            "errors": stats.error_rows,
+            "errors_by_kind": stats.errors,
+        },
+        "rates": {
+            "images_per_second": round(result.images_per_second, 3),
+            "images_this_run": result.scored_now,
+            "wall_seconds": round(result.seconds, 3),
+        },
+        "timings": _timings(stats),
+        "throughput": stats.throughput.describe(),
+        "image_bytes": stats.image_bytes,
+        "placement": result.placement.describe() if result.placement else None,
+        "files": result.files,
+        "this_run": {
+            "run_id": result.run_id,
+            "images": result.scored_now,
+            "errors_by_kind": result.stats_now.errors,
+            "image_bytes": result.stats_now.image_bytes,
+            "timings": _timings(result.stats_now),
+        },
+    }
+
+
+def _timings(stats: Stats) -> dict[str, float]:
+    """Seconds of one core or one classifier, by stage."""
+    return {
+        name: round(value, 3) for name, value in asdict(stats).items() if name.endswith("_seconds")
+    }
