@@ -4,6 +4,7 @@ import fsspec
 import pytest
 
 from vggbatch.errors import UsageError
+from vggbatch.sources import listing
 from vggbatch.sources.listing import list_input
 
 
@@ -68,3 +69,27 @@ def test_other_stores(tree):
 def test_nothing_there(tree):
     with pytest.raises(UsageError, match="no such file"):
         list(list_input(str(tree / "none")))
+
+
+@pytest.fixture
+def bucket(s3_server):
+    fs = fsspec.filesystem("s3")
+    if not fs.exists("listing"):
+        fs.mkdir("listing")
+        keys = [f"n{i:08d}/{j}.jpg" for i in range(40) for j in range(3)]
+        keys += ["top.jpg", "n00000001/deep/er/x.jpg", ".hidden/x.jpg", "n00000002/._x.jpg"]
+        # consoles write an empty object for a folder; it is no file
+        fs.pipe({f"listing/a/b/{key}": b"x" for key in keys})
+        for marker in ("a/", "a/b/", "a/b/n00000003/", "a/b/empty/"):
+            fs.call_s3("put_object", Bucket="listing", Key=marker, Body=b"")
+    return "s3://listing/a"
+
+
+def test_folders_of_a_bucket_are_listed_side_by_side(bucket, monkeypatch):
+    expected = [f"b/n{i:08d}/{j}.jpg" for i in range(40) for j in range(3)]
+    expected = sorted([*expected, "b/top.jpg", "b/n00000001/deep/er/x.jpg"])
+    assert names_in(bucket) == expected
+    assert names_in(f"{bucket}/") == expected
+    assert all(file.version and file.size == 1 for file in list_input(bucket))
+    monkeypatch.setattr(listing, "_MOST_FOLDERS", 10)
+    assert names_in(bucket) == expected

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,12 @@ from fsspec.core import has_magic
 from vggbatch.errors import UsageError
 from vggbatch.sources.names import is_hidden
 from vggbatch.storage import file_version, filesystem, is_local
+
+_THREADS = 16
+"""Listings of a store at a time."""
+_MOST_FOLDERS = 10_000
+"""Folders side by side; with more, a listing of its own for each would be more requests than pages
+of one listing of everything."""
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,43 @@ def _walk(fs: fsspec.AbstractFileSystem, folder: str, root: str) -> Iterator[Lis
     if is_local(fs):
         yield from _walk_local(folder, root, frozenset())
         return
-    for path, info in fs.find(folder, detail=True).items():
-        if not is_hidden(path[len(root) :]):
+    for info in _find(fs, folder):
+        # an empty object whose name ends in / is how consoles and tools keep an empty folder
+        if not (is_hidden(info["name"][len(root) :]) or info["name"].endswith("/")):
             yield _listed(fs, info, root)
+
+
+def _find(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]]:
+    """Every file below a folder of a store, sub-folders listed side by side as they are asked for.
+
+    The store gives a thousand names an answer and the next thousand only after that, so one
+    listing of everything waits for each page in turn.
+    """
+    folders = [folder]
+    while len(folders) == 1:
+        top = folders[0].rstrip("/")
+        entries = fs.ls(top, detail=True)
+        fs.invalidate_cache()
+        folders = [e["name"] for e in entries if e["type"] == "directory"]
+        if len(folders) > _MOST_FOLDERS:
+            yield from fs.find(top, detail=True).values()
+            return
+        yield from (e for e in entries if e["type"] != "directory")
+
+    def below(name: str) -> list[dict[str, Any]]:
+        found = list(fs.find(name, detail=True).values())
+        # s3fs would keep every listing
+        fs.invalidate_cache()
+        return found
+
+    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for name in folders:
+            waiting.append(pool.submit(below, name))
+            if len(waiting) > 2 * _THREADS:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _walk_local(folder: str, root: str, inside: frozenset[tuple[int, int]]) -> Iterator[Listed]:
