@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -115,6 +117,15 @@ def test_a_node_that_is_taken_away_is_drained_first(cluster, pods):
         environ = {item["name"]: item["value"] for item in pod["containers"][0]["env"]}
         assert int(environ[name]) < pod["terminationGracePeriodSeconds"] <= 120
     assert cluster["workerGroupSpecs"][0]["minReplicas"] == 1
+
+
+def test_the_signal_that_a_pod_gets_reaches_ray():
+    # KubeRay starts `bash -c -- "ulimit -n 65536; ray start --block ..."`, and a shell that waits
+    # for its child hears no signal; bash becomes the last command instead
+    line = f"ulimit -Sn 256; {sys.executable} -c 'import os; print(os.getpid())'"
+    shell = subprocess.Popen(["bash", "-c", "--", line], stdout=subprocess.PIPE, text=True)
+    printed, _ = shell.communicate()
+    assert int(printed) == shell.pid
 
 
 def test_secrets_are_named_and_not_written_down(manifest, cluster, pods):
