@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from aiohttp import web
@@ -28,6 +31,7 @@ class Server:
         self.received = []
         self.connections = 0
         self.cuts = 0
+        self.endless = False
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
@@ -87,6 +91,8 @@ class Server:
                 request.transport.abort()
                 return answer
             await answer.send_str("".join(lines[first : first + 3 + self.connections]))
+        while self.endless:
+            await asyncio.sleep(0.1)
         return answer
 
 
@@ -177,6 +183,28 @@ def test_a_server_that_is_gone_is_given_up(server, jobs):
     with pytest.raises(VggbatchError, match="has not answered for 1 s"):
         list(text)
     server.__init__()  # for the fixture to stop
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5])
+def test_ctrl_c_is_no_failure(server, seconds):
+    server.endless = True
+    words = ["submit", "--address", server.url, "--wait", "--", "models", "list"]
+    client = subprocess.Popen(
+        [sys.executable, "-m", "vggbatch", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in client.stdout:
+        if line.startswith("dashboard"):
+            break
+    time.sleep(seconds)
+    client.send_signal(signal.SIGINT)
+    printed, errors = client.communicate(timeout=30)
+    assert client.returncode == 130
+    assert errors.splitlines() == ["job raysubmit_1 goes on"]
+    assert f"ray job stop --address {server.url} raysubmit_1" in printed
 
 
 def test_the_exit_status_is_kept(server, jobs):

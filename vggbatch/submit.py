@@ -232,8 +232,12 @@ class RayJobs:
                 except aiohttp.ClientError as error:
                     raise ConnectionError(str(error)) from None
         finally:
-            with contextlib.suppress(RuntimeError, OSError):
-                loop.run_until_complete(loop.shutdown_asyncgens())
+            # Ctrl-C leaves the wait for the next lines behind
+            waiting = asyncio.all_tasks(loop)
+            for task in waiting:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+            loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
     def _check_version(self) -> None:

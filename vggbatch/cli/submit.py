@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -178,7 +179,7 @@ def _interrupted(jobs: RayJobs, job: str, *, stop: bool) -> int:
         raise console.Interrupted from None
     console.note(f"job {job} goes on")
     console.facts(_hints(jobs, job))
-    return console.Interrupted.exit_status
+    return 128 + signal.SIGINT
 
 
 def _hints(jobs: RayJobs, job: str) -> list[tuple[str, str]]:
