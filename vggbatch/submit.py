@@ -236,7 +236,8 @@ class RayJobs:
             waiting = asyncio.all_tasks(loop)
             for task in waiting:
                 task.cancel()
-            loop.run_until_complete(asyncio.gather(*waiting, return_exceptions=True))
+            if waiting:
+                loop.run_until_complete(asyncio.wait(waiting))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
 
