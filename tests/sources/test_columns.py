@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vggbatch.sources.columns import FILE, INDEX, SYNSET, find, parse, read
@@ -60,6 +60,7 @@ def test_too_many_fields():
 
 
 @given(st.text())
+@example("\r\t")
 def test_any_text_is_a_table_or_a_value_error(text):
     try:
         table = parse(text)

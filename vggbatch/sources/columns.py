@@ -71,13 +71,16 @@ def parse(text: str) -> Table:
     and the second, if there is one, the label.
 
     Raises:
-        ValueError: a row has more fields than the header.
+        ValueError: it is no CSV, or a row has more fields than the header.
     """
     text = text.removeprefix("\ufeff")
     first = text.split("\n", 1)[0]
     if "\t" in first or "," in first:
         delimiter = "\t" if "\t" in first else ","
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        except csv.Error as error:
+            raise ValueError(f"not CSV: {error}") from None
     else:
         rows = [_split_label(line.strip()) for line in text.splitlines() if line.strip()]
     header = ["file", "label"]
