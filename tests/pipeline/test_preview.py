@@ -11,7 +11,8 @@ from tests.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.preview import preview
+from vggbatch.pipeline.preview import UNLABELLED, UNUSED, preview
+from vggbatch.sources.surprises import LEFT_OUT
 
 
 def job(net, output, *inputs, **options):
@@ -37,10 +38,26 @@ def test_says_what_is_there_and_touches_nothing(net, tmp_path):
     assert sorted((c.shards, c.exact) for c in counts.values()) == [(0, True), (1, False)]
     assert counts["tar"].bytes == (tmp_path / "a.tar").stat().st_size
     assert (found.labels.matched, found.labels.unmatched) == (2, 1)
-    assert found.labels.examples == [names[1]]
+    (odd,) = found.surprises
+    assert (odd.what, odd.count, odd.examples) == (UNLABELLED, 1, (names[1],))
     assert found.output == "new"
     assert found.placement.actors * found.placement.threads <= found.placement.cpus
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_and_images_without_each_other(net, tmp_path):
+    names = write_folder(tmp_path / "images", 4)
+    (tmp_path / "images/notes.txt").write_text("no image")
+    rows = "".join(f"{name},1\n" for name in [names[0], "x/gone.jpg", "away.jpg"])
+    (tmp_path / "labels.csv").write_text(f"file,class_index\n{rows}")
+    labels = str(tmp_path / "labels.csv")
+    found = preview(job(net, tmp_path / "out", tmp_path / "images", labels=labels))
+    assert [(odd.what, odd.count, odd.examples) for odd in found.surprises] == [
+        (LEFT_OUT, 1, ("notes.txt",)),
+        (UNLABELLED, 3, tuple(names[1:])),
+        (UNUSED, 2, ("away", "x/gone")),
+    ]
+    assert found.to_json()["surprises"][2]["count"] == 2
 
 
 def test_somebody_elses_files_are_refused(net, tmp_path):
@@ -70,7 +87,8 @@ AS_SOMEBODY = """
 import os, sys
 from vggbatch.config import load_config
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.preview import preview
+from vggbatch.pipeline.preview import UNLABELLED, UNUSED, preview
+from vggbatch.sources.surprises import LEFT_OUT
 
 def plan(output):
     values = {"input": (sys.argv[1],), "model": sys.argv[2], "output": output}

@@ -1,9 +1,19 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import Shard
 from vggbatch.sources.discover import discover, reader_for, survey
+from vggbatch.sources.surprises import (
+    ARCHIVE,
+    EMPTY,
+    LEFT_OUT,
+    NO_IMAGES,
+    SAME_NAME,
+    surprise,
+)
 
 
 def write(root, files: dict[str, bytes]) -> str:
@@ -38,12 +48,30 @@ def test_folder_of_images_and_shards(tmp_path):
     )
     found = survey([root])
     assert [s.format for s in found.shards] == ["tar", "files"]
-    assert found.ignored == ["README", "labels.csv"]
+    assert found.surprises == (surprise(LEFT_OUT, ["README", "labels.csv"]),)
     assert read_all(found.shards) == {
         "n01440764/a.JPEG": jpeg(1),
         "b.png": jpeg(2),
         "0.tar/c.jpg": jpeg(3),
     }
+
+
+def test_surprises_are_counted_with_three_examples(tmp_path):
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "metrics.parquet")
+    files = {f"a/{i}.jpg": jpeg(1) for i in range(4)} | {f"b/{i}.jpg": jpeg(2) for i in range(2)}
+    files |= {"a/empty.jpg": b"", "a/none.tar": b"", "a/old.zip": b"PK", "a/x.tar.gz": b"gz"}
+    files |= {f"a/{i}.txt": b"" for i in range(5)}
+    write(tmp_path, files)
+    found = survey([str(tmp_path)])
+    assert {(odd.what, odd.count, odd.examples) for odd in found.surprises} == {
+        (LEFT_OUT, 5, ("a/0.txt", "a/1.txt", "a/2.txt")),
+        (ARCHIVE, 2, ("a/old.zip", "a/x.tar.gz")),
+        (NO_IMAGES, 1, ("metrics.parquet",)),
+        (EMPTY, 2, ("a/empty.jpg", "a/none.tar")),
+    }
+    found = survey([str(tmp_path / "a"), str(tmp_path / "b")])
+    same = next(odd for odd in found.surprises if odd.what == SAME_NAME)
+    assert (same.count, same.examples) == (2, ("0.jpg", "1.jpg"))
 
 
 def test_order_and_overlap_of_inputs_do_not_matter(tmp_path):

@@ -73,11 +73,13 @@ def _show_plan(found: Preview) -> None:
             facts.append(("preprocessing", f"{text}, crop {parts.crop}, {parts.channels}"))
     facts.append(("protocol", in_words(describe(job.protocol, job.preprocess))))
     if found.labels is not None:
-        missing = ", ".join(found.labels.examples)
-        unmatched = f", {found.labels.unmatched:,} without: {missing}" if missing else ""
-        facts.append(("labels", f"{found.labels.matched:,} images have one{unmatched}"))
+        counted = found.labels
+        facts.append(("labels", f"{counted.matched:,} images have one, {counted.unmatched:,} none"))
     elif job.labels is not None:
         facts.append(("labels", "matched when the shards are opened"))
+    for odd in found.surprises:
+        more = " ..." if odd.count > len(odd.examples) else ""
+        facts.append(("surprise", f"{odd.count:,} {odd.what}: {', '.join(odd.examples)}{more}"))
     place = found.placement
     where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
     placement = (

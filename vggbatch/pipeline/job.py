@@ -19,7 +19,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
-from vggbatch.sources import Labels, Shard, discover, load_labels
+from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
@@ -50,6 +50,8 @@ class Job:
     """Of the rows."""
     row_labels: str | None
     """Which of the configuration's labels those are."""
+    surprises: tuple[Surprise, ...] = ()
+    """What is odd about the input."""
 
     @property
     def model(self) -> Model:
@@ -174,8 +176,9 @@ def prepare_job(config: JobConfig) -> Job:
             )
     recipes = recipes_of(config, models)
     labels, row_labels = _row_labels(config.labels, model.classes)
-    shards = tuple(discover(list(config.input)))
-    return Job(config, models, recipes, shards, labels, row_labels)
+    found = survey(list(config.input))
+    shards = tuple(found.shards)
+    return Job(config, models, recipes, shards, labels, row_labels, found.surprises)
 
 
 def estimated_images(shard: Shard) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
@@ -12,10 +12,11 @@ from vggbatch.pipeline.job import Job, estimated_images
 from vggbatch.pipeline.placement import Placement, cluster_address
 from vggbatch.pipeline.resume import check_output
 from vggbatch.pipeline.state import Output
-from vggbatch.sources import Labels, Shard
+from vggbatch.sources import Labels, Shard, Surprise, surprise
 from vggbatch.storage import Folder
 
-EXAMPLES = 3
+UNLABELLED = "images without a label"
+UNUSED = "labels without an image"
 
 
 @dataclass
@@ -31,14 +32,12 @@ class FormatCount:
     """Whether the images were counted; shards are not opened, so theirs are an estimate."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class LabelCount:
     """How labels and listed images fit together."""
 
-    matched: int = 0
-    unmatched: int = 0
-    examples: list[str] = field(default_factory=list)
-    """Images without a label."""
+    matched: int
+    unmatched: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ class Preview:
     """On the cluster that would be joined, else on this machine."""
     pinning: str | None
     """How classifiers get cores of their own on this machine; None where a cluster decides."""
+    surprises: tuple[Surprise, ...]
+    """What is odd about the input and its labels."""
     notes: tuple[str, ...] = ()
     """What is odd about the cluster's nodes."""
 
@@ -71,6 +72,7 @@ class Preview:
             "ensemble": models[1:],
             "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
             "labels": asdict(self.labels) if self.labels is not None else None,
+            "surprises": [asdict(found) for found in self.surprises],
             "placement": self.placement.describe() if self.placement is not None else None,
             "pinning": self.pinning,
             "chunk_size": job.chunk_size,
@@ -87,6 +89,7 @@ def preview(job: Job) -> Preview:
     """
     compute = job.config.compute
     output = _output(job)
+    labels, odd = _labels(job.shards, job.labels) if job.labels is not None else (None, ())
     notes: list[str] = []
     cores = None
     if cluster_address(compute) is None:
@@ -101,7 +104,8 @@ def preview(job: Job) -> Preview:
     return Preview(
         job=job,
         formats=_formats(job.shards),
-        labels=_labels(job.shards, job.labels) if job.labels is not None else None,
+        labels=labels,
+        surprises=(*job.surprises, *odd),
         output=output,
         placement=placement,
         pinning=cores,
@@ -121,18 +125,27 @@ def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
     return sorted(counts.values(), key=lambda count: count.format)
 
 
-def _labels(shards: Iterable[Shard], labels: Labels) -> LabelCount | None:
-    count = LabelCount()
+def _labels(
+    shards: Iterable[Shard], labels: Labels
+) -> tuple[LabelCount | None, tuple[Surprise, ...]]:
+    """How many listed images have a label, and which labels and images have no other half."""
+    ids: list[str] = []
+    unmatched: list[str] = []
+    everything = True
     for shard in shards:
         if shard.members is None:
+            everything = False
             continue
-        ids = shard.image_ids(shard.members)
-        missing = labels.match(ids, shard.members["label"].to_pylist()).is_null().to_pylist()
-        count.unmatched += sum(missing)
-        count.matched += len(ids) - sum(missing)
-        names = [name for name, absent in zip(ids, missing, strict=True) if absent]
-        count.examples += names[: EXAMPLES - len(count.examples)]
-    return count if count.matched + count.unmatched else None
+        found = shard.image_ids(shard.members)
+        missing = labels.match(found, shard.members["label"].to_pylist()).is_null().to_pylist()
+        ids += found
+        unmatched += [name for name, absent in zip(found, missing, strict=True) if absent]
+    if not ids:
+        return None, ()
+    odd = [surprise(UNLABELLED, unmatched)] if unmatched else []
+    if everything and (unused := labels.without_image(ids)):
+        odd.append(surprise(UNUSED, unused))
+    return LabelCount(len(ids) - len(unmatched), len(unmatched)), tuple(odd)
 
 
 def _output(job: Job) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,15 @@ from vggbatch.sources.manifest import read_manifest
 from vggbatch.sources.parquet import ParquetReader, layout
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.recordio import RecordIOReader
+from vggbatch.sources.surprises import (
+    ARCHIVE,
+    EMPTY,
+    LEFT_OUT,
+    NO_IMAGES,
+    SAME_NAME,
+    Surprise,
+    noticed,
+)
 from vggbatch.sources.tar import TarReader
 from vggbatch.sources.tfrecord import TFRecordReader
 
@@ -28,6 +37,7 @@ _READERS: dict[str, Reader] = {
 }
 _MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "txt", "lst", "list"})
 _COMPRESSED_TAR = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_ARCHIVES = frozenset({"zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "lmdb", "h5", "hdf5"})
 _THREADS = 32
 """Requests at a time to a store while looking at what the files are."""
 
@@ -54,12 +64,11 @@ class Survey:
     """What was found in the inputs."""
 
     shards: list[Shard]
-    ignored: list[str]
-    """Files in folders that are neither images nor shards: names under their input root."""
+    surprises: tuple[Surprise, ...]
 
 
 def survey(inputs: Sequence[str]) -> Survey:
-    """As `discover`, also with what was left out."""
+    """As `discover`, also with what was left out or is odd."""
     if not inputs:
         raise UsageError("no input given: name a folder, a shard, a glob or a list file")
     found = _Found()
@@ -69,9 +78,10 @@ def survey(inputs: Sequence[str]) -> Survey:
     found.look_into_parquet()
     shards = [*_named_shards(found.shards.values()), *slices(found.images())]
     if not shards:
-        seen = f"{len(found.ignored)} other files" if found.ignored else "nothing at all"
+        others = sum(map(len, found.left_out.values()))
+        seen = f"{others} other files" if others else "nothing at all"
         raise UsageError(f"no images and no shards in {', '.join(inputs)}, but {seen}")
-    return Survey(_apart(shards), sorted(found.ignored))
+    return Survey(_apart(shards), found.surprises())
 
 
 @dataclass
@@ -81,7 +91,8 @@ class _Found:
     shards: dict[str, tuple[str, Listed]] = field(default_factory=dict)
     loose: dict[str, tuple[Member, str]] = field(default_factory=dict)
     named: list[tuple[Member, str]] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Names under their input root, by the reason."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
@@ -97,7 +108,8 @@ class _Found:
             if known is None or len(known[0].name) < len(file.name):
                 self.loose[file.uri] = member_of(file), file.version
         else:
-            self.ignored.append(file.name)
+            archive = names.suffix(file.name) in _ARCHIVES
+            self.left_out[ARCHIVE if archive else LEFT_OUT].append(file.name)
 
     def look_into_parquet(self) -> None:
         """Tell Parquet files with images from manifests and from those that are neither."""
@@ -110,11 +122,21 @@ class _Found:
                 if file.explicit:
                     self._add_manifest(file)
                 else:
-                    self.ignored.append(file.name)
+                    self.left_out[NO_IMAGES].append(file.name)
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
         return [*self.loose.values(), *self.named]
+
+    def surprises(self) -> tuple[Surprise, ...]:
+        """What is odd about all that was found."""
+        images = [member for member, _ in self.images()]
+        files = [file for _, file in self.shards.values()]
+        empty = [member.name for member in images if member.size == 0 and not member.error]
+        empty += [file.name for file in files if file.size == 0]
+        count = Counter(member.name for member in images)
+        repeats = [name for name, times in count.items() for _ in range(times - 1)]
+        return noticed([*self.left_out.items(), (EMPTY, empty), (SAME_NAME, repeats)])
 
     def _keep_longest(self, format_name: str, file: Listed) -> None:
         """Where two inputs overlap, a file's name is that under the outer one."""

@@ -75,23 +75,34 @@ class Labels:
             found = [self._find(image_id) for image_id in image_ids]
         return pa.array(found, pa.int32())
 
+    def without_image(self, image_ids: Sequence[str]) -> list[str]:
+        """Names, without suffix, of the labels that match none of the images; none if embedded."""
+        if self.keys is None:
+            return []
+        used = np.zeros(len(self.keys), bool)
+        for image_id in image_ids:
+            used[self._places(image_id)] = True
+        return ["/".join(reversed(key.decode().split("/"))) for key in self.keys[~used]]
+
     def _find(self, image_id: str) -> int | None:
-        assert self.keys is not None
         assert self.indices is not None
+        values = self.indices[self._places(image_id)]
+        return int(values[0]) if len(values) and (values == values[0]).all() else None
+
+    def _places(self, image_id: str) -> slice:
+        """Where the labels lie that an image matches."""
+        assert self.keys is not None
         parts = names.published_stem(image_id).split("/")[::-1]
         # bisect and not searchsorted, which would convert all keys to the width of each needle
         for count in range(len(parts), 0, -1):
             end = "/".join(parts[:count]).encode()
             place = bisect_left(self.keys, end)
             if place < len(self.keys) and self.keys[place] == end:
-                return int(self.indices[place])
+                return slice(place, place + 1)
         inside = next((i for i, part in enumerate(parts) if names.shard_format(part)), len(parts))
         whole = "/".join(parts[:inside]).encode() + b"/"
-        first = bisect_left(self.keys, whole)
         # "0" is the byte after "/": what lies between are the keys that start with `whole`.
-        last = bisect_left(self.keys, whole[:-1] + b"0")
-        values = self.indices[first:last]
-        return int(values[0]) if len(values) and (values == values[0]).all() else None
+        return slice(bisect_left(self.keys, whole), bisect_left(self.keys, whole[:-1] + b"0"))
 
 
 def class_index(token: str, by_synset: Mapping[str, int]) -> int | None:
