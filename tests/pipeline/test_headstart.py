@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster import ENVIRON, ray_nodes
 from tests.images import write_folder
 from tests.pipeline.test_local import CHUNK, keys, make
 from vggbatch import api
@@ -121,20 +122,21 @@ images, net, output, *settings = sys.argv[1:]
 def begin(self, work):
     plain(self, work)
     self._receipts = self.receipts(30)
-    os.kill(self.pid, 9)
+    print(len(self._receipts) > 0, work.niceness)
+    if "compute.ray_after=0" in settings:
+        os.kill(self.pid, 9)
 
-plain = HeadStart.begin
-if settings:
-    HeadStart.begin = begin
+plain, HeadStart.begin = HeadStart.begin, begin
 options = {"input": (images,), "model": net, "output": output, "chunk_size": 4}
 scored = api.score(load_config(options=options, settings=settings, environ={}))
 print(scored.result.rows, "ray" in sys.modules)
 """
 
 
-def score(folder, net, output, *settings):
+def score(folder, net, output, *settings, **environment):
     words = [sys.executable, "-c", SCORE, folder, net, output, *settings]
     environ = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environ |= environment
     done = subprocess.run(
         list(map(str, words)), capture_output=True, text=True, env=environ, timeout=200, check=False
     )
@@ -144,8 +146,10 @@ def score(folder, net, output, *settings):
 
 def test_a_short_run_needs_no_ray_and_a_longer_one_gives_the_same_files(net, folder, tmp_path):
     """The head start of the longer one is killed after its first chunks."""
-    assert score(folder, net, tmp_path / "short") == [str(COUNT), "False"]
-    assert score(folder, net, tmp_path / "long", "compute.ray_after=0") == [str(COUNT), "True"]
+    alone = score(folder, net, tmp_path / "short")
+    assert alone == ["True", "15", str(COUNT), "False"]
+    both = score(folder, net, tmp_path / "long", "compute.ray_after=0")
+    assert both == ["True", "15", str(COUNT), "True"]
     short, long = (api.load_predictions(str(tmp_path / name)) for name in ("short", "long"))
     assert short.equals(long)
     names = [path.name for path in sorted((tmp_path / "short/predictions").iterdir())]
@@ -157,3 +161,13 @@ def test_a_short_run_needs_no_ray_and_a_longer_one_gives_the_same_files(net, fol
     record = api.load_run(str(tmp_path / "short"))
     assert record["placement"]["actors"] >= 1
     assert record["rates"]["images_this_run"] == COUNT
+
+
+@pytest.mark.slow
+def test_on_a_node_of_a_cluster_that_is_joined_it_gives_way_to_the_workers(net, folder, tmp_path):
+    with ray_nodes(2) as cluster:
+        where = f"compute.address={cluster.address}"
+        done = score(folder, net, tmp_path / "out", where, **ENVIRON)
+    assert done == ["True", "19", str(COUNT), "True"]
+    found = api.load_predictions(str(tmp_path / "out"), ["image_id"])["image_id"].to_pylist()
+    assert sorted(found) == [f"{number:05d}.jpg" for number in range(COUNT)]
