@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from tests.images import write_folder
+from vggbatch.classifier import cores
 from vggbatch.config import load_config
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import network_opener, prepare_job
@@ -130,3 +131,25 @@ def test_tells_of_a_model_that_cannot_be_opened(net, folder, tmp_path):
     Working(make(net, folder, tmp_path / "out", open_networks=missing), receipts.append).run()
     assert len(receipts) == 18
     assert all("no model" in receipt["failure"] for receipt in receipts)
+
+
+@pytest.mark.skipif(not cores.may_pin(), reason="a CPU quota shares this machine's cores")
+def test_its_cores_are_its_own_until_ray_wants_them(net, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(cores, "_lock_folder", lambda: tmp_path)
+    seen = []
+
+    def claimable():
+        locks = [cores._lock(cpu, None) for cpu in cores.cpu_mask()]
+        for lock in filter(None, locks):
+            lock.close()
+        return sum(lock is not None for lock in locks)
+
+    def send(message):
+        if "ready" not in message and not seen:
+            seen.append(claimable())
+            working.reserve(0)
+            seen.append(claimable())
+
+    working = Working(make(net, folder, tmp_path / "out", classifiers=1), send)
+    working.run()
+    assert seen == [len(cores.cpu_mask()) - 1, len(cores.cpu_mask())]

@@ -7,11 +7,12 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from vggbatch.classifier.cores import Claim
 from vggbatch.pipeline.chunk import ChunkKey, key_of
 from vggbatch.pipeline.pipeline import Classify, Scoring, decode, guarded, index, write
 
@@ -38,8 +39,7 @@ class Working:
     """
 
     def __init__(self, work: Work, send: Callable[[dict[str, Any]], None]) -> None:
-        # shares its cores with Ray, which starts
-        self.scoring = replace(work.scoring, pin=False)
+        self.scoring = work.scoring
         self.shards = work.shards
         self.classifiers = work.classifiers
         self.send = send
@@ -50,6 +50,7 @@ class Working:
         """Chunks that were taken up and are not committed."""
         self._closed = False
         self._ready = False
+        self._claims: list[Claim] = []
         # decoding runs ahead by so many chunks
         self._decoded: queue.Queue[Future[pa.Table] | None] = queue.Queue(self.classifiers)
 
@@ -71,6 +72,8 @@ class Working:
     def reserve(self, count: int) -> list[ChunkKey]:
         """Take up no more than `count` further chunks, and those of the shard at hand.
 
+        Cores that were claimed are given back: Ray's classifiers take them while these still work.
+
         Returns:
             The names of all chunks that are still going to be committed.
         """
@@ -80,13 +83,20 @@ class Working:
                 self._open |= dict.fromkeys(map(key_of, rest))
                 self._next = iter(rest)
                 self._closed = True
+                for claim in self._claims:
+                    claim.release()
             return list(self._open)
 
     def _classify(self) -> None:
         classify = Classify(self.scoring)
+        claim = classify.classifier.claim if classify.classifier is not None else None
         with self._lock:
             first = not self._ready and classify.failure is None
             self._ready |= first
+            if claim is not None and self._closed:
+                claim.release()
+            elif claim is not None:
+                self._claims.append(claim)
         if first:
             self.send({"ready": True})
         while (future := self._decoded.get()) is not None:
