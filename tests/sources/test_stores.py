@@ -152,10 +152,22 @@ def test_s3_that_refuses_and_cuts(s3_server, monkeypatch, client):
         fresh()
 
 
+class Ranges(SimpleHTTPRequestHandler):
+    """A web server that answers ranges, with status 416 where one starts past the end."""
+
+    def do_GET(self):
+        first, last = map(int, self.headers["Range"].removeprefix("bytes=").split("-"))
+        data = DATA[first : last + 1]
+        self.send_response(206 if data else 416)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
 @contextmanager
-def web_server(folder):
-    """http.server, which knows no ranges."""
-    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+def web_server(folder, kind=SimpleHTTPRequestHandler):
+    """http.server, which knows no ranges by itself."""
+    handler = functools.partial(kind, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -168,3 +180,10 @@ def test_a_web_server_without_ranges(tmp_path):
     with web_server(tmp_path) as url:
         wanted = [Range(f"{url}/a", 7, 100), Range(f"{url}/a", 10**6, 10), Range(f"{url}/a", 0, -1)]
         assert list(read_ranges(wanted, 2**40)) == [DATA[7:107], DATA[10**6 : 10**6 + 10], DATA]
+
+
+def test_a_range_past_the_end_of_a_file_on_the_web(tmp_path):
+    with web_server(tmp_path, Ranges) as url:
+        inside, past = read_ranges([Range(f"{url}/a", 7, 9), Range(f"{url}/a", 2**30, 9)], 2**40)
+    assert inside == DATA[7:16]
+    assert past.kind == "truncated"

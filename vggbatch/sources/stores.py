@@ -125,13 +125,19 @@ class _Fsspec:
     def read(self, path: str, start: int, end: int) -> bytes:
         try:
             data: bytes = self.fs.cat_file(path, start=start, end=end)
-        except OSError as error:
-            # HTTP status 416: the file ends at or before the range's start.
-            if error.errno == errno.EINVAL and "range" in str(error).lower():
+        except Exception as error:
+            if _starts_past_the_end(error):
                 return b""
             raise
         # a web server that knows no ranges sends the whole file
         return data if len(data) <= end - start else data[start:end]
+
+
+def _starts_past_the_end(error: Exception) -> bool:
+    """HTTP status 416, as s3fs, gcsfs and aiohttp tell of it."""
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:
+        return "range" in str(error).lower()
+    return 416 == (getattr(error, "status", None) or getattr(error, "code", None))
 
 
 class _ArrowS3:
