@@ -137,7 +137,7 @@ def _starts_past_the_end(error: Exception) -> bool:
     """HTTP status 416, as s3fs, gcsfs and aiohttp tell of it."""
     if isinstance(error, OSError) and error.errno == errno.EINVAL:
         return "range" in str(error).lower()
-    return 416 == (getattr(error, "status", None) or getattr(error, "code", None))
+    return (getattr(error, "status", None) or getattr(error, "code", None)) == 416
 
 
 class _ArrowS3:
