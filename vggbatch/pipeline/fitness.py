@@ -29,14 +29,15 @@ class Needs:
     versions: Mapping[str, str]
     """The driver's own, as `probe.result_versions` gives them."""
     model_bytes: int
-    """Size of the weights of all networks."""
+    """Size of the weights of all networks; twice that where a protocol has two files of each."""
     unreadable: Collection[str] = ()
     """Inputs that the driver cannot read either: their images become error rows anywhere."""
 
 
 def needs_of(job: Job, unreadable: Collection[str] = ()) -> Needs:
     """What a job needs of a node; `unreadable` as in Needs."""
-    return Needs(result_versions(), sum(map(_model_bytes, job.models)), unreadable)
+    files = (job.protocol.crops is not None) + job.protocol.dense
+    return Needs(result_versions(), files * sum(map(_model_bytes, job.models)), unreadable)
 
 
 def question_for(
