@@ -14,6 +14,7 @@ from fsspec.core import has_magic
 
 from vggbatch.errors import UsageError
 from vggbatch.sources.names import is_hidden
+from vggbatch.sources.s3_level import S3Level
 from vggbatch.storage import file_version, filesystem, is_local
 
 _THREADS = 16
@@ -92,8 +93,7 @@ def _find(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]
     folders = [folder]
     while len(folders) == 1:
         top = folders[0].rstrip("/")
-        entries = fs.ls(top, detail=True)
-        fs.invalidate_cache()
+        entries = _level(fs, top)
         folders = [e["name"] for e in entries if e["type"] == "directory"]
         if len(folders) > _MOST_FOLDERS:
             yield from fs.find(top, detail=True).values()
@@ -114,6 +114,15 @@ def _find(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _level(fs: fsspec.AbstractFileSystem, folder: str) -> list[dict[str, Any]]:
+    """The files and folders directly below a folder of a store."""
+    if "s3" in fs.protocol:
+        return list(S3Level.of(fs, folder).entries(_THREADS))
+    entries: list[dict[str, Any]] = fs.ls(folder, detail=True)
+    fs.invalidate_cache()
+    return entries
 
 
 def _walk_local(folder: str, root: str, inside: frozenset[tuple[int, int]]) -> Iterator[Listed]:
