@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vggbatch.cli import options
-from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ Mirrors = Annotated[
 
 def mirrors(given: list[str] | None) -> tuple[str, ...]:
     """The mirrors of the command line, then those of the environment."""
+    from vggbatch.config import load_config
+
     return (*(given or ()), *load_config().mirrors)
 
 
