@@ -92,7 +92,7 @@ def test_grey(format):
     assert abs(out - np.asarray(grey).astype(int)[..., None]).max() <= 2
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM", "JPEG2000"])
 def test_16_bit_grey_keeps_its_upper_bits(format):
     grey = (np.arange(64 * 48).reshape(48, 64) * 21).astype(np.uint16)
     assert (pixels(encode(Image.fromarray(grey), format)) == (grey >> 8)[..., None]).all()
@@ -130,6 +130,15 @@ def test_transparency_shows_the_colours_beneath():
     assert (pixels(encode(image, "PNG")) == TRUTH).all()
     grey = picture().convert("LA")
     assert (pixels(encode(grey, "PNG")) == np.asarray(grey)[..., :1]).all()
+
+
+@pytest.mark.parametrize("format", ["WEBP", "AVIF", "JPEG2000", "TIFF"])
+def test_transparency_in_other_formats(format):
+    image = picture()
+    image.putalpha(100)
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 95}}.get(format, {})
+    tolerance = 12 if format == "AVIF" else 0
+    assert abs(pixels(encode(image, format, **options)) - TRUTH).max() <= tolerance
 
 
 def test_cmyk_follows_adobe():
@@ -177,6 +186,29 @@ def test_first_frame(format):
     assert (pixels(data) == [255, 0, 0]).all()
 
 
+def test_the_first_picture_of_a_phones_several():
+    # MPO: JPEGs one after the other, which Pillow opens as a format of its own
+    data = encode(
+        picture(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (8, 8))]
+    )
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    assert abs(pixels(data) - TRUTH).max() <= 8
+    scan = data[data.index(b"\xff\xda") :]
+    assert kind(data + scan * 100, DecodeOptions(max_pixels=64 * 48)) == "too_large"
+
+
+def test_animated_avif():
+    data = encode(
+        picture(), "AVIF", quality=95, save_all=True, append_images=[picture().rotate(90)]
+    )
+    assert abs(pixels(data) - TRUTH).max() <= 12
+
+
+@pytest.mark.parametrize("size", [(30_000, 300), (300, 30_000)])
+def test_long_jpegs(size):
+    assert pixels(encode(Image.new("RGB", size, "red"), "JPEG")).shape[:2] == size[::-1]
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 30_000), (30_000, 1)])
 def test_thin_sides(size):
     assert pixels(encode(Image.new("RGB", size, "red"), "PNG")).shape == (size[1], size[0], 3)
@@ -191,6 +223,11 @@ def test_truncated(format):
 @pytest.mark.parametrize("length", [3, 10, 100, 300])
 def test_truncated_header(length):
     assert kind(encode(picture(), "JPEG")[:length]) == "truncated"
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG2000", "GIF", "PNG", "TIFF"])
+def test_truncated_header_of_other_formats(format):
+    assert kind(encode(picture(), format)[:20]) == "truncated"
 
 
 def test_truncated_is_accepted_on_request():

@@ -18,7 +18,15 @@ is a form in which photographs are kept."""
 _GREY16_AS_INT32 = ("PNG", "PPM")
 """Formats whose 16-bit grey Pillow may open as 32-bit integers, still 0 to 65535."""
 
-_MAGIC = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n", "GIF": b"GIF8", "TIFF": b"II*\0"}
+_MAGIC = {
+    "JPEG": (0, b"\xff\xd8\xff"),
+    "PNG": (0, b"\x89PNG\r\n"),
+    "GIF": (0, b"GIF8"),
+    "TIFF": (0, b"II*\0"),
+    "JPEG 2000": (0, b"\0\0\0\x0cjP  "),
+    "AVIF": (4, b"ftypavi"),
+}
+"""Where in a file which bytes tell its format."""
 
 _CUT = ("truncated", "reached eof", "but only got", "not enough")
 """What Pillow and its libraries say of a file that ends too early."""
@@ -96,7 +104,7 @@ def _check_work(image: Image.Image, data: bytes, options: DecodeOptions) -> None
     if pixels > options.max_pixels:
         size = f"{image.width} x {image.height}"
         raise ImageError("too_large", f"{size} pixels are more than {options.max_pixels}")
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):
         # A small file may hold thousands of scans of all its pixels. In coded data 0xFF is
         # followed by 0, so these two bytes are a scan's start (or stand in a thumbnail).
         scans = data.count(b"\xff\xda")
@@ -116,8 +124,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _unidentified(data: bytes) -> ImageError:
     """Pillow does not tell a cut header from foreign bytes."""
-    for name, magic in _MAGIC.items():
-        if data.startswith(magic):
+    for name, (place, magic) in _MAGIC.items():
+        if data.startswith(magic, place):
             return ImageError("truncated", f"{name} header is damaged or cut short")
     return ImageError("not_image", f"no known image format, begins {data[:8].hex(' ')}")
 
