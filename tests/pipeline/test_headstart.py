@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import ENVIRON, ray_nodes
+from tests.crashing import HANG, environment
 from tests.images import write_folder
 from tests.pipeline.test_local import CHUNK, keys, make
 from vggbatch import api
@@ -39,7 +40,7 @@ def all_of(head, seconds=60):
 def test_does_all_and_ends(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:
-        head.begin(work)
+        head.begin(work, CHUNK)
         receipts = all_of(head)
         assert head.reserve(CHUNK) == []
     assert len(set(keys(receipts))) == len(receipts) == COUNT / CHUNK
@@ -50,7 +51,7 @@ def test_does_all_and_ends(net, folder, tmp_path):
 def test_ends_with_what_it_reserves(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:
-        head.begin(work)
+        head.begin(work, CHUNK)
         first = head.receipts(30)
         reserved = head.reserve(CHUNK)
         receipts = first + all_of(head)
@@ -62,7 +63,7 @@ def test_ends_with_what_it_reserves(net, folder, tmp_path):
 def test_a_killed_child_leaves_the_rest(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:
-        head.begin(work)
+        head.begin(work, CHUNK)
         receipts = head.receipts(30)
         os.kill(head.pid, signal.SIGKILL)
         receipts += all_of(head, 10)
@@ -70,6 +71,24 @@ def test_a_killed_child_leaves_the_rest(net, folder, tmp_path):
     committed = {key for key, _, _ in work.scoring.output.parts(0)}
     assert set(keys(receipts)) <= committed
     assert len(receipts) > 0
+
+
+def test_a_child_that_an_image_hangs_is_ended(net, tmp_path, monkeypatch):
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    names = write_folder(tmp_path / "images", 8)
+    (tmp_path / "images" / names[0]).write_bytes(HANG + bytes(500))
+    work = make(net, tmp_path / "images", tmp_path / "out")
+    with HeadStart() as head:
+        head.begin(work, CHUNK)
+        receipts = head.receipts(30)
+        head.end_if_silent()
+        assert not head.ended
+        clock = time.monotonic
+        monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000)
+        head.end_if_silent()
+        monkeypatch.undo()
+        assert len(keys(receipts + all_of(head, 10))) == 1
 
 
 def test_a_child_without_its_driver_ends(tmp_path):
@@ -94,7 +113,7 @@ def test_says_how_long_it_would_take(net, folder, tmp_path, monkeypatch):
         monkeypatch.setattr(time, "monotonic", lambda: clock() + READY_PATIENCE + 1)
         assert head.seconds_left(1) == float("inf")
         monkeypatch.undo()
-        head.begin(make(net, folder, tmp_path / "out"))
+        head.begin(make(net, folder, tmp_path / "out"), CHUNK)
         receipts = all_of(head)
         monkeypatch.setattr(time, "monotonic", lambda: clock() + 10)
         assert len(receipts) * CHUNK == COUNT
@@ -119,8 +138,8 @@ from vggbatch.config import load_config
 from vggbatch.pipeline.headstart import HeadStart
 images, net, output, *settings = sys.argv[1:]
 
-def begin(self, work):
-    plain(self, work)
+def begin(self, work, chunk_work):
+    plain(self, work, chunk_work)
     self._receipts = self.receipts(30)
     print(len(self._receipts) > 0, work.niceness)
     if "compute.ray_after=0" in settings:

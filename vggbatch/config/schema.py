@@ -108,9 +108,9 @@ class ComputeOptions(_Strict):
     """Intra-op threads, and so pinned cores, of each actor."""
     micro_batch: int | None = Field(None, ge=1, le=1024)
     """Images in one run of the network."""
-    ray_after: float = Field(60, ge=0)
+    ray_after: float = Field(120, ge=0)
     """Without a cluster to join: a run that is expected to take fewer seconds is done in one
-    process, for starting and ending Ray costs about five."""
+    process. Starting and ending Ray costs about five, and its driver a tenth of a core."""
     decode_tasks: int | None = Field(None, ge=1)
     """Decoding tasks at a time."""
     pin: bool = True

@@ -65,8 +65,10 @@ def score_alone(
     Returns:
         Whether all shards are complete.
     """
+    head.heard()  # until now the model may have been prepared
     while limit and not head.ended:
         receipts = head.receipts(seconds=0.5)
+        head.end_if_silent()
         for receipt in receipts:
             key = ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
             tally.commit(key, Stats.from_json(receipt["stats"]))

@@ -44,7 +44,8 @@ _UNTIL_CLASSIFIERS = 5.0
 _ANSWER_PATIENCE = 10.0
 """Seconds without a word until an answer to `reserve` is waited for no longer."""
 _SILENCE = 120.0
-"""Seconds without a word, with the cores to itself, after which a child is ended."""
+_SECONDS_A_CROP = 3
+"""Seconds without a word after which a child is ended; a slow core takes one for a VGG in fp32."""
 
 
 def wanted(options: ComputeOptions) -> bool:
@@ -77,6 +78,7 @@ class HeadStart:
         self._began: float | None = None
         self._ready: float | None = None
         self._heard = 0.0
+        self._patience = _SILENCE
         self._rows = 0
         self._in_work = 0
         self.ended = True
@@ -99,10 +101,16 @@ class HeadStart:
         with contextlib.suppress(OSError):
             self._child.communicate()
 
-    def begin(self, work: Work) -> None:
-        """Start scoring."""
+    def begin(self, work: Work, chunk_work: float) -> None:
+        """Start scoring.
+
+        Args:
+            work: what to do.
+            chunk_work: what a chunk costs, in single crops of one network.
+        """
         assert self._child.stdin is not None
         self._heard = time.monotonic()
+        self._patience = _SILENCE + _SECONDS_A_CROP * chunk_work
         self._in_work = work.classifiers * work.scoring.chunk_size
         self.ended = False
         try:
@@ -168,13 +176,17 @@ class HeadStart:
                 self._child.kill()  # nobody knows what it would commit: then it had better not
         return self._reserved or []
 
+    def heard(self) -> None:
+        """Count the time without a word from now on."""
+        self._heard = time.monotonic()
+
     def end_if_silent(self) -> None:
         """End a child that has committed nothing for long: an image may hang its decoder."""
-        if time.monotonic() - self._heard > _SILENCE:
+        if time.monotonic() - self._heard > self._patience:
             self._child.kill()
 
     def _take(self, message: dict[str, Any] | None) -> None:
-        self._heard = time.monotonic()
+        self.heard()
         if message is None:
             self.ended = True
         elif "ready" in message:

@@ -133,12 +133,13 @@ def _score(
         )
 
     compute = job.config.compute
+    chunk_work = chunk_size * job.work
     tally.start()
     open_networks = network_opener(job, None)
     if head is not None and cluster_address(compute) is None:
         placement = check_own_machine(job)
         local = scoring(placement, open_networks, job.labels)
-        head.begin(first_work(numbered, tally, local, placement.cpus, polite=False))
+        head.begin(first_work(numbered, tally, local, placement.cpus, polite=False), chunk_work)
         # its classifiers wait for the same file; here its faults come to light at once
         open_networks()
         if score_alone(head, numbered, tally, compute.ray_after, notify):
@@ -156,14 +157,14 @@ def _score(
 
     with (
         ray_cluster(compute, chunk_bytes=chunk_size * job.picture_bytes) as cluster,
-        data_context(cluster, compute, chunk_work=chunk_size * job.work),
+        data_context(cluster, compute, chunk_work=chunk_work),
     ):
         cluster = await_node(cluster, notify)
         placement = check(job, cluster, notify)
         if head is not None and head.ended and not cluster.own and cluster.here >= 1:
             local = scoring(placement, open_networks, job.labels)
             cores = math.floor(min(cluster.here, placement.cpus))
-            head.begin(first_work(numbered, tally, local, cores, polite=True))
+            head.begin(first_work(numbered, tally, local, cores, polite=True), chunk_work)
         source = None if cluster.own else ship(job.models, job.config.cache_dir)
         labels = ray.put(job.labels) if job.labels is not None else None
         task = scoring(placement, network_opener(job, source), labels)
