@@ -81,7 +81,6 @@ class Classifier:
         self.claim: Claim | None = claim_cores(threads) if pin else None
         self.micro_batch = micro_batch or DEFAULT_MICRO_BATCH
         self.top = top
-
         self.with_features = any(len(spec.crops.outputs) > 1 for spec in networks if spec.crops)
 
         def opened(spec: SessionSpec | None) -> Session | None:
@@ -115,9 +114,9 @@ class Classifier:
                 for rows, scores, more in self._look(session, packed, profile, view):
                     if not total.shape[1]:
                         total = np.zeros((n, scores.shape[1]))
-                    known = session.spec.probabilities
-                    total[rows] += weight * (scores if known else softmax(scores))
-                    nll = negative_log_likelihood(scores, wanted[rows], probabilities=known)
+                    done = session.spec.probabilities
+                    total[rows] += weight * (scores.astype(np.float64) if done else softmax(scores))
+                    nll = negative_log_likelihood(scores, wanted[rows], probabilities=done)
                     with np.errstate(invalid="ignore"):  # NaN stays NaN
                         likelihood[rows] = np.logaddexp(likelihood[rows], np.log(weight) - nll)
                     if more is not None:

@@ -107,8 +107,8 @@ def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
 def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
-    `pixels0` and `sizes0` are the pictures of the first geometry as views.Packed has them, and so
-    on; of a single centre crop, the crops in row order.
+    `pixels0` and `sizes0` are the pictures of the first geometry as pictures.Packed has them, and
+    so on; of a single centre crop, the crops in row order.
     """
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
