@@ -21,7 +21,7 @@ def test_configurations_load(file):
     assert file.name in file.read_text()
 
 
-@pytest.mark.parametrize("name", ["score", "evaluate", "benchmark"])
+@pytest.mark.parametrize("name", ["score", "evaluate", "quantize", "benchmark"])
 def test_jobs_are_the_commands(name):
     done = subprocess.run(
         [sys.executable, ROOT / f"jobs/{name}.py", "--help"],

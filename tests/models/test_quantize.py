@@ -10,7 +10,7 @@ from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
-from vggbatch.models.quantize import Quantizer, free_scores
+from vggbatch.models.quantize import Quantizer
 from vggbatch.preprocess.profiles import CAFFE2
 from vggbatch.preprocess.transform import Normaliser
 
@@ -121,7 +121,7 @@ def test_only_what_is_asked_for_is_quantized(tmp_path):
     _, model = own("vgg16-12", tmp_path)
     (tmp_path / "work").mkdir()
     quantizer = Quantizer(model, images(4, 0), NORMALISE, tmp_path / "work")
-    assert len(quantizer.layers) == 16
+    assert len(quantizer.layers) == 15
     first, last = quantizer.layers[0], quantizer.layers[-1]
 
     def integer_layers(write, *layers, **options):
@@ -143,10 +143,3 @@ def test_only_what_is_asked_for_is_quantized(tmp_path):
         first,
         last,
     }
-
-
-def test_a_model_without_a_quantized_end_stays_as_it_is():
-    model = synthesize("vgg16-12", shrink=32, size=32)
-    before = model.SerializeToString()
-    free_scores(model)
-    assert model.SerializeToString() == before

@@ -16,9 +16,6 @@ from vggbatch.preprocess.pictures import Packed, Pixels
 from vggbatch.preprocess.transform import Normaliser
 from vggbatch.preprocess.views import View, cut, views
 
-DEFAULT_MICRO_BATCH = 4
-"""Crops in one run: rates are flat from 4 to 32 (measured), memory is not."""
-
 
 @dataclass(frozen=True)
 class Predictions:
@@ -60,7 +57,8 @@ class Classifier:
         networks: at least one; all of the same classes.
         protocol: the views of each image.
         threads: intra-op threads; the networks take turns.
-        micro_batch: crops in one run of a network; whole pictures run one by one. None: a default.
+        micro_batch: crops in one run of a network; whole pictures run one by one. None: as
+            suits the network.
         pin: pin the threads to cores of their own.
         top: how many classes to report.
     """
@@ -79,7 +77,7 @@ class Classifier:
         self.views = views(self.protocol)
         # before the sessions: their threads inherit the mask of the thread that makes them
         self.claim: Claim | None = claim_cores(threads) if pin else None
-        self.micro_batch = micro_batch or DEFAULT_MICRO_BATCH
+        self.micro_batch = micro_batch
         self.top = top
         self.with_features = any(len(spec.crops.outputs) > 1 for spec in networks if spec.crops)
 
@@ -132,7 +130,7 @@ class Classifier:
         normalise = Normaliser(profile, layout=session.spec.layout)
         seen = [self._cut(picture, view, profile.crop) for picture in packed.column(view.scale)]
         # whole pictures differ in size
-        step = 1 if view.crop is None else self.micro_batch
+        step = 1 if view.crop is None else self.micro_batch or session.spec.micro_batch
         for start in range(0, len(seen), step):
             batch = np.stack(seen[start : start + step])
             yield slice(start, start + len(batch)), *session(normalise(batch))

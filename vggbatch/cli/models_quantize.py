@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from vggbatch.cli import console
+from vggbatch.cli import console, options
 from vggbatch.cli.models_options import AnyModel, CacheDir, Mirrors, mirrors
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def quantize(
     ] = Calibration.minmax,
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
+    as_json: options.Json = False,
 ) -> None:
     """Write an int8 version of an fp32 model, calibrated on images of yours.
 
@@ -78,6 +80,7 @@ def quantize(
     from vggbatch.models import resolve
     from vggbatch.pipeline.quantization import quantize_model
 
+    console.configure(as_json=as_json)
     resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
     with console.interruptible():
         done = quantize_model(
@@ -94,6 +97,12 @@ def quantize(
         )
     if done.failed:
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
+    if done.measured and not done.held_out:
+        console.warning("too few labelled images to measure on others than those calibrated on")
+    console.result({"file": output, **asdict(done)}, lambda: _show(done, output))
+
+
+def _show(done: Quantized, output: str) -> None:
     _show_noise(done.noise)
     if done.measured:
         _show_accuracy(done)
@@ -103,9 +112,10 @@ def quantize(
 def _show_noise(noise: list[LayerNoise]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column(f"layers that hurt most ({min(_SHOWN, len(noise))} of {len(noise)})")
-    table.add_column("signal to noise in the scores, this layer alone in int8", justify="right")
+    table.add_column("signal to noise in the scores, it alone in int8", justify="right")
     for layer in noise[:_SHOWN]:
-        table.add_row(layer.layer, f"{layer.decibels:.1f} dB")
+        noise_free = layer.decibels is None
+        table.add_row(layer.layer, "no noise" if noise_free else f"{layer.decibels:.1f} dB")
     console.out.print(table)
 
 
@@ -125,7 +135,5 @@ def _show_accuracy(done: Quantized) -> None:
     for step in steps:
         row(f"int8 without {step.left_float[-1]}", step)
     console.out.print(table)
-    if not done.held_out:
-        console.warning("too few labelled images to measure on others than those calibrated on")
     if steps:
-        console.note(f"left in fp32: {', '.join(steps[-1].left_float)}")
+        console.out.print(f"left in fp32: {', '.join(steps[-1].left_float)}", soft_wrap=True)

@@ -8,6 +8,10 @@ The quantizer keeps the intermediate results of all images that it is given at o
 one batch at a time: minima and maxima, or histograms, are merged from batch to batch, and memory
 does not grow with the number of images. Calibrated once, a network can be written many times, with
 other layers left in fp32.
+
+A last dense layer always is. In int8 it would cost a VGG-16 more than all others together (in the
+scores 14 dB of signal to noise, where the next worst leaves 39) and with 1000 classes on 256 levels
+the order of near ones; in fp32 it costs 0.3 % of the speed (measured).
 """
 
 from __future__ import annotations
@@ -94,13 +98,19 @@ class Quantizer:
             self.float_file, _Batches(images, normalise, model.input), calibration, work
         )
         self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
+        for node in self._graph.graph.node:
+            node.name = node.name or node.output[0]  # layers are told apart by name
         constants = {tensor.name for tensor in self._graph.graph.initializer}
-        self.layers = tuple(
-            node.name
+        weighted = [
+            node
             for node in self._graph.graph.node
             if node.op_type in _WITH_WEIGHTS and node.input[1] in constants
-        )
-        """Names of the nodes that have weights, in the graph's order."""
+        ]
+        # of a network that has no other layer it is all there is to quantize
+        last = weighted[-1:] if len(weighted) > 1 else []
+        self._last = [node.name for node in last if node.op_type != "Conv"]
+        self.layers = tuple(node.name for node in weighted if node.name not in self._last)
+        """Names of the layers that become int8, in the graph's order."""
 
     def write(self, target: Path, *, keep_float: Collection[str] = ()) -> None:
         """Write the int8 network, batchable, with the same ports.
@@ -109,9 +119,8 @@ class Quantizer:
             target: ONNX file.
             keep_float: layers to leave in fp32.
         """
-        graph = self._quantized(self.quant_format, [], list(keep_float), {})
-        free_scores(graph)
-        onnx.save(graph, target)
+        left = [*self._last, *keep_float]
+        onnx.save(self._quantized(self.quant_format, [], left, {}), target)
 
     def write_alone(self, target: Path, layer: str) -> None:
         """Write the network with one layer's weights and input in int8, all else in fp32.
@@ -142,38 +151,6 @@ class Quantizer:
         writer.quantize_model()
         result: onnx.ModelProto = writer.model.model
         return result
-
-
-def free_scores(model: onnx.ModelProto) -> None:
-    """Let a quantized last layer give its 32-bit sums as floats, not one of 256 levels.
-
-    With 1000 classes on 256 levels some of the five best are equal more often than not, and their
-    order is lost. The integer kernel gives floats at no cost.
-    """
-    graph = model.graph
-    producers = {output: node for node in graph.node for output in node.output}
-    scores = graph.output[0].name
-    last = producers[scores]
-    softmax = last if last.op_type == "Softmax" else None
-    name = softmax.input[0] if softmax else scores
-    dequantize = producers.get(name)
-    if dequantize is None or dequantize.op_type != "DequantizeLinear":
-        return
-    before = producers.get(dequantize.input[0])
-    if before is None:
-        return
-    if before.op_type == "QuantizeLinear":
-        layer = producers.get(before.input[0])
-        if layer is None or layer.op_type not in _WITH_WEIGHTS:
-            return
-        graph.node.remove(before)
-    elif before.op_type == "QGemm":
-        layer = before
-        del layer.input[7:]  # the scale and zero point of the output
-    else:
-        return
-    graph.node.remove(dequantize)
-    layer.output[0] = name
 
 
 def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:

@@ -22,8 +22,8 @@ class LayerNoise:
     """What one layer does to the scores when it alone is int8."""
 
     layer: str
-    decibels: float
-    """Signal to quantization noise in the scores, 10 log10(signal / noise); infinite for none."""
+    decibels: float | None
+    """Signal to quantization noise in the scores, 10 log10(signal / noise); None: no noise."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def layer_noise(
         quantizer.write_alone(target, layer)
         noise = _centred(_scores(quantizer, target, images)[0]) - exact
         power = float((noise**2).sum())
-        ratio = float((exact**2).sum()) / power if power else np.inf
-        found.append(LayerNoise(layer, float(10 * np.log10(ratio))))
-    return sorted(found, key=lambda noise: noise.decibels)
+        ratio = float((exact**2).sum()) / power if power else None
+        found.append(LayerNoise(layer, ratio and float(10 * np.log10(ratio))))
+    return sorted(found, key=lambda noise: np.inf if noise.decibels is None else noise.decibels)
 
 
 def compare(

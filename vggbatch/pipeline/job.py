@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vggbatch.classifier import NetworkSpec, SessionSpec
+from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
@@ -215,6 +216,7 @@ def open_model(
         outputs=prepared.outputs,
         layout=model.layout,
         probabilities=prepared.output_kind == "probabilities",
+        micro_batch=INT8_MICRO_BATCH if prepared.quantized else MICRO_BATCH,
         optimised=True,
     )
 

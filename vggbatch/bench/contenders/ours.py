@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from vggbatch.bench.contenders.base import Contender
 from vggbatch.bench.task import Task
-from vggbatch.classifier.classifier import DEFAULT_MICRO_BATCH
+from vggbatch.classifier.session import MICRO_BATCH
 from vggbatch.pipeline.sink import STATS_KEY
 from vggbatch.pipeline.stats import Stats
 
@@ -50,7 +50,7 @@ class Ours(Contender):
                 continue
             self.seen.add(part)
             stats = Stats.from_json(metadata[STATS_KEY])
-            rest = max(0.0, 1 - DEFAULT_MICRO_BATCH / max(1, stats.rows))
+            rest = max(0.0, 1 - MICRO_BATCH / max(1, stats.rows))
             task.mark(0, moment - stats.infer_seconds * rest)
             task.mark(stats.rows, moment)
 
