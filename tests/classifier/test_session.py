@@ -1,12 +1,22 @@
-"""What an open network holds in memory, in a process of its own."""
+"""An open network: its scores, its batches, and the memory that it holds."""
 
 import subprocess
 import sys
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.images import cut, jpeg
+from tests.nets import SIZE, colour_net
+from vggbatch.classifier import Classifier, NetworkSpec, SessionSpec
+from vggbatch.classifier.session import Session
+from vggbatch.config import DecodeOptions, Preprocess, Protocol
+from vggbatch.preprocess.pictures import PictureMaker
+
+PROFILE = Preprocess(resize=SIZE + 4, crop=SIZE)
 
 CHANNELS, SIDE = 32, 128
 
@@ -23,6 +33,7 @@ session = Session(SessionSpec(sys.argv[1], "data", ("scores",), "NCHW", False), 
 rng = np.random.default_rng(0)
 shape = (3, int(sys.argv[2]), int(sys.argv[2]))
 inputs = {n: rng.normal(size=(n, *shape)).astype(np.float32) for n in range(1, 5)}
+session(inputs[1])  # gives back what opening took
 before = anonymous()
 for n in map(int, sys.argv[3:]):
     session(inputs[n])
@@ -72,3 +83,41 @@ def test_memory_stays_flat_over_full_and_last_batches(convolutions):
     activations = 4 * CHANNELS * SIDE * SIDE * 4 / 2**20
     assert first > activations, "the test must see what a run takes"
     assert max(others) < first + 0.5 * activations
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    return colour_net(tmp_path_factory.mktemp("net") / "net.onnx")
+
+
+def spec(net, **options):
+    return SessionSpec(str(net), "data", ("scores",), "NCHW", False, **options)
+
+
+def test_every_run_gives_the_same_scores(net):
+    session = Session(spec(net), threads=1)
+    images = np.random.default_rng(0).standard_normal((5, 3, SIZE, SIZE)).astype(np.float32)
+    expected = onnxruntime.InferenceSession(net).run(None, {"data": images})[0]
+    for size in (5, 5, 2):
+        scores, features = session(images[:size])
+        np.testing.assert_allclose(scores, expected[:size], rtol=1e-5, atol=1e-5)
+        assert features is None
+
+
+@pytest.mark.parametrize(("own", "asked", "sizes"), [(3, None, [3, 3, 1]), (3, 5, [5, 2])])
+def test_a_network_says_its_micro_batch_unless_the_user_does(net, own, asked, sizes, monkeypatch):
+    maker = PictureMaker(DecodeOptions(), (PROFILE.geometry(),), Protocol())
+    (packer,) = maker.packers(7)
+    for number in range(7):
+        packer.add(maker(jpeg(cut(number)))[0])
+    seen = []
+    run = Session.__call__
+
+    def counted(session, values):
+        seen.append(len(values))
+        return run(session, values)
+
+    monkeypatch.setattr(Session, "__call__", counted)
+    networks = [NetworkSpec(spec(net, micro_batch=own), None)]
+    Classifier(networks, micro_batch=asked, pin=False)([packer.packed()], [PROFILE])
+    assert seen == sizes
