@@ -120,20 +120,18 @@ class Quantizer:
             keep_float: layers to leave in fp32.
         """
         left = [*self._last, *keep_float]
-        onnx.save(self._quantized(self.quant_format, [], left, {}), target)
+        onnx.save(self._quantized(self.quant_format, [], left), target)
 
     def write_alone(self, target: Path, layer: str) -> None:
-        """Write the network with one layer's weights and input in int8, all else in fp32.
+        """Write the network with one layer in int8, all else in fp32.
 
-        Its output stays as it is: that is quantized for the next layer's sake, and would still be
-        if this one were left in fp32.
+        Its input, weights and output are integers, as an int8 kernel has them. So a tensor that
+        does not fit in 8 bits shows at both layers that it lies between, and both must be left in
+        fp32 to mend it.
         """
-        options = {"OpTypesToExcludeOutputQuantization": list(_WITH_WEIGHTS)}
-        onnx.save(self._quantized("qdq", [layer], [], options), target)
+        onnx.save(self._quantized("qdq", [layer], []), target)
 
-    def _quantized(
-        self, form: Format, only: list[str], without: list[str], options: dict[str, Any]
-    ) -> onnx.ModelProto:
+    def _quantized(self, form: Format, only: list[str], without: list[str]) -> onnx.ModelProto:
         # its import costs a second and needs an extra, which only quantization uses
         from onnxruntime import quantization
         from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
@@ -141,7 +139,7 @@ class Quantizer:
         graph = onnx.ModelProto()
         graph.CopyFrom(self._graph)
         types = (quantization.QuantType.QInt8, quantization.QuantType.QUInt8)
-        rest = (*types, self._ranges, only, without, _QUANTIZED, options)
+        rest: tuple[Any, ...] = (*types, self._ranges, only, without, _QUANTIZED, {})
         writer: Any
         if form == "qdq":
             writer = quantization.QDQQuantizer(graph, True, self.reduce_range, *rest)
