@@ -134,10 +134,11 @@ class _Fsspec:
 
 
 def _starts_past_the_end(error: Exception) -> bool:
-    """HTTP status 416, as s3fs, gcsfs and aiohttp tell of it."""
+    """HTTP status 416, as s3fs, azure, aiohttp and gcsfs tell of it."""
     if isinstance(error, OSError) and error.errno == errno.EINVAL:
         return "range" in str(error).lower()
-    return (getattr(error, "status", None) or getattr(error, "code", None)) == 416
+    names = ("status_code", "status", "code")
+    return next((getattr(error, name) for name in names if hasattr(error, name)), None) == 416
 
 
 class _ArrowS3:
