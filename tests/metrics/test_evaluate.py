@@ -214,7 +214,7 @@ def test_files_can_be_scored_by_other_processes_in_any_order(run):
     here = evaluate(run)
     with ProcessPoolExecutor(2) as pool:
         there = evaluate(run, map_fn=lambda f, names: pool.map(f, reversed(list(names))))
-    assert there.metrics == here.metrics
+    assert there.metrics == here.metrics == evaluate(run, map_fn=map).metrics
     assert there.results[0].confusions.equals(here.results[0].confusions)
 
 

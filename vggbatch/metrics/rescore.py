@@ -10,7 +10,7 @@ from typing import Any
 
 from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
-from vggbatch.metrics.evaluate import Evaluation, MapFn, evaluate_predictions
+from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
@@ -105,7 +105,6 @@ def rescore(
     target: Folder | None = None,
     *,
     errors: ErrorPolicy = "wrong",
-    map_fn: MapFn = map,
 ) -> Evaluation:
     """Score saved predictions against label sets.
 
@@ -114,7 +113,6 @@ def rescore(
         specs: label sets, see `vggbatch.metrics.sets`.
         target: gets metrics/*.parquet, run.json and _SUCCESS; None: nothing is written.
         errors: what a labelled image that could not be scored counts as.
-        map_fn: where the files are read, see `evaluate_predictions`.
 
     Raises:
         UsageError: no predictions, unreadable labels, or a target that holds a run.
@@ -128,7 +126,6 @@ def rescore(
         class_lines=source.class_lines,
         published=source.published(),
         errors=errors,
-        map_fn=map_fn,
     )
     if target is not None:
         target.delete(SUCCESS)
