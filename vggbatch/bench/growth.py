@@ -39,7 +39,11 @@ class Size:
 
 
 def grow(
-    inputs: Sequence[str], sizes: Sequence[int], folder: Path, model: str | None = None
+    inputs: Sequence[str],
+    sizes: Sequence[int],
+    folder: Path,
+    model: str | None = None,
+    settings: Sequence[str] = (),
 ) -> Iterator[Size]:
     """Score more and more images, repeated under other names.
 
@@ -49,6 +53,7 @@ def grow(
         folder: for what is in between; on a disk that knows hard links.
         model: as `vggbatch score --model` takes it; None: a network that hardly computes, so that
             everything around it shows.
+        settings: `key=value` pairs, as `vggbatch score --set` takes them.
 
     Raises:
         UsageError: no such input or model.
@@ -71,6 +76,7 @@ def grow(
             cores=machine.cores(),
             batch=1,
             sessions=1,
+            score_settings=tuple(settings),
             work=str(work),
         )
         found = measure(Ours(), task, 1, network.label)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pyarrow.dataset
 import pyarrow.parquet as pq
 
+from vggbatch.api import load_predictions
 from vggbatch.bench.contenders.base import Contender
 from vggbatch.bench.task import Task
 from vggbatch.classifier.session import MICRO_BATCH
@@ -59,8 +59,7 @@ class Ours(Contender):
         folder = _output(task) / "predictions"
         if not folder.exists():
             return []
-        columns = ["image_id", "top5_index"]
-        rows = pyarrow.dataset.dataset(folder, format="parquet").to_table(columns=columns)
+        rows = load_predictions(str(_output(task)), ["image_id", "top5_index"])
         ordered = sorted(rows.to_pylist(), key=lambda row: str(row["image_id"]))
         return [row["top5_index"][0] if row["top5_index"] else -1 for row in ordered]
 
