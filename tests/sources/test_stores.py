@@ -8,7 +8,7 @@ import pytest
 
 from tests.faulty_proxy import faulty
 from vggbatch.sources import stores
-from vggbatch.sources.ranges import Range, read_ranges
+from vggbatch.sources.ranges import Range, open_binary, read_ranges
 from vggbatch.sources.stores import StoreError, arrow_reads, retried, store_of
 
 DATA = bytes(range(256)) * 4000
@@ -187,3 +187,18 @@ def test_a_range_past_the_end_of_a_file_on_the_web(tmp_path):
         inside, past = read_ranges([Range(f"{url}/a", 7, 9), Range(f"{url}/a", 2**30, 9)], 2**40)
     assert inside == DATA[7:16]
     assert past.kind == "truncated"
+
+
+class Endless(SimpleHTTPRequestHandler):
+    """A web server that does not say how long a file is."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+
+def test_a_shard_of_unknown_length_is_refused(tmp_path):
+    with web_server(tmp_path, Endless) as url, pytest.raises(StoreError, match="does not say how"):
+        open_binary(f"{url}/a.tar", -1)

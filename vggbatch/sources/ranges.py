@@ -11,9 +11,9 @@ from functools import cache, partial
 from typing import BinaryIO, cast
 
 from vggbatch.errors import ImageError
-from vggbatch.sources.stores import retried, store_of
+from vggbatch.sources.stores import StoreError, retried, store_of
 from vggbatch.sources.stream import RemoteFile
-from vggbatch.storage import filesystem, is_local
+from vggbatch.storage import filesystem, is_local, public_uri
 
 _PARALLEL = 16
 """Requests at a time of one process: enough to hide a store's latency of some 30 ms."""
@@ -48,7 +48,10 @@ def open_binary(uri: str, size: int) -> BinaryIO:
     if is_local(fs):
         return open(path, "rb")
     if size < 0:
-        size = retried(lambda: fs.size(path))
+        known: int | None = retried(lambda: fs.size(path))
+        if known is None:
+            raise StoreError(f"{public_uri(uri)}: the server does not say how long it is")
+        size = known
     store, path = store_of(uri)
 
     def read(start: int, end: int) -> bytes:
