@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     return path
 
 
-def all_of(head, seconds=60):
+def all_of(head, seconds=120):
     receipts = []
     deadline = time.monotonic() + seconds
     while not head.ended and time.monotonic() < deadline:
@@ -52,7 +52,7 @@ def test_ends_with_what_it_reserves(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:
         head.begin(work, CHUNK)
-        first = head.receipts(30)
+        first = head.receipts(120)
         reserved = head.reserve(CHUNK)
         receipts = first + all_of(head)
     assert set(reserved) <= set(keys(receipts))
@@ -64,9 +64,9 @@ def test_a_killed_child_leaves_the_rest(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:
         head.begin(work, CHUNK)
-        receipts = head.receipts(30)
+        receipts = head.receipts(120)
         os.kill(head.pid, signal.SIGKILL)
-        receipts += all_of(head, 10)
+        receipts += all_of(head)
         assert head.reserve(CHUNK) == []
     committed = {key for key, _, _ in work.scoring.output.parts(0)}
     assert set(keys(receipts)) <= committed
@@ -81,14 +81,14 @@ def test_a_child_that_an_image_hangs_is_ended(net, tmp_path, monkeypatch):
     work = make(net, tmp_path / "images", tmp_path / "out")
     with HeadStart() as head:
         head.begin(work, CHUNK)
-        receipts = head.receipts(30)
+        receipts = head.receipts(120)
         head.end_if_silent()
         assert not head.ended
         clock = time.monotonic
         monkeypatch.setattr(time, "monotonic", lambda: clock() + 1000)
         head.end_if_silent()
         monkeypatch.undo()
-        assert len(keys(receipts + all_of(head, 10))) == 1
+        assert len(keys(receipts + all_of(head))) == 1
 
 
 def test_a_child_without_its_driver_ends(tmp_path):
@@ -140,7 +140,7 @@ images, net, output, *settings = sys.argv[1:]
 
 def begin(self, work, chunk_work):
     plain(self, work, chunk_work)
-    self._receipts = self.receipts(30)
+    self._receipts = self.receipts(120)
     print(len(self._receipts) > 0, work.niceness)
     if "compute.ray_after=0" in settings:
         os.kill(self.pid, 9)

@@ -98,8 +98,10 @@ class HeadStart:
         trace: TracebackType | None,
     ) -> None:
         self._child.kill()
+        self._child.wait()
+        assert self._child.stdin is not None
         with contextlib.suppress(OSError):
-            self._child.communicate()
+            self._child.stdin.close()
 
     def begin(self, work: Work, chunk_work: float) -> None:
         """Start scoring.
