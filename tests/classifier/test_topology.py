@@ -1,7 +1,7 @@
 """Trees as /sys has them on machines of many shapes."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggbatch.classifier.topology import parse_cpus, read_topology
@@ -121,6 +121,7 @@ def test_lists_of_cpus(cpus):
     assert parse_cpus(as_list(cpus) + "\n") == sorted(cpus)
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_every_cpu_is_in_one_core_of_one_group(tmp_path_factory, data):
     count = data.draw(st.integers(1, 12))

@@ -1,7 +1,9 @@
 """The stages in threads against the stages one after the other."""
 
 import threading
+from dataclasses import replace
 
+import onnxruntime
 import pytest
 
 from tests.images import write_folder
@@ -43,7 +45,7 @@ def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
         open_networks=open_networks or network_opener(job),
         threads=1,
         micro_batch=None,
-        pin=True,
+        pin=False,
         features=None,
         run_id="test",
         versions=result_versions(),
@@ -86,6 +88,29 @@ def test_gives_what_the_stages_give_one_after_the_other(net, folder, tmp_path):
         str(key) for key, _, _ in plain.scoring.output.parts(0)
     )
     assert sum(len(rows) for rows in rows_of(work.scoring.output).values()) == COUNT + 1
+
+
+@pytest.mark.parametrize(("threads", "opened"), [(1, 1), (2, 3)])
+def test_opens_a_network_once_where_its_runs_stay_in_their_threads(
+    net, folder, tmp_path, monkeypatch, threads, opened
+):
+    """Networks whose weights onnxruntime copies would be in memory once for each classifier."""
+    sessions = []
+    plain = onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda *args, **options: open_one(*args, **options)
+    )
+
+    def open_one(*args, **options):
+        sessions.append(plain(*args, **options))
+        return sessions[-1]
+
+    work = make(net, folder, tmp_path / "out", classifiers=3)
+    work = replace(work, scoring=replace(work.scoring, threads=threads))
+    receipts = []
+    Working(work, receipts.append).run()
+    assert len(sessions) == opened
+    assert len(keys(receipts)) == 18
 
 
 def test_leaves_out_what_is_done(net, folder, tmp_path):
@@ -136,10 +161,11 @@ def test_tells_of_a_model_that_cannot_be_opened(net, folder, tmp_path):
 @pytest.mark.skipif(not cores.may_pin(), reason="a CPU quota shares this machine's cores")
 def test_its_cores_are_its_own_until_ray_wants_them(net, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(cores, "_lock_folder", lambda: tmp_path)
+    mask = cores.cpu_mask()
     seen = []
 
     def claimable():
-        locks = [cores._lock(cpu, None) for cpu in cores.cpu_mask()]
+        locks = [cores._lock(cpu, None) for cpu in mask]
         for lock in filter(None, locks):
             lock.close()
         return sum(lock is not None for lock in locks)
@@ -150,6 +176,7 @@ def test_its_cores_are_its_own_until_ray_wants_them(net, folder, tmp_path, monke
             working.reserve(0)
             seen.append(claimable())
 
-    working = Working(make(net, folder, tmp_path / "out", classifiers=1), send)
+    work = make(net, folder, tmp_path / "out", classifiers=1)
+    working = Working(replace(work, scoring=replace(work.scoring, pin=True)), send)
     working.run()
-    assert seen == [len(cores.cpu_mask()) - 1, len(cores.cpu_mask())]
+    assert seen == [len(mask) - 1, len(mask)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -77,6 +78,7 @@ class Classifier:
         self.views = views(self.protocol)
         # before the sessions: their threads inherit the mask of the thread that makes them
         self.claim: Claim | None = claim_cores(threads) if pin else None
+        self.pin = pin
         self.micro_batch = micro_batch
         self.top = top
         self.with_features = any(len(spec.crops.outputs) > 1 for spec in networks if spec.crops)
@@ -85,6 +87,16 @@ class Classifier:
             return None if spec is None else Session(spec, threads)
 
         self.networks = [_Network(opened(spec.crops), opened(spec.dense)) for spec in networks]
+
+    def twin(self) -> Classifier:
+        """Another one on the same open networks, for a thread with a core of its own.
+
+        A network that is open runs in any number of threads at once; so only where each run stays
+        in the thread that asks for it, with `threads` of 1.
+        """
+        other = copy.copy(self)
+        other.claim = claim_cores(1) if self.pin else None
+        return other
 
     def __call__(
         self,

@@ -51,6 +51,8 @@ class Working:
         self._closed = False
         self._ready = False
         self._claims: list[Claim] = []
+        self._opening = threading.Lock()
+        self._first: Classify | None = None
         # decoding runs ahead by so many chunks
         self._decoded: queue.Queue[Future[pa.Table] | None] = queue.Queue(self.classifiers)
 
@@ -88,7 +90,7 @@ class Working:
             return list(self._open)
 
     def _classify(self) -> None:
-        classify = Classify(self.scoring)
+        classify = self._opened()
         claim = classify.classifier.claim if classify.classifier is not None else None
         with self._lock:
             first = not self._ready and classify.failure is None
@@ -104,6 +106,16 @@ class Working:
             self.send(table.to_pylist()[0])
             with self._lock:
                 self._open.pop(key_of(table), None)
+
+    def _opened(self) -> Classify:
+        """A classifier for this thread; the networks are opened once, where runs do not share."""
+        if self.scoring.threads > 1:
+            return Classify(self.scoring)
+        with self._opening:
+            if self._first is not None:
+                return self._first.twin()
+            self._first = Classify(self.scoring)
+            return self._first
 
     def _chunks(self) -> Iterator[pa.Table]:
         for row in range(self.shards.num_rows):

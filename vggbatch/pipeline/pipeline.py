@@ -13,6 +13,7 @@ receipt with a `failure`, which the later stages hand through and the run acts o
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -194,6 +195,12 @@ class Classify:
             fields: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
             fields |= {"threads": scoring.threads, "cores": claim.cores if claim else None}
             RunLogger(__name__, scoring.run_id).info("classifier started", extra=fields)
+
+    def twin(self) -> Classify:
+        """Another one on the same open networks, for another thread of this process."""
+        other = copy.copy(self)
+        other.classifier = self.classifier and self.classifier.twin()
+        return other
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
