@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.images import write_folder
@@ -103,8 +102,3 @@ def test_networks_that_torch_cannot_take(task, tmp_path):
     reason = contender("torch").unfit(Task(**{**vars(task), "model": str(tmp_path / "lp.onnx")}))
     assert reason is not None
     assert "LpPool" in reason
-
-
-def test_tasks_travel_as_files(task):
-    assert Task.read(task.write()) == task
-    assert np.isclose(Task.read(task.write()).recipe.mean[0], 0.485)

@@ -1,8 +1,7 @@
 """Scheduling at scale on one machine: the real plan on simulated nodes, with a network that waits.
 
-Everything but the two costly functions is the pipeline as it is: the plan, its actors and tasks,
-the passes, staging files, receipts. Decoding gives a chunk without pictures at once, and the
-network sleeps as long as a VGG would compute, so that hundreds of cores fit on a few.
+Everything but the two costly functions (see waiting.py) is the pipeline as it is: the plan, its
+actors and tasks, the passes, staging files, receipts.
 """
 
 from __future__ import annotations
@@ -19,20 +18,16 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import pyarrow as pa
 
 from vggbatch.bench.measure import steady_rate
 from vggbatch.bench.processes import memory, tree
+from vggbatch.bench.waiting import Waiting, WaitingScoring, decode
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.models import synset
-from vggbatch.pipeline import chunk as chunks
-from vggbatch.pipeline.pipeline import Classify, Scoring
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
-from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.state import Output
-from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage import Folder
@@ -79,54 +74,6 @@ class Simulated:
     """PSS of one actor's process."""
 
 
-@dataclass(frozen=True)
-class _Scoring(Scoring):
-    seconds_an_image: float = 0.0
-
-
-class Waiting(Classify):
-    """A classifier that sleeps."""
-
-    def __init__(self, scoring: Scoring) -> None:
-        self.scoring = scoring
-        self.failure = None
-
-    def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
-        """The same prediction for every image, after the time that a network takes."""
-        assert isinstance(scoring, _Scoring)
-        started = time.perf_counter()
-        count = len(chunks.rows_of(table))
-        time.sleep(count * scoring.seconds_an_image)
-        stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_nll=[np.full(count, np.nan)]
-        )
-        index = np.tile(np.arange(TOP_K, dtype=np.int32), (count, 1))
-        return chunks.with_columns(
-            table.select([*chunks.KEY, "rows"]),
-            index0=chunks.bytes_of(index),
-            probability0=chunks.bytes_of(np.full((count, TOP_K), 0.2, np.float32)),
-            stats=pa.array([stats.to_json()]),
-        )
-
-
-def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
-    """A chunk without reading it: every image is there, without pictures."""
-    del scoring
-    _, _, shard = next(chunks.shards_of(table))
-    assert shard.members is not None
-    ids = shard.image_ids(shard.members)
-    nothing = pa.nulls(len(ids), pa.int32())
-    rows = pa.StructArray.from_arrays(
-        [pa.array(ids), pa.array(shard.sources(shard.members)), nothing, nothing.cast("string")],
-        fields=list(chunks.ROW),
-    )
-    return chunks.with_columns(
-        table.select(chunks.KEY),
-        rows=chunks.list_of(rows),
-        stats=pa.array([Stats(rows=len(ids)).to_json()]),
-    )
-
-
 class _Enough(Exception):
     """The time is over."""
 
@@ -159,7 +106,6 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     output.write_plan({}, numbered)
     tally = Tally(output.progress(), what.shards * what.images_a_shard)
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
-    began = time.time()
     marks: list[tuple[float, int]] = []
     used: list[tuple[float, float, int]] = []
     """Clock, CPU time and memory of the driver when the rate begins to count and last."""
@@ -182,7 +128,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
         stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))
         placement = place(cluster.node_cpus, compute)
-        scoring = _Scoring(
+        scoring = WaitingScoring(
             output=output,
             chunk_size=what.chunk_size,
             recipes=(Recipe("zoo", "zoo", (Preprocess(),)),),
@@ -200,6 +146,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         )
         telemetry = stack.enter_context(Telemetry(scoring.run_id, output.folder.uri, tally))
         passes = Passes(output, {0: list(range(what.shards))}, 10**9, tally, notify, telemetry)
+        began = time.time()
         with suppress(_Enough):
             passes.run(numbered, scoring, placement)
         actor_bytes = _actor_bytes()

@@ -1,0 +1,67 @@
+"""Stages that stand in for the two costly ones: decoding gives nothing, the network sleeps.
+
+It sleeps as long as a VGG would compute, so that hundreds of cores fit on a few.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from vggbatch.pipeline import chunk as chunks
+from vggbatch.pipeline.pipeline import Classify, Scoring
+from vggbatch.pipeline.schema import TOP_K
+from vggbatch.pipeline.stats import Stats
+
+
+@dataclass(frozen=True)
+class WaitingScoring(Scoring):
+    """What the stages need to know, and how long to wait."""
+
+    seconds_an_image: float = 0.0
+
+
+class Waiting(Classify):
+    """A classifier that sleeps."""
+
+    def __init__(self, scoring: Scoring) -> None:
+        self.scoring = scoring
+        self.failure = None
+
+    def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
+        """The same prediction for every image, after the time that a network takes."""
+        assert isinstance(scoring, WaitingScoring)
+        started = time.perf_counter()
+        count = len(chunks.rows_of(table))
+        time.sleep(count * scoring.seconds_an_image)
+        stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
+            infer_seconds=time.perf_counter() - started, label_nll=[np.full(count, np.nan)]
+        )
+        index = np.tile(np.arange(TOP_K, dtype=np.int32), (count, 1))
+        return chunks.with_columns(
+            table.select([*chunks.KEY, "rows"]),
+            index0=chunks.bytes_of(index),
+            probability0=chunks.bytes_of(np.full((count, TOP_K), 0.2, np.float32)),
+            stats=pa.array([stats.to_json()]),
+        )
+
+
+def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
+    """A chunk without reading it: every image is there, without pictures."""
+    del scoring
+    _, _, shard = next(chunks.shards_of(table))
+    assert shard.members is not None
+    ids = shard.image_ids(shard.members)
+    nothing = pa.nulls(len(ids), pa.int32())
+    rows = pa.StructArray.from_arrays(
+        [pa.array(ids), pa.array(shard.sources(shard.members)), nothing, nothing.cast("string")],
+        fields=list(chunks.ROW),
+    )
+    return chunks.with_columns(
+        table.select(chunks.KEY),
+        rows=chunks.list_of(rows),
+        stats=pa.array([Stats(rows=len(ids)).to_json()]),
+    )
