@@ -169,7 +169,9 @@ class _Cursor:
         """Where the images of a row group lie in the file."""
         columns = self._file.metadata.row_group(group)
         found = map(columns.column, range(columns.num_columns))
-        column = next(c for c in found if c.path_in_schema == self._image)
+        column = next((c for c in found if c.path_in_schema == self._image), None)
+        if column is None:
+            return 0, 0  # a damaged footer, which Arrow will say itself
         start = column.dictionary_page_offset or column.data_page_offset
         return start, start + column.total_compressed_size
 

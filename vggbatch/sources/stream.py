@@ -94,7 +94,10 @@ class RemoteFile(io.RawIOBase):
     def expect(self, start: int, end: int) -> None:
         """Ask at once for what will be read next, from front to back, and for nothing past it."""
         self._forget()
-        self._until = min(end, self._size)
+        end = min(end, self._size)
+        if not 0 <= start < end:
+            return  # what a damaged file says of itself
+        self._until = end
         self._ahead = _MOST_AHEAD
         self._ask(start, PIECE, self._until)
         self._read_ahead(0)
