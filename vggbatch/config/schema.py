@@ -141,7 +141,8 @@ class JobConfig(_Strict):
     features: Literal["float32", "float16"] | None = None
     """Also write the fc7 activations, as this type."""
     chunk_size: int | None = Field(None, ge=1, le=4096)
-    """Images in the unit of work that is read, scored and committed as one. None: by the input."""
+    """Images in the unit of work that is read, scored and committed as one. None: by the input.
+    A Parquet row group of up to 128 images stays whole, whatever this is."""
     rows_per_file: int | None = Field(None, ge=1)
     """Rows in a predictions file, about. None: a million, or about 128 MB with features."""
     max_error_rate: float = Field(1.0, ge=0, le=1)
