@@ -46,6 +46,7 @@ def test_weights_in_a_mirror_are_found_by_size(tmp_path):
     model = resolve(options, cache_dir=str(tmp_path / "cache"), mirrors=["/nowhere", pattern])
     assert model.uri == str(path)
     assert model.sha256 == model.entry.weights.sha256
+    assert [file.name for file in model.files] == ["vgg16-12.onnx"]
     path.write_bytes(b"short")
     with pytest.raises(UsageError, match="not on this machine"):
         resolve(options, cache_dir=str(tmp_path / "cache"), mirrors=[str(tmp_path)])

@@ -100,7 +100,7 @@ def _zoo_model(
         sha256 = hashlib.sha256(identity.encode()).hexdigest()
     else:
         uri, sha256 = _find_weights(entry, cache_dir, mirrors), entry.weights.sha256
-        files = (ModelFile(entry.weights.file, sha256),)
+        files = (ModelFile(base_name(uri), sha256),)
     return Model(
         name=options.name,
         uri=uri,
