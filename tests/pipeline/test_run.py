@@ -150,3 +150,17 @@ def test_a_model_that_cannot_be_prepared_is_told_before_ray_starts(net, folder, 
     broken.write_bytes(net.read_bytes() + b"\0")
     with pytest.raises(Exception, match="SHA-256"):
         score(asked)
+
+
+def test_the_users_number_of_classifiers_holds_without_ray_too(net, folder, tmp_path, monkeypatch):
+    begun = []
+    plain = HeadStart.begin
+
+    def begin(self, work, chunk_work):
+        begun.append(work)
+        plain(self, work, chunk_work)
+
+    monkeypatch.setattr(HeadStart, "begin", begin)
+    sizes = ("compute.num_cpus=8", "compute.actors=2", "compute.threads=3")
+    score(job(net, folder, tmp_path / "out", *sizes))
+    assert [(work.classifiers, work.scoring.threads) for work in begun] == [(2, 3)]

@@ -139,7 +139,8 @@ def _score(
     if head is not None and cluster_address(compute) is None:
         placement = check_own_machine(job)
         local = scoring(placement, open_networks, job.labels)
-        head.begin(first_work(numbered, tally, local, placement.cpus, polite=False), chunk_work)
+        cores = placement.actors * placement.threads
+        head.begin(first_work(numbered, tally, local, cores, polite=False), chunk_work)
         # its classifiers wait for the same file; here its faults come to light at once
         open_networks()
         if score_alone(head, numbered, tally, compute.ray_after, notify):
@@ -163,7 +164,7 @@ def _score(
         placement = check(job, cluster, notify)
         if head is not None and head.ended and not cluster.own and cluster.here >= 1:
             local = scoring(placement, open_networks, job.labels)
-            cores = math.floor(min(cluster.here, placement.cpus))
+            cores = min(math.floor(cluster.here), placement.actors * placement.threads)
             head.begin(first_work(numbered, tally, local, cores, polite=True), chunk_work)
         source = None if cluster.own else ship(job.models, job.config.cache_dir)
         labels = ray.put(job.labels) if job.labels is not None else None
