@@ -112,3 +112,8 @@ def test_a_protocol_named_on_the_command_line_keeps_the_files_scales(tmp_path):
     (tmp_path / "job.yaml").write_text("protocol: grid")
     found = load_config(tmp_path / "job.yaml", options={"protocol.scales": "300"}, environ={})
     assert (found.protocol.views, found.protocol.scales) == ("grid", (300,))
+
+
+def test_what_several_keys_get_wrong_together_is_told_without_all_of_them():
+    with pytest.raises(UsageError, match=r"^configuration: features are .* centre crop$"):
+        load_config(options={"protocol": "ten", "features": "float32"}, environ={})

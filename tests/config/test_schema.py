@@ -41,6 +41,7 @@ def test_a_protocol_by_its_name_or_its_parts():
         ({"protocol": "eleven"}, "center"),
         ({"protocol": {"scales": []}}, "scales"),
         ({"protocol": {"scales": "256,0"}}, "1 to 8192"),
+        ({"protocol": {"scales": "large"}}, "such as 256,384,512"),
         ({"protocol": {"scales": [256, 256]}}, "twice"),
         ({"protocol": "ten", "features": "float32"}, "single centre crop"),
         ({"model": ["a.onnx", "b.onnx"], "features": "float32"}, "one network"),

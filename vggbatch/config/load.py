@@ -89,8 +89,10 @@ def _describe(model: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(location, known_keys(model), n=1, cutoff=0.0)
         return f"unknown key {location!r}, did you mean {near[0]!r}?"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{location or 'value'}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
+    message: str = fault["msg"].removeprefix("Value error, ")
+    if not location:  # of several keys together
+        return message
+    return f"{location}: {message[:1].lower()}{message[1:]} (got {fault['input']!r})"
 
 
 def _read_yaml(file: str | Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 Crops = Literal["center", "ten", "grid"]
 
@@ -21,7 +21,7 @@ class Protocol(BaseModel):
     """One centre crop; the four corners and the centre (Krizhevsky et al. 2012); a 5 x 5 grid
     (section 4.3); the whole image, the dense layers applied at every position (section 3.2); the
     two last together, each counting a half (section 4.3)."""
-    scales: tuple[int, ...] | None = Field(None, min_length=1)
+    scales: tuple[int, ...] | None = None
     """Sizes Q, in pixels, that the image is resized to, all of whose views are averaged. None: the
     `resize` of the preprocessing."""
     flip: bool | None = None
@@ -35,18 +35,18 @@ class Protocol(BaseModel):
     @field_validator("scales", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
-        if isinstance(value, int):
-            return (value,)
-        return tuple(value.split(",")) if isinstance(value, str) else value
-
-    @field_validator("scales")
-    @classmethod
-    def _sizes(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and not all(1 <= size <= 8192 for size in value):
-            raise ValueError("scales are sizes of 1 to 8192 pixels")
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("a scale is named twice")
-        return value
+        if value is None:
+            return None
+        parts = value.split(",") if isinstance(value, str) else value
+        try:
+            sizes = tuple(map(int, parts if isinstance(parts, list | tuple) else [parts]))
+        except (TypeError, ValueError):
+            sizes = ()
+        if not sizes or not all(1 <= size <= 8192 for size in sizes):
+            raise ValueError("sizes of 1 to 8192 pixels are wanted, such as 256,384,512")
+        if len(set(sizes)) < len(sizes):
+            raise ValueError("a size is named twice")
+        return sizes
 
     @property
     def crops(self) -> Crops | None:
