@@ -140,6 +140,7 @@ def test_the_exit_status_is_the_commands_own(cluster, images, net, tmp_path):
     assert "nowhere" in printed
 
 
+@pytest.mark.slow
 def test_a_job_is_joined_left_stopped_and_resumed(cluster, images, net, tmp_path):
     out = tmp_path / "out"
     words = ("score", images, "-m", net, "-o", out, "--set", "chunk_size=1")
