@@ -34,8 +34,13 @@ _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 _NOT_UPLOADED = frozenset({".git", ".venv", "venv", "__pycache__"})
 """As Ray leaves out of a working directory."""
-_STOP = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "30"}
-"""A job that is stopped ends as by Ctrl-C: it gives its output free for the next run."""
+_ENVIRONMENT = {
+    # a job that is stopped ends as by Ctrl-C: it gives its output free for the next run
+    "RAY_JOB_STOP_SIGNAL": "SIGINT",
+    "RAY_JOB_STOP_WAIT_TIME_S": "30",
+    # Ray's own lines in the log, which is no terminal
+    "RAY_COLOR_PREFIX": "0",
+}
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -143,7 +148,7 @@ class RayJobs:
                 same = (job.metadata or {}).get(_DIGEST) == digest
                 if same and job.submission_id and job.status not in _TERMINAL:
                     return Submitted(job.submission_id, joined=True)
-            environment = {"env_vars": {**_STOP, **submission.environment}}
+            environment = {"env_vars": {**_ENVIRONMENT, **submission.environment}}
             identifier = self._client.submit_job(
                 entrypoint=submission.entrypoint,
                 runtime_env=environment | ({"working_dir": folder} if folder else {}),
