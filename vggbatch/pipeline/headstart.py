@@ -72,7 +72,9 @@ class HeadStart:
             stderr=subprocess.DEVNULL,
             env=environment,
         )
-        self._messages: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        # each with the time at which it came: the driver may look later
+        self._messages: queue.SimpleQueue[tuple[float, dict[str, Any] | None]]
+        self._messages = queue.SimpleQueue()
         self._receipts: list[dict[str, Any]] = []
         self._reserved: list[ChunkKey] | None = None
         self._began: float | None = None
@@ -132,9 +134,7 @@ class HeadStart:
         deadline = time.monotonic() + seconds
         while not self.ended:
             wait = 0.0 if self._receipts else max(0.0, deadline - time.monotonic())
-            try:
-                self._take(self._messages.get(timeout=wait))
-            except queue.Empty:
+            if not self._take(wait):
                 break
         found, self._receipts = self._receipts, []
         return found
@@ -161,6 +161,8 @@ class HeadStart:
         Returns:
             The chunks that it has in work or is still going to do.
         """
+        while not self.ended and self._take(0.0):
+            pass  # what came while Ray started
         if self.ended:
             return []
         chunks = 0
@@ -172,9 +174,7 @@ class HeadStart:
             self._child.stdin.write(f"reserve {chunks}\n".encode())
             self._child.stdin.flush()
         while self._reserved is None and not self.ended:
-            try:
-                self._take(self._messages.get(timeout=_ANSWER_PATIENCE))
-            except queue.Empty:
+            if not self._take(_ANSWER_PATIENCE):
                 self._child.kill()  # nobody knows what it would commit: then it had better not
         return self._reserved or []
 
@@ -187,12 +187,16 @@ class HeadStart:
         if time.monotonic() - self._heard > self._patience:
             self._child.kill()
 
-    def _take(self, message: dict[str, Any] | None) -> None:
-        self.heard()
+    def _take(self, seconds: float) -> bool:
+        """Take in the next message; whether one came within so many seconds."""
+        try:
+            self._heard, message = self._messages.get(timeout=seconds)
+        except queue.Empty:
+            return False
         if message is None:
             self.ended = True
         elif "ready" in message:
-            self._ready = time.monotonic()
+            self._ready = self._heard
         elif "reserved" in message:
             from vggbatch.pipeline.chunk import ChunkKey
 
@@ -200,13 +204,14 @@ class HeadStart:
         elif not message["failure"]:
             self._rows += json.loads(message["stats"])["rows"]
             self._receipts.append(message)
+        return True
 
     def _listen(self) -> None:
         assert self._child.stdout is not None
         with contextlib.suppress(OSError, ValueError):
             for line in self._child.stdout:
-                self._messages.put(json.loads(line))
-        self._messages.put(None)
+                self._messages.put((time.monotonic(), json.loads(line)))
+        self._messages.put((time.monotonic(), None))
 
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
@@ -253,4 +258,6 @@ def _threads() -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    _serve(sys.stdin.buffer, answers)
