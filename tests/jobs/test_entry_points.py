@@ -18,7 +18,7 @@ def test_a_script_is_its_command(name, tmp_path):
     assert f"vggbatch {name}" in run("-m", "vggbatch", name, "--help").stdout
     shown = run(script, "--help")
     assert shown.returncode == 0, shown.stderr
-    assert f"{name} [OPTIONS] [INPUT...]" in shown.stdout
+    assert f"{name} [OPTIONS]" in shown.stdout
     wrong = run(script, "nowhere", "-o", "out")
     assert wrong.returncode == 2
     assert "error:" in wrong.stderr
