@@ -4,6 +4,7 @@ The manifests ask for whole CPUs with requests equal to limits. Kubernetes makes
 and, with the static CPU manager, a set of cores of the same size. Both are made here for real.
 """
 
+import contextlib
 import json
 import os
 import subprocess
@@ -18,11 +19,9 @@ from tests.images import write_folder
 
 ROOT = Path("/sys/fs/cgroup")
 V1 = (ROOT / "cpu/cpu.cfs_quota_us").exists()
-V2 = "cpu" in (ROOT / "cgroup.subtree_control").read_text() if not V1 else False
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not (V1 or V2) or os.cpu_count() < 2,
-    reason="needs two cores, root and a cgroup hierarchy with the cpu controller",
+    os.geteuid() != 0 or os.cpu_count() < 2, reason="needs two cores and root"
 )
 
 
@@ -31,7 +30,15 @@ def group():
     """A control group with a quota, seen from inside as the whole hierarchy, as in a container."""
     base = ROOT / "cpu" if V1 else ROOT
     folder = base / f"vggbatch-{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
+    try:
+        folder.mkdir()
+        quota = folder / ("cpu.cfs_quota_us" if V1 else "cpu.max")
+        quota.write_text(quota.read_text())
+        subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"this machine lets nobody set limits: {error}")
     yield base, folder
     deadline = time.monotonic() + 30  # Ray's processes outlive the command by a moment
     while (folder / "cgroup.procs").read_text() and time.monotonic() < deadline:
