@@ -11,7 +11,7 @@ import onnxruntime as ort
 MICRO_BATCH = 4
 """Images in one run: rates are flat from 4 to 32 (measured), memory is not."""
 INT8_MICRO_BATCH = 16
-"""The same bytes of activations as 4 images in fp32; 4 % faster than 4 (measured)."""
+"""4 % faster than 4, in 160 MB of memory where 4 images in fp32 take 120 (VGG-16, measured)."""
 
 
 @dataclass(frozen=True)
