@@ -11,8 +11,8 @@ from tests.images import write_folder
 from tests.s3 import READER
 
 OTHER_VERSION = """
-import vggbatch
-vggbatch.__version__ = "0.0.1"
+import vggbatch.version
+vggbatch.version.__version__ = "0.0.1"
 """
 NOT_INSTALLED = """
 import sys
