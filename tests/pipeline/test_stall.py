@@ -1,6 +1,7 @@
 """A run that gets nowhere says why: on real Ray, and for what is hard to provoke from a view."""
 
 import threading
+import time
 
 import pytest
 import ray
@@ -11,7 +12,7 @@ from vggbatch.config import ComputeOptions, load_config
 from vggbatch.pipeline.cluster import Cluster
 from vggbatch.pipeline.placement import place
 from vggbatch.pipeline.stages import Stage
-from vggbatch.pipeline.stall import View, Watch, await_node, explain
+from vggbatch.pipeline.stall import View, Watch, await_node, explain, starting_classifiers
 
 IDLE = Stage(waiting=0, running=0)
 PLACEMENT = place([4.0], ComputeOptions(threads=2))
@@ -39,6 +40,8 @@ WORKING = Stage(waiting=3, running=4, actors=2)
         (View((4.0,), 0, stages(index=Stage(0, 1))), "the input's store: 1 task at work on index"),
         (View((4.0,), 4, {}), "predictions files are being put together"),
         (View((4.0,), 4, {}, begun=False), "Ray Data to start the stages"),
+        (View((4.0,), 0, {}, begun=False), "takes 1.96, others hold 4 of the"),
+        (View((4.0,), 0, stages(classify=PENDING), starting=2), "2 classifiers to start and open"),
         (View((4.0,), 3, None), "receipts (3 of 4 CPUs are free)"),
     ],
 )
@@ -72,11 +75,29 @@ def test_a_run_whose_cpus_another_holds_says_so_and_goes_on_when_it_can(net, tmp
     releasing.start()
     scored = api.score(config, listener=listen)
     releasing.join()
-    assert notes[-1].startswith("no progress for ")
-    assert notes[-1].endswith(
-        "free CPUs: a classifier takes 0.98, others hold 2 of the cluster's 2"
-    )
+    blocked = [note for note in notes if "CPUs" in note]
+    assert blocked[0].startswith("no progress for ")
+    assert blocked[0].endswith("a classifier takes 0.98, others hold 2 of the cluster's 2")
     assert scored.result.rows == len(names)
+
+
+class Classify:
+    """A classifier whose model takes long to open."""
+
+    def __init__(self):
+        time.sleep(120)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_classifiers_that_start_are_not_mistaken_for_others():
+    """They hold all CPUs, as others would."""
+    actor = ray.remote(num_cpus=2)(Classify).remote()
+    deadline = time.monotonic() + 60
+    while ray.available_resources().get("CPU", 0.0) > 0.1 or not starting_classifiers():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert starting_classifiers() == 1
+    ray.kill(actor)
 
 
 class Holder:

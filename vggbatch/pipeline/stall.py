@@ -35,6 +35,8 @@ class View:
     """As `read_stages` gives them."""
     begun: bool = True
     """Whether a receipt has come at all."""
+    starting: int = 0
+    """Classifiers that have their CPUs and are not ready yet."""
 
 
 class Watch:
@@ -118,7 +120,8 @@ class Watch:
         self._told = now
         cpus = tuple(node["Resources"].get("CPU", 0.0) for node in living_nodes())
         free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-        view = View(cpus, free.get("CPU", 0.0), read_stages(), self._begun)
+        stages = read_stages()
+        view = View(cpus, free.get("CPU", 0.0), stages, self._begun, starting_classifiers())
         reason = explain(view, self.placement)
         self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
         self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
@@ -128,6 +131,19 @@ def living_nodes() -> list[dict[str, Any]]:
     """The nodes that Ray takes for alive, as it describes them."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
+
+
+def starting_classifiers() -> int:
+    """Classifiers of this process that have a place on a node and are not ready yet."""
+    try:
+        job = ray.JobID(bytes.fromhex(ray.get_runtime_context().get_job_id()))
+        found = ray._private.state.actors(job_id=job, actor_state_name="PENDING_CREATION")
+        return sum(
+            "Classify" in actor["ActorClassName"] and bool(actor["Address"]["IPAddress"])
+            for actor in found.values()
+        )
+    except Exception:
+        return 0  # a client connection, or another Ray: no more than a detail is lost
 
 
 def _by_id(nodes: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -155,15 +171,24 @@ def await_node(
         return cluster
     started = told = time.monotonic()
     tell(f"waiting for {_NO_NODE}")
-    while (now := time.monotonic()) - started < patience:
-        cpus = [node["Resources"].get("CPU", 0.0) for node in living_nodes()]
-        if max(cpus) >= 1:
-            return replace(cluster, node_cpus=cpus)
-        if now - told >= _AGAIN:
-            told = now
-            tell(f"waiting for {now - started:.0f} s for {_NO_NODE}")
-        time.sleep(1)
-    return cluster
+    # an autoscaler that says nothing of itself still counts what waits for a CPU
+    demand = ray.remote(num_cpus=1)(_nothing).remote()
+    try:
+        while (now := time.monotonic()) - started < patience:
+            cpus = [node["Resources"].get("CPU", 0.0) for node in living_nodes()]
+            if max(cpus) >= 1:
+                return replace(cluster, node_cpus=cpus)
+            if now - told >= _AGAIN:
+                told = now
+                tell(f"waiting for {now - started:.0f} s for {_NO_NODE}")
+            time.sleep(1)
+        return cluster
+    finally:
+        ray.cancel(demand)
+
+
+def _nothing() -> None:
+    pass
 
 
 def explain(view: View, placement: Placement) -> str:
@@ -174,12 +199,14 @@ def explain(view: View, placement: Placement) -> str:
     if view.stages is None:
         return f"receipts ({view.free_cpus:.4g} of {total:g} CPUs are free)"
     if not view.stages:
-        if not view.begun:
-            return "Ray Data to start the stages"
-        return "the output's store: predictions files are being put together"
+        if view.begun:
+            return "the output's store: predictions files are being put together"
+        # its helpers take a CPU for a moment before the first stage starts
+        return _no_cpu(view, placement.actor_cpus) or "Ray Data to start the stages"
     index, decode, classify, write = view.stages.values()
     if classify.pending and not classify.actors:
-        return _classifiers(view, classify.pending, placement.actor_cpus)
+        why = None if view.starting else _no_cpu(view, placement.actor_cpus)
+        return why or f"{_count(classify.pending, 'classifier')} to start and open the model"
     if write.running or write.waiting:
         return f"the output's store: {_count(write.running + write.waiting, 'chunk')} to write"
     if classify.running:
@@ -190,15 +217,15 @@ def explain(view: View, placement: Placement) -> str:
     return f"the input's store: {_count(index.running, 'task')} at work on indexes of shards"
 
 
-def _classifiers(view: View, pending: int, need: float) -> str:
-    """Why not one classifier works."""
+def _no_cpu(view: View, need: float) -> str | None:
+    """Why no classifier gets a CPU; None where one could."""
     if max(view.node_cpus) < need:
         return f"a larger node to join: a classifier takes {need:g} CPUs, no node has so many"
     total = sum(view.node_cpus)
-    if view.free_cpus < need:
-        held = f"others hold {round(total - view.free_cpus, 1):g} of the cluster's {total:g}"
-        return f"free CPUs: a classifier takes {need:g}, {held}"
-    return f"{_count(pending, 'classifier')} to start and open the model"
+    if view.free_cpus >= need:
+        return None
+    held = f"others hold {round(total - view.free_cpus, 1):g} of the cluster's {total:g}"
+    return f"free CPUs: a classifier takes {need:g}, {held}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,0 +1,27 @@
+"""What Ray Data says of the stages of a real run, while it goes on."""
+
+import pytest
+
+from tests.images import write_folder
+from vggbatch import api
+from vggbatch.config import load_config
+from vggbatch.pipeline.stages import STAGES, read_stages
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_stages_are_seen_while_a_run_goes_on(net, tmp_path):
+    write_folder(tmp_path / "images", 30)
+    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    options |= {"output": str(tmp_path / "out"), "compute.actors": 1}
+    config = load_config(options=options, settings=["chunk_size=1"], environ={})
+    seen = []
+    api.score(config, listener=lambda snapshot: seen.append((snapshot.rows, read_stages())))
+    during = [(rows, stages) for rows, stages in seen if stages]
+    assert during, "no look came while a pass was at work"
+    assert all(tuple(stages) == STAGES for _, stages in during)
+    assert max(stages["classify"].actors for _, stages in during) == 1
+    for rows, stages in during:
+        # a chunk of one image is done or in one of the later stages, never in two
+        held = [stages[name].waiting + stages[name].running for name in STAGES[1:]]
+        assert rows + sum(held) <= 30 + len(held)
+    assert read_stages() == {}
