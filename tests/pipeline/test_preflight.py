@@ -45,7 +45,7 @@ def test_a_healthy_cluster_passes_and_nothing_is_left(nodes, net, tmp_path):
     write_folder(tmp_path / "images", 1)
     out, _ = plan(nodes, tmp_path / "images", "-o", tmp_path / "out", "-m", net, status=0)
     assert "1 classifier of 1 thread each" in out
-    assert "on 1 CPUs of 1 node" in out
+    assert "on 1 CPU of 1 node" in out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images"]
 
 
