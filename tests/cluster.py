@@ -9,19 +9,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import psutil
-
-from tests.s3 import free_ports
 
 ENVIRON = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 """What every process that joins needs in its environment."""
@@ -84,74 +78,6 @@ def ray_nodes(head_cpus: int = 0, **environ: str) -> Iterator[Nodes]:
         yield Nodes(process, Path(temporary))
     finally:
         process.communicate("", timeout=60)
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-@contextmanager
-def autoscaled(workers: int) -> Iterator[str]:
-    """The address of a head without CPUs, whose autoscaler starts nodes of one CPU at need.
-
-    Ray's own AutoscalingCluster would end every Ray of the machine with `ray stop`.
-    """
-    from ray.autoscaler._private.fake_multi_node.node_provider import FAKE_HEAD_NODE_ID
-
-    temporary = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
-    head, worker = {"CPU": 0}, {"CPU": 1, "object_store_memory": 150 * 2**20}
-    kinds = {
-        "head": {"resources": head, "node_config": {}, "max_workers": 0},
-        "worker": {
-            **{"resources": worker, "node_config": {}, "min_workers": 0, "max_workers": workers}
-        },
-    }
-    config = {
-        "cluster_name": "test",
-        "max_workers": workers,
-        "upscaling_speed": 1.0,
-        "idle_timeout_minutes": 1.0,
-        "provider": {
-            "type": "fake_multinode",
-            "launch_multiple": True,
-            "head_node_id": FAKE_HEAD_NODE_ID,
-        },
-        "available_node_types": kinds,
-        "head_node_type": "head",
-    }
-    (temporary / "autoscaler.json").write_text(json.dumps(config))
-    port, client_port = free_ports(2)
-    environ = {
-        **ENVIRON,
-        "RAY_TMPDIR": str(temporary),
-        "RAY_FAKE_CLUSTER": "1",
-        "RAY_enable_autoscaler_v2": "1",
-        "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
-        "RAY_OVERRIDE_NODE_ID_FOR_TESTING": FAKE_HEAD_NODE_ID,
-        "AUTOSCALER_UPDATE_INTERVAL_S": "1",
-        "PYTHONPATH": os.getcwd(),
-    }
-    process = subprocess.Popen(
-        [
-            *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-            *(f"--port={port}", f"--ray-client-server-port={client_port}", "--num-cpus=0"),
-            *("--include-dashboard=false", "--disable-usage-stats"),
-            f"--autoscaling-config={temporary / 'autoscaler.json'}",
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, **environ},
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert process.poll() is None, "the head did not start"
-            assert time.monotonic() < deadline, "the head does not answer"
-            time.sleep(0.2)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        for one in psutil.process_iter(["cmdline"]):
-            if any(str(temporary) in word for word in one.info["cmdline"] or ()):
-                one.kill()
         shutil.rmtree(temporary, ignore_errors=True)
 
 

@@ -1,0 +1,119 @@
+"""Two runs at once on a real cluster: each keeps to its share, and they leave it clean."""
+
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import command, ray_nodes
+from tests.images import write_folder
+from vggbatch import api
+from vggbatch.config import load_config
+
+IMAGES = 300
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("many")
+    write_folder(folder, IMAGES)
+    return folder
+
+
+class Run:
+    """A score command on a cluster, whose log lines are read as they come."""
+
+    def __init__(self, address, images, net, output, *arguments):
+        self.output = output
+        self.lines = []
+        self.process = command(
+            *("score", images, "-o", output, "-m", net, "--address", address),
+            *("--set", "chunk_size=1", "--set", "compute.log_format=json", *arguments),
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self):
+        self.lines.extend(line for line in self.process.stderr)
+
+    def rows(self):
+        """Image id -> top-5 of the finished run, each image once."""
+        self.process.wait(timeout=170)
+        self._reader.join()
+        assert self.process.returncode == 0, "".join(self.lines[-10:])
+        return rows_of(self.output)
+
+
+def rows_of(output):
+    table = api.load_predictions(str(output), ["image_id", "top5_index", "error"]).to_pylist()
+    assert len(table) == len({row["image_id"] for row in table})
+    assert not any(row["error"] for row in table)
+    return {row["image_id"]: row["top5_index"] for row in table}
+
+
+@pytest.fixture(scope="module")
+def expected(images, net, ray_cluster, tmp_path_factory):
+    """The rows of a run on this machine."""
+    output = tmp_path_factory.mktemp("alone") / "out"
+    values = {"input": (str(images),), "model": str(net), "output": str(output)}
+    api.score(load_config(options=values, environ={}))
+    return rows_of(output)
+
+
+@pytest.mark.slow
+def test_two_runs_share_a_cluster_and_leave_it_clean(images, net, expected, tmp_path, cache_folder):
+    with ray_nodes(head_cpus=0) as nodes:
+        nodes.add(num_cpus=4)
+        before = left_behind(nodes)
+        nodes.held()
+        share = ("--max-cpus", 1)
+        outputs = [tmp_path / "one", tmp_path / "other"]
+        runs = [Run(nodes.address, images, net, output, *share) for output in outputs]
+        held = []
+        while any(run.process.poll() is None for run in runs):
+            held.append(nodes.held())
+            time.sleep(0.2)
+        assert all(run.rows() == expected for run in runs)
+        # of four, each took one at most, and both were there at once
+        assert max(held) <= 2
+        assert max(held) > 1.9
+        cores = classifiers_cores(nodes.temporary)
+        records = [json.loads((run.output / "run.json").read_text()) for run in runs]
+        one, other = (cores[record["this_run"]["run_id"]] for record in records)
+        assert not one & other
+        shards = worker_lines(nodes.temporary, "shard indexed")
+        assert [(line["shard"], line["images"]) for line in shards] == [(0, IMAGES)] * 2
+        assert all(line["node_id"] and line["host"] for line in shards)
+        assert left_behind(nodes) - before <= {"/dev/shm/vggbatch-cores"}
+        assert [path.name for path in cache_folder.iterdir()] == ["prepared"]
+
+
+def worker_lines(temporary, message):
+    """What workers logged, of one kind of line."""
+    return [
+        json.loads(line)
+        for file in temporary.glob("ray/session_2*/logs/worker-*.err")
+        for line in file.read_text().splitlines()
+        if f'"{message}"' in line
+    ]
+
+
+def classifiers_cores(temporary):
+    """Run id -> the cores that its classifiers were pinned to, as they logged them."""
+    cores = {}
+    for line in worker_lines(temporary, "classifier started"):
+        assert line["cores"], "not pinned"
+        cores.setdefault(line["run_id"], set()).update(line["cores"])
+    return cores
+
+
+def left_behind(nodes):
+    """Files that a run could have left: in temporary folders, shared memory and the home."""
+    found = {str(path) for path in Path("/dev/shm").iterdir() if "plasma" not in path.name}
+    found |= {str(p) for p in Path("/tmp").iterdir() if "vggbatch" in p.name or "onnx" in p.name}
+    found |= {str(path) for path in nodes.temporary.iterdir()}
+    home = subprocess.run(["ls", "-a", Path.home()], capture_output=True, text=True, check=True)
+    return found | set(home.stdout.split())
