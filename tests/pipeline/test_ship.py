@@ -72,14 +72,14 @@ def test_every_node_keeps_one_copy_of_a_model_that_the_driver_alone_has(tmp_path
     net = colour_net(secret / "net.onnx")
     options = {"input": (str(folder / "images"),), "model": str(net), "output": str(folder / "o")}
     config = load_config(options=options, settings=["chunk_size=4"], environ={})
-    import vggbatch.pipeline.run as run
+    import vggbatch.pipeline.ship as shipping
 
     def ship_and_hide(models, cache_dir):
         shipments = hidden(models, cache_dir)
         net.unlink()
         return shipments
 
-    hidden, run.ship = run.ship, ship_and_hide
+    hidden, shipping.ship = shipping.ship, ship_and_hide
     done = api.score(config)
     copies = {node: len(list((folder / node).rglob("model.onnx"))) for node in "abc"}
     rows = api.load_predictions(config.output, ["error"])
