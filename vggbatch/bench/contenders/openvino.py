@@ -28,7 +28,9 @@ class OpenVINO(Program):
         import openvino
 
         core = openvino.Core()
-        compiled = core.compile_model(task.model, "CPU", {"PERFORMANCE_HINT": "THROUGHPUT"})
+        # its default computes an fp32 network in bfloat16 where the processor can
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+        compiled = core.compile_model(task.model, "CPU", options)
         files = task.files()
         found = np.full(len(files), -1)
         queue = openvino.AsyncInferQueue(compiled)
