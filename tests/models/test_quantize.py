@@ -83,7 +83,7 @@ def test_weights_are_signed_per_channel_and_reduced_if_asked(tmp_path):
 
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
-def test_every_calibration_sees_all_batches(calibration, tmp_path):
+def test_every_calibration_sees_all_batches(calibration, tmp_path, capfd):
     _, model = own("vgg16-12", tmp_path)
     scales = []
     for count in (4, 9):
@@ -93,6 +93,7 @@ def test_every_calibration_sees_all_batches(calibration, tmp_path):
         tensors = {t.name: t for t in onnx.load(target).graph.initializer}
         scales.append(float(onnx.numpy_helper.to_array(tensors["data_scale"])))
     assert scales[1] > scales[0]
+    assert capfd.readouterr().out == ""
 
 
 def test_what_cannot_be_quantized_is_one_line(tmp_path):

@@ -16,6 +16,8 @@ layer was fitted keeps 14 dB of signal to noise in its scores, and 39 with any o
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -193,10 +195,12 @@ def _calibrate(graph: Path, batches: _Batches, calibration: Calibration, work: P
             "percentile": quantization.CalibrationMethod.Percentile,
         }[calibration],
     )
-    for index in range(len(batches)):
-        batches.set_range(index, index + 1)
-        calibrator.collect_data(batches)
-    return calibrator.compute_data()
+    # the calibrators of histograms tell their progress on standard output, which is the result's
+    with contextlib.redirect_stdout(io.StringIO()):
+        for index in range(len(batches)):
+            batches.set_range(index, index + 1)
+            calibrator.collect_data(batches)
+        return calibrator.compute_data()
 
 
 class _Batches:
