@@ -141,7 +141,7 @@ images, net, output, *settings = sys.argv[1:]
 def begin(self, work, chunk_work):
     plain(self, work, chunk_work)
     self._receipts = self.receipts(120)
-    print(len(self._receipts) > 0, work.niceness)
+    print(len(self._receipts) > 0, work.gives_way)
     if "compute.ray_after=0" in settings:
         os.kill(self.pid, 9)
 
@@ -166,9 +166,9 @@ def score(folder, net, output, *settings, **environment):
 def test_a_short_run_needs_no_ray_and_a_longer_one_gives_the_same_files(net, folder, tmp_path):
     """The head start of the longer one is killed after its first chunks."""
     alone = score(folder, net, tmp_path / "short")
-    assert alone == ["True", "15", str(COUNT), "False"]
+    assert alone == ["True", "True", str(COUNT), "False"]
     both = score(folder, net, tmp_path / "long", "compute.ray_after=0")
-    assert both == ["True", "15", str(COUNT), "True"]
+    assert both == ["True", "True", str(COUNT), "True"]
     short, long = (api.load_predictions(str(tmp_path / name)) for name in ("short", "long"))
     assert short.equals(long)
     names = [path.name for path in sorted((tmp_path / "short/predictions").iterdir())]
@@ -183,10 +183,10 @@ def test_a_short_run_needs_no_ray_and_a_longer_one_gives_the_same_files(net, fol
 
 
 @pytest.mark.slow
-def test_on_a_node_of_a_cluster_that_is_joined_it_gives_way_to_the_workers(net, folder, tmp_path):
+def test_on_a_node_of_a_cluster_that_is_joined_it_shares_with_the_workers(net, folder, tmp_path):
     with ray_nodes(2) as cluster:
         where = f"compute.address={cluster.address}"
         done = score(folder, net, tmp_path / "out", where, **ENVIRON)
-    assert done == ["True", "19", str(COUNT), "True"]
+    assert done == ["True", "False", str(COUNT), "True"]
     found = api.load_predictions(str(tmp_path / "out"), ["image_id"])["image_id"].to_pylist()
     assert sorted(found) == [f"{number:05d}.jpg" for number in range(COUNT)]

@@ -50,7 +50,7 @@ def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
         run_id="test",
         versions=result_versions(),
     )
-    return Work(scoring, Progress().to_score(numbered, done), classifiers, niceness=0)
+    return Work(scoring, Progress().to_score(numbered, done), classifiers, gives_way=False)
 
 
 def keys(receipts):

@@ -20,7 +20,7 @@ _CLASSIFIERS = 8
 
 
 def first_work(
-    numbered: list[NumberedShard], tally: Tally, scoring: Scoring, cores: int, *, polite: bool
+    numbered: list[NumberedShard], tally: Tally, scoring: Scoring, cores: int, *, gives_way: bool
 ) -> Work:
     """What a head start begins with: more than it could do before Ray is worth its start.
 
@@ -29,7 +29,7 @@ def first_work(
         tally: knows what is committed.
         scoring: how.
         cores: of this machine that may be used.
-        polite: leave them to Ray's workers, who are at work already.
+        gives_way: leave them to a Ray that is about to start there.
     """
     shards: list[NumberedShard] = []
     images = 0
@@ -42,7 +42,7 @@ def first_work(
         scoring,
         tally.progress.to_score(shards),
         classifiers=max(1, min(cores // scoring.threads, _CLASSIFIERS)),
-        niceness=19 if polite else 15,
+        gives_way=gives_way,
     )
 
 

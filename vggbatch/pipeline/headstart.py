@@ -43,6 +43,8 @@ _UNTIL_CLASSIFIERS = 5.0
 """Seconds from a running Ray to the first chunk at a classifier (measured: 4.3)."""
 _ANSWER_PATIENCE = 10.0
 """Seconds without a word until an answer to `reserve` is waited for no longer."""
+_NICENESS = 15
+"""Of the child, as of Ray's workers."""
 _SILENCE = 120.0
 _SECONDS_A_CROP = 3
 """Seconds without a word after which a child is ended; a slow core takes one for a VGG in fp32."""
@@ -222,7 +224,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         work: Work = pickle.load(source)
     except EOFError:
         return
-    os.nice(work.niceness)  # of the threads that this one starts
+    os.nice(_NICENESS)  # of the threads that this one starts
     lock = threading.Lock()
 
     def send(message: dict[str, Any]) -> None:
@@ -233,7 +235,8 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     def listen() -> None:
         for line in source:
             keys = working.reserve(int(line.split()[1]))
-            _step_back()
+            if work.gives_way:
+                _step_back()
             send({"reserved": [[key.group, key.shard, key.chunk, key.chunks] for key in keys]})
         os._exit(1)  # the driver is gone
 

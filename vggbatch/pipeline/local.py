@@ -26,8 +26,8 @@ class Work:
     """Rows of SHARD_SCHEMA and `done`, as `index` takes them."""
     classifiers: int
     """Each with `scoring.threads` threads."""
-    niceness: int
-    """Of the process; Ray's workers have 15."""
+    gives_way: bool
+    """Whether Ray is about to start on these cores, and goes first from `reserve` on."""
 
 
 class Working:

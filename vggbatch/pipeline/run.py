@@ -140,7 +140,7 @@ def _score(
         placement = check_own_machine(job)
         local = scoring(placement, open_networks, job.labels)
         cores = placement.actors * placement.threads
-        head.begin(first_work(numbered, tally, local, cores, polite=False), chunk_work)
+        head.begin(first_work(numbered, tally, local, cores, gives_way=True), chunk_work)
         # its classifiers wait for the same file; here its faults come to light at once
         open_networks()
         if score_alone(head, numbered, tally, compute.ray_after, notify):
@@ -165,7 +165,7 @@ def _score(
         if head is not None and head.ended and not cluster.own and cluster.here >= 1:
             local = scoring(placement, open_networks, job.labels)
             cores = min(math.floor(cluster.here), placement.actors * placement.threads)
-            head.begin(first_work(numbered, tally, local, cores, polite=True), chunk_work)
+            head.begin(first_work(numbered, tally, local, cores, gives_way=False), chunk_work)
         source = None if cluster.own else ship(job.models, job.config.cache_dir)
         labels = ray.put(job.labels) if job.labels is not None else None
         task = scoring(placement, network_opener(job, source), labels)
