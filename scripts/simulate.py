@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--seconds-an-image", type=float, default=0.074)
     parser.add_argument("--shards", type=int, default=10_000)
     parser.add_argument("--images-a-shard", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=60.0, help="to run after the first chunk")
+    parser.add_argument("--seconds", type=float, default=60.0, help="that the rate is taken for")
     what = Simulation(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="vggbatch-simulate-") as folder:
         print(json.dumps(dataclasses.asdict(simulate(what, Path(folder)))))

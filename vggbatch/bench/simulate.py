@@ -12,18 +12,17 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
 
-from vggbatch.bench.measure import steady_rate
 from vggbatch.bench.processes import memory, tree
 from vggbatch.bench.waiting import Waiting, WaitingScoring, decode
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
+from vggbatch.errors import VggbatchError
 from vggbatch.models import synset
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
@@ -32,8 +31,8 @@ from vggbatch.pipeline.tally import Tally
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage import Folder
 
-_WARM_CHUNKS = 1.5
-"""For each actor, before the rate counts: the first ones all end at the same moment."""
+_WARM_CHUNKS = 3
+"""For each actor, before the rate counts: until then processes still start, all on a few cores."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Simulation:
     shards: int
     images_a_shard: int
     seconds: float
-    """To run, from the first chunk on."""
+    """That the rate is taken for, once all classifiers are at work."""
     chunk_size: int = 128
 
 
@@ -74,6 +73,24 @@ class Simulated:
     """PSS of one actor's process."""
 
 
+@dataclass(frozen=True)
+class _Driver:
+    """Where the driver stands."""
+
+    clock: float
+    cpu: float
+    """Seconds of a core that it has used."""
+    size: int
+    """PSS in bytes."""
+    rows: int
+
+    @staticmethod
+    def now(rows: int) -> _Driver:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu = usage.ru_utime + usage.ru_stime
+        return _Driver(time.perf_counter(), cpu, memory([os.getpid()]), rows)
+
+
 class _Enough(Exception):
     """The time is over."""
 
@@ -86,13 +103,15 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         folder: for the output, which is real.
 
     Raises:
-        VggbatchError: the cluster does not start.
+        VggbatchError: the cluster does not start, or the input is too small to take a rate.
         JobFailed: the plan failed.
     """
     os.environ["RAY_AUTH_MODE"] = "disabled"
     # hundreds of processes start on a few cores
     os.environ.setdefault("RAY_worker_register_timeout_seconds", "900")
     os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
+    # as on a cluster of vggbatch's own: else workers end after a second without a task
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
     from vggbatch.pipeline import plan
@@ -106,24 +125,20 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     output.write_plan({}, numbered)
     tally = Tally(output.progress(), what.shards * what.images_a_shard)
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
-    marks: list[tuple[float, int]] = []
-    used: list[tuple[float, float, int]] = []
-    """Clock, CPU time and memory of the driver when the rate begins to count and last."""
+    started: list[float] = []
+    used: list[_Driver] = []
 
     def notify() -> None:
-        now = time.time()
-        marks.append((now, tally.rows))
+        if not started:
+            started.append(time.perf_counter())
         if tally.rows >= warm and not used:
-            used.append(_driver())
-        if now - marks[0][0] > what.seconds:
+            used.append(_Driver.now(tally.rows))
+        if used and time.perf_counter() - used[0].clock > what.seconds:
             raise _Enough
 
     with ExitStack() as stack:
         address = stack.enter_context(_nodes(what))
-        # decoding takes no time here: few of its tasks, each a process, keep the classifiers busy
-        compute = ComputeOptions(
-            address=address, actors=what.actors, threads=1, decode_tasks=max(2, what.actors // 8)
-        )
+        compute = ComputeOptions(address=address, actors=what.actors, threads=1)
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
         stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
         stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))
@@ -146,15 +161,16 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         )
         telemetry = stack.enter_context(Telemetry(scoring.run_id, output.folder.uri, tally))
         passes = Passes(output, {0: list(range(what.shards))}, 10**9, tally, notify, telemetry)
-        began = time.time()
+        began = time.perf_counter()
         with suppress(_Enough):
             passes.run(numbered, scoring, placement)
         actor_bytes = _actor_bytes()
-        used.append(_driver())
-    counted = [(moment, rows) for moment, rows in marks if rows >= warm]
-    steps = [(b[0], b[1] - a[1]) for a, b in pairwise(counted)]
-    rate = steady_rate(steps) or 0.0
-    (clock, cpu, size), (clock_end, cpu_end, size_end) = used[0], used[-1]
+        used.append(_Driver.now(tally.rows))
+    first, last = used[0], used[-1]
+    if last.rows <= first.rows:
+        raise VggbatchError("the input is too small: no image was left once all were at work")
+    seconds = last.clock - first.clock
+    rate = (last.rows - first.rows) / seconds
     chunk = min(what.chunk_size, what.images_a_shard)
     return Simulated(
         actors=what.actors,
@@ -162,10 +178,10 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         chunks_a_second=rate / chunk,
         images_a_second=rate,
         of_ideal=rate * what.seconds_an_image / what.actors,
-        start_seconds=marks[0][0] - began,
-        driver_cores=(cpu_end - cpu) / max(1e-9, clock_end - clock),
-        driver_bytes=size_end,
-        driver_growth=size_end - size,
+        start_seconds=started[0] - began,
+        driver_cores=(last.cpu - first.cpu) / seconds,
+        driver_bytes=last.size,
+        driver_growth=last.size - first.size,
         actor_bytes=actor_bytes,
     )
 
@@ -198,11 +214,6 @@ def _nodes(what: Simulation) -> Iterator[str]:
         yield str(cluster.address)
     finally:
         cluster.shutdown()  # type: ignore[no-untyped-call]
-
-
-def _driver() -> tuple[float, float, int]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return time.perf_counter(), usage.ru_utime + usage.ru_stime, memory([os.getpid()])
 
 
 def _actor_bytes() -> float:
