@@ -86,7 +86,8 @@ def start(folder: Path) -> tuple[subprocess.Popen[bytes], S3Server]:
         [
             *(weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
             *("-s3", f"-s3.config={folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0"),
-            *("-master.volumeSizeLimitMB=256", "-volume.max=50", "-master.telemetry=false"),
+            # every bucket takes a handful of volumes, and a test run makes dozens of buckets
+            *("-master.volumeSizeLimitMB=256", "-volume.max=1000", "-master.telemetry=false"),
             *(f"-{name}={port}" for name, port in ports.items()),
         ],
         stdout=log,

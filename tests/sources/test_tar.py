@@ -156,7 +156,7 @@ def test_missing_shard_is_one_error_row(tmp_path):
     assert row["error"].startswith("missing: ")
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_bytes_give_rows_inside_the_file(tmp_path_factory, data):
     raw = bytearray(tar_bytes({"n01440764/a.jpg": bytes(700), "b.cls": b"1", "b.png": bytes(90)}))
