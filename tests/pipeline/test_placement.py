@@ -83,7 +83,9 @@ def test_a_fixed_cluster_does_not_grow():
 def test_a_cluster_that_an_autoscaler_bounds():
     placement = place([4.0], options(), Growth(cpus=40, node_cpus=4))
     assert (placement.actors, placement.max_actors, placement.elastic) == (4, 40, True)
-    assert placement.decode_tasks == 40
+    # a node that joins must not be filled with decoding tasks before it has a classifier
+    assert placement.decode_tasks == 8
+    assert place([4.0], options(), Growth(cpus=4800, node_cpus=4)).decode_tasks == 400
 
 
 def test_a_cluster_without_nodes_yet():
