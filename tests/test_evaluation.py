@@ -133,7 +133,8 @@ def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
         api.evaluate(config, listener=stop)
     assert not (output / "_SUCCESS").exists()
     done = api.evaluate(config)
-    assert 0 < done.result.scored_now < COUNT + 1
+    # a head start may have been done with all before the interruption came through
+    assert done.result.scored_now <= COUNT
     assert list(done.evaluations) == list(PROFILES)
     assert len({evaluation.metrics[3].value for evaluation in done.evaluations.values()}) == 3
     check_profiles(net, folder, output, tmp_path, labels)
