@@ -43,7 +43,9 @@ def write_run(folder: Path, seed: int, n: int = 60) -> Path:
     )
     (folder / "predictions").mkdir(parents=True)
     pq.write_table(table, folder / "predictions" / "part-000000.parquet")
-    (folder / "run.json").write_text(json.dumps({"model": {"name": f"net{seed}"}}))
+    (folder / "run.json").write_text(
+        json.dumps({"model": {"name": f"net{seed}", "synthetic": False}})
+    )
     return folder
 
 

@@ -71,7 +71,7 @@ def published_accuracies(
     """
     [first, *others] = models
     entry = catalog().get(first["name"])
-    if others or first.get("synthetic") or not protocol.single or entry is None:
+    if others or first["synthetic"] or not protocol.single or entry is None:
         return {}
     return {ILSVRC2012: entry.published} if entry.published else {}
 
