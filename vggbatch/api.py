@@ -220,10 +220,11 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
     """
     folder = Folder(output)
     chosen = list(columns) if columns is not None else None
-    tables = []
-    for name in prediction_files(folder):
-        with folder.fs.open(folder.path(name), "rb") as file:
-            tables.append(read_table(file, chosen))
+    # their bytes, and not Python files: see `open_for_arrow`
+    tables = [
+        read_table(pa.BufferReader(folder.read_bytes(name)), chosen)
+        for name in prediction_files(folder)
+    ]
     return pa.concat_tables(tables).unify_dictionaries()
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.pipeline.reading import open_parquet
+from vggbatch.pipeline.reading import open_for_arrow, open_parquet
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.storage import Folder
 
@@ -102,7 +102,7 @@ def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
     Raises:
         UsageError: it is not Parquet, or not a predictions file.
     """
-    with folder.fs.open(folder.path(name), "rb") as stream:
+    with open_for_arrow(folder, name) as stream:
         try:
             file = open_parquet(stream)
         except pa.ArrowInvalid as error:
