@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from tests.nets import colour_net
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in [name for name in os.environ if name.startswith("VGGBATCH_")]:
     del os.environ[name]
+
+# a suite that was started in the background ignores Ctrl-C, and so would the programs under test
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.s3"] if (Path(__file__).parent / "s3.py").exists() else []
 
