@@ -10,7 +10,7 @@ import pytest
 from pyarrow import dataset
 
 from vggbatch.errors import UsageError
-from vggbatch.storage import Folder, public_uri, store_errors
+from vggbatch.storage import Folder, arrow_file, public_uri, store_errors
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -118,3 +118,12 @@ def test_public_uri_hides_what_may_be_secret():
         "abfs://box@account.dfs.core.windows.net/a?b"
     )
     assert public_uri("/data/what?.jpg") == "/data/what?.jpg"
+
+
+@pytest.mark.parametrize("size", [0, 1, 70_000])
+def test_bytes_for_arrow_are_in_memory_of_its_own(size):
+    data = bytes(place % 251 for place in range(size))
+    with arrow_file(data) as file:
+        assert file.read() == data
+    buffer = arrow_file(data).read_buffer()
+    assert size == 0 or buffer.address != pa.py_buffer(data).address

@@ -37,7 +37,7 @@ from vggbatch.pipeline.tally import Listener
 from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.report.run import GALLERY
 from vggbatch.sources import reader_for
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, arrow_file
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -220,11 +220,8 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
     """
     folder = Folder(output)
     chosen = list(columns) if columns is not None else None
-    # their bytes, and not Python files: see `open_for_arrow`
-    tables = [
-        read_table(pa.BufferReader(folder.read_bytes(name)), chosen)
-        for name in prediction_files(folder)
-    ]
+    names = prediction_files(folder)
+    tables = [read_table(arrow_file(folder.read_bytes(name)), chosen) for name in names]
     return pa.concat_tables(tables).unify_dictionaries()
 
 

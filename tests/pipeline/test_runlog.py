@@ -22,7 +22,8 @@ def test_a_line_carries_its_run_and_what_it_is_about(caplog):
 
 
 def test_lines_for_people_and_for_collectors_have_the_same_fields():
-    record = logging.makeLogRecord({"msg": "chunk %s", "args": ("failed",), "shard": 3})
+    given = {"msg": "chunk %s", "args": ("failed",), "shard": 3, "_ray_x": 1}
+    record = logging.makeLogRecord(given)
     assert TextFormatter().format(record).endswith(" chunk failed shard=3")
     said = json.loads(JsonFormatter().format(record))
     assert (said["message"], said["shard"]) == ("chunk failed", 3)

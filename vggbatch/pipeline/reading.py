@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, arrow_file
 
 READS_NULLS = int(pa.__version__.partition(".")[0]) >= 26
 """Whether this pyarrow reads a null in a column of fixed-size lists."""
@@ -28,15 +28,11 @@ _NOTE = b"ARROW:schema"
 _MAGIC = b"PAR1"
 
 
-def open_for_arrow(folder: Folder, name: str) -> Any:
-    """A file of an output, to be read in parts.
-
-    Arrow opens one on a disk by itself. A thread of Arrow's that lets go of a Python file while the
-    interpreter ends aborts the process (seen in 1 of 15 short runs).
-    """
+def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
+    """A file of an output: in parts where it is on a disk, else whole (see `arrow_file`)."""
     if isinstance(folder.fs, LocalFileSystem):
         return pa.OSFile(folder.path(name))
-    return folder.fs.open(folder.path(name), "rb")
+    return arrow_file(folder.read_bytes(name))
 
 
 def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
@@ -82,7 +78,7 @@ def _metadata_without_note(file: Any) -> pq.FileMetaData | None:
         return None
     file.seek(size - 8 - length)
     footer = file.read(length).replace(_NOTE, _NOTE.lower())
-    return pq.read_metadata(pa.BufferReader(_MAGIC + footer + end))
+    return pq.read_metadata(arrow_file(_MAGIC + footer + end))
 
 
 def _fixed(lists: pa.ListArray, width: int) -> pa.FixedSizeListArray:

@@ -101,11 +101,11 @@ def json_lines() -> Iterator[None]:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the line was given beside its message."""
+    """What the line was given beside its message; Ray marks its lines with names like `_ray_x`."""
     return {
         name: value
         for name, value in record.__dict__.items()
-        if name not in _STANDARD and name != "fields"
+        if name not in _STANDARD and not name.startswith("_")
     }
 
 

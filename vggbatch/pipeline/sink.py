@@ -18,6 +18,7 @@ from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.storage import arrow_file
 
 STATS_KEY = b"vggbatch.stats"
 """Of the metadata of a staging file: its chunk's statistics as JSON."""
@@ -240,7 +241,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
     with ThreadPoolExecutor(_READERS) as pool:
         for batch in range(0, len(names), _READERS):
             for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
-                table = read_table(pa.BufferReader(data))
+                table = read_table(arrow_file(data))
                 stats += Stats.from_json(table.schema.metadata[STATS_KEY])
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes

@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.chunk import ChunkKey, shard_table, shards_of
 from vggbatch.sources import Shard
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, arrow_file
 
 STATE = "_vggbatch"
 PREDICTIONS = "predictions"
@@ -186,7 +186,7 @@ class Output:
     def read_shards(self) -> list[NumberedShard]:
         """The input of the run that is here: (shard number, group number, shard)."""
         data = self.folder.read_bytes(self._name("shards.parquet"))
-        return list(shards_of(pq.read_table(pa.BufferReader(data))))
+        return list(shards_of(pq.read_table(arrow_file(data))))
 
     def clear(self) -> None:
         """Delete everything a run writes, _SUCCESS first and the plan last; nothing else."""

@@ -16,7 +16,7 @@ from vggbatch.metrics.sets import label_sets
 from vggbatch.models import synset
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.status import read_status
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, arrow_file
 
 
 @dataclass(frozen=True)
@@ -133,4 +133,4 @@ def _table(folder: Folder, name: str) -> pa.Table | None:
         data = folder.read_bytes(f"{METRICS}/{name}.parquet")
     except FileNotFoundError:
         return None
-    return pq.read_table(pa.BufferReader(data))
+    return pq.read_table(arrow_file(data))

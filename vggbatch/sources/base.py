@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
-from vggbatch.storage import Folder, public_uri
+from vggbatch.storage import Folder, arrow_file, public_uri
 
 MEMBERS_SCHEMA = pa.schema(
     [
@@ -118,7 +118,7 @@ class Reader(ABC):
         key = hashlib.sha256(f"{shard.format}\n{shard.uri}\n{shard.size}\n{shard.version}".encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
-            return pq.read_table(pa.BufferReader(cache.read_bytes(name)), schema=MEMBERS_SCHEMA)
+            return pq.read_table(arrow_file(cache.read_bytes(name)), schema=MEMBERS_SCHEMA)
         except FileNotFoundError:
             pass
         table = self._indexed(shard)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.sources.names import WNID, suffix
+from vggbatch.storage import arrow_file
 
 FILE = (
     *("file", "filename", "file_name", "image", "image_id", "imageid", "path", "filepath"),
@@ -50,7 +51,7 @@ def read(data: bytes, name: str) -> Table:
         except UnicodeDecodeError:
             raise ValueError("not UTF-8 text") from None
     try:
-        parquet = pq.ParquetFile(pa.BufferReader(data))
+        parquet = pq.ParquetFile(arrow_file(data))
         header = parquet.schema_arrow.names
         wanted = [found for known in (FILE, SYNSET, INDEX) if (found := find(header, known))]
         table = parquet.read(columns=wanted)
