@@ -88,7 +88,7 @@ def test_a_signal_ends_a_run_with_one_line(net, tmp_path, number, status, word):
     assert (run.returncode, out) == (status, "")
     first, *progress, last = err.splitlines()
     assert first.startswith("300 images")
-    assert all("of about 300 images" in line for line in progress)
+    assert all("of 300 images" in line for line in progress)
     assert last == f"error: {word}: what is committed stays, the same command goes on from there"
 
 

@@ -54,8 +54,7 @@ def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
 
 
 def keys(receipts):
-    names = ("group", "shard", "chunk", "chunks")
-    return [ChunkKey(*(one[name] for name in names)) for one in receipts if "ready" not in one]
+    return [ChunkKey.of(receipt) for receipt in receipts if "ready" not in receipt]
 
 
 def staged(output):
@@ -114,7 +113,7 @@ def test_opens_a_network_once_where_its_runs_stay_in_their_threads(
 
 
 def test_leaves_out_what_is_done(net, folder, tmp_path):
-    done = [ChunkKey(0, 0, chunk, 18) for chunk in range(1, 18)]
+    done = [ChunkKey(0, 0, chunk, 18, 70) for chunk in range(1, 18)]
     receipts = []
     Working(make(net, folder, tmp_path / "out", done=done), receipts.append).run()
     assert [key.chunk for key in keys(receipts)] == [0]

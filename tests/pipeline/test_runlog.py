@@ -14,11 +14,11 @@ from vggbatch.pipeline.runlog import JsonFormatter, RunLogger, TextFormatter, ch
 
 def test_a_line_carries_its_run_and_what_it_is_about(caplog):
     with caplog.at_level(logging.INFO):
-        RunLogger("vggbatch.x", "run1").info("done", extra=chunk_fields(ChunkKey(1, 2, 3, 4)))
+        RunLogger("vggbatch.x", "run1").info("done", extra=chunk_fields(ChunkKey(1, 2, 3, 4, 5)))
     (record,) = caplog.records
     assert (record.run_id, record.group, record.shard, record.chunk) == ("run1", 1, 2, 3)
     assert record.host
-    assert chunk_fields(ChunkKey(1, 2, -1, -1)) == {"group": 1, "shard": 2}
+    assert chunk_fields(ChunkKey(1, 2, -1, -1, -1)) == {"group": 1, "shard": 2}
 
 
 def test_lines_for_people_and_for_collectors_have_the_same_fields():

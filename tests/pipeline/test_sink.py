@@ -38,7 +38,7 @@ def table(names, errors=None, **options):
 
 def commit(output, shard, chunk, chunks, names):
     stats = Stats(rows=len(names), likelihood=LabelLikelihood.of(np.ones(len(names))))
-    write_part(output, ChunkKey(0, shard, chunk, chunks), table(names), stats)
+    write_part(output, ChunkKey(0, shard, chunk, chunks, 9), table(names), stats)
 
 
 def test_rows_with_an_error_have_nulls_and_the_others_their_own_values():
@@ -138,7 +138,7 @@ def test_profiles_become_outputs_of_their_own(output, tmp_path):
         own, other = table(names), table([*names, "z"]).slice(1).drop_columns(["image_id"])
         likelihoods = [LabelLikelihood.of(np.full(len(names), nll)) for nll in (1.0, 2.0)]
         stats = Stats(rows=len(names), likelihood=likelihoods[0], further=(likelihoods[1],))
-        write_part(output, ChunkKey(0, 0, chunk, 2), with_profile(own, "squash", other), stats)
+        write_part(output, ChunkKey(0, 0, chunk, 2, 9), with_profile(own, "squash", other), stats)
     marker = compact(output, 0, [0], 1000)
     assert marker["profiles"] == ["squash"]
     for folder, first, nll in (("predictions", 0, 1.0), ("profiles/squash/predictions", 5, 2.0)):

@@ -17,7 +17,7 @@ def output(tmp_path):
 
 
 def stage(output, group, shard, chunk, chunks, rows=4):
-    name = output.part_name(ChunkKey(group, shard, chunk, chunks), rows)
+    name = output.part_name(ChunkKey(group, shard, chunk, chunks, chunks * 4), rows)
     output.folder.write_bytes(name, b"")
 
 
@@ -99,11 +99,11 @@ def test_clear_leaves_what_is_not_the_runs(output, tmp_path):
 
 def test_a_chunk_is_committed_once():
     progress = Progress()
-    key = ChunkKey(0, 3, 1, 2)
+    key = ChunkKey(0, 3, 1, 2, 8)
     assert progress.commit(key, 4)
     assert not progress.commit(key, 4)
     assert progress.rows == 4
-    progress.commit(ChunkKey(0, 3, 0, 2), 4)
+    progress.commit(ChunkKey(0, 3, 0, 2, 8), 4)
     assert progress.shard_complete(3)
     progress.close(0, [3], {"rows": 8, "files": []})
     assert progress.rows == 8

@@ -28,7 +28,7 @@ def config(net, tmp_path):
 def begin(config):
     output = Output(Folder(config.output))
     open_output(output, prepare_job(config))
-    output.folder.write_bytes(output.part_name(ChunkKey(0, 0, 1, 3), 2), b"")
+    output.folder.write_bytes(output.part_name(ChunkKey(0, 0, 1, 3, 6), 2), b"")
     return output.folder
 
 

@@ -6,14 +6,22 @@ from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.state import Progress
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
+from vggbatch.pipeline.total import Total
+from vggbatch.sources import Shard
 
 
 def commit(tally, chunk, rows=4, *, group=0, shard=0, chunks=3, **stats):
-    return tally.commit(ChunkKey(group, shard, chunk, chunks), Stats(rows=rows, **stats))
+    key = ChunkKey(group, shard, chunk, chunks, rows * chunks)
+    return tally.commit(key, Stats(rows=rows, **stats))
+
+
+def total(images, progress=None):
+    shard = Shard("parquet", "/a", "a", 1, "v", images=images)
+    return Total([(0, 0, shard)], progress or Progress())
 
 
 def test_counts_every_chunk_once():
-    tally = Tally(Progress(), 12)
+    tally = Tally(Progress(), total(12))
     assert commit(tally, 0, errors={"corrupt": 1})
     assert commit(tally, 1)
     assert not commit(tally, 0, errors={"corrupt": 1})
@@ -25,8 +33,8 @@ def test_counts_every_chunk_once():
 def test_what_earlier_runs_committed_is_safe_but_not_of_this_run():
     progress = Progress()
     progress.close(0, [0], {"rows": 100, "files": []})
-    progress.commit(ChunkKey(1, 1, 0, 2), 7)
-    tally = Tally(progress, 114)
+    progress.commit(ChunkKey(1, 1, 0, 2, 14), 7)
+    tally = Tally(progress, total(100, progress))
     assert tally.rows == 0
     assert tally.rate() == 0
     assert not commit(tally, 0, group=0), "its group is complete"
@@ -35,16 +43,17 @@ def test_what_earlier_runs_committed_is_safe_but_not_of_this_run():
     assert (tally.snapshot().rows, tally.rows) == (114, 7)
 
 
-def test_an_estimate_that_was_too_low_does_not_end_above_all():
-    tally = Tally(Progress(), 2)
+def test_an_estimate_gives_way_to_the_count_once_the_shard_is_open():
+    tally = Tally(Progress(), Total([(0, 0, Shard("tar", "/a", "a", 1, "v"))], Progress()))
+    assert (tally.snapshot().total, tally.snapshot().exact) == (1, False)
     commit(tally, 0, rows=50)
-    assert tally.snapshot().total == 50
+    assert (tally.snapshot().total, tally.snapshot().exact) == (150, True)
 
 
 def test_the_rate_ends_with_the_last_chunk(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    tally = Tally(Progress(), 100)
+    tally = Tally(Progress(), total(100))
     clock[0] = 110.0
     tally.start()
     clock[0] = 112.0
@@ -57,7 +66,7 @@ def test_the_rate_ends_with_the_last_chunk(monkeypatch):
 
 
 def test_time_spent_on_writing_is_kept_by_group():
-    tally = Tally(Progress(), 100)
+    tally = Tally(Progress(), total(100))
     commit(tally, 0, write_seconds=0.5)
     commit(tally, 1, write_seconds=0.25)
     commit(tally, 1, write_seconds=9.0)

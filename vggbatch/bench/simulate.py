@@ -28,6 +28,7 @@ from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.tally import Tally
+from vggbatch.pipeline.total import Total
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage import Folder
 
@@ -123,7 +124,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     numbered = _shards(what)
     output = Output(Folder(str(folder)))
     output.write_plan({}, numbered)
-    tally = Tally(output.progress(), what.shards * what.images_a_shard)
+    tally = Tally(output.progress(), Total(numbered, output.progress()))
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
     started: list[float] = []
     used: list[_Driver] = []

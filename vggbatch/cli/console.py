@@ -135,6 +135,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def about(count: int, *, exact: bool) -> str:
+    """`2,000`, `~2,000` where it was estimated."""
+    return f"{'' if exact else '~'}{count:,}"
+
+
 @contextmanager
 def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
     """A listener for (bytes done, bytes in all) that draws a bar on a terminal."""
@@ -170,7 +175,6 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
     if err.is_terminal:
         from rich.progress import (
             BarColumn,
-            MofNCompleteColumn,
             Progress,
             TextColumn,
             TimeRemainingColumn,
@@ -179,13 +183,12 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
         with Progress(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[count]} {task.fields[rate]}"),
             TimeRemainingColumn(),
             console=err,
             transient=True,
         ) as bar:
-            task = bar.add_task("starting", total=None, rate="")
+            task = bar.add_task("starting", total=None, count="", rate="")
 
             def draw(snapshot: Snapshot) -> None:
                 if snapshot.note:
@@ -195,6 +198,7 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
                     description="scoring",
                     total=snapshot.total,
                     completed=snapshot.rows,
+                    count=f"{snapshot.rows:,}/{about(snapshot.total, exact=snapshot.exact)}",
                     rate=_rate(snapshot),
                 )
 
@@ -210,9 +214,8 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
         if time.monotonic() - last < _SECONDS_BETWEEN_LINES:
             return
         last = time.monotonic()
-        note(
-            f"{snapshot.rows} of about {snapshot.total} images, {_rate(snapshot)}{_left(snapshot)}"
-        )
+        total = about(snapshot.total, exact=snapshot.exact)
+        note(f"{snapshot.rows:,} of {total} images, {_rate(snapshot)}{_left(snapshot)}")
 
     yield line
 

@@ -61,7 +61,7 @@ def _show_plan(found: Preview) -> None:
     config = job.config
     facts: list[tuple[str, str]] = []
     for count in found.formats:
-        images = ("" if count.exact else "about ") + console.plural(count.images, "image")
+        images = ("" if count.exact else "~") + console.plural(count.images, "image")
         shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
         facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
     for model in job.models:
@@ -102,6 +102,7 @@ def _show_plan(found: Preview) -> None:
 
 def announce(job: Job) -> None:
     """Say what will run."""
+    from vggbatch.pipeline.total import counted_images
     from vggbatch.preprocess.views import describe, in_words
 
     for model in job.models:
@@ -110,8 +111,8 @@ def announce(job: Job) -> None:
                 f"{model.name} has random weights made on this machine: its predictions mean "
                 "nothing"
             )
-    listed = all(shard.members is not None for shard in job.shards)
-    images = ("" if listed else "about ") + console.plural(job.estimated_images, "image")
+    counted = all(counted_images(shard) is not None for shard in job.shards)
+    images = ("" if counted else "~") + console.plural(job.estimated_images, "image")
     shards = sum(shard.members is None for shard in job.shards)
     where = f" in {console.plural(shards, 'shard')}" if shards else ""
     models = " + ".join(model.name for model in job.models)

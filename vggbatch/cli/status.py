@@ -26,10 +26,11 @@ def status(
 
 
 def _show(found: Status) -> None:
+    total = console.about(found.total, exact=found.exact)
     share = f" ({found.rows / found.total:.1%})" if found.total else ""
     facts = [
         ("state", found.state),
-        ("images", f"{found.rows:,} of {found.total:,}{share}"),
+        ("images", f"{found.rows:,} of {total}{share}"),
         ("errors", f"{found.errors:,}"),
     ]
     if found.images_per_second is not None:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.headstart import HeadStart
-from vggbatch.pipeline.job import estimated_images
 from vggbatch.pipeline.local import Work
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.state import NumberedShard
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
+from vggbatch.pipeline.total import estimated_images
 
 _IMAGES = 20_000
 """Images that a head start is given at most: it indexes their shards."""
@@ -70,10 +70,9 @@ def score_alone(
         receipts = head.receipts(seconds=0.5)
         head.end_if_silent()
         for receipt in receipts:
-            key = ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
-            tally.commit(key, Stats.from_json(receipt["stats"]))
+            tally.commit(ChunkKey.of(receipt), Stats.from_json(receipt["stats"]))
         if receipts:
             notify()
-        if head.seconds_left(tally.total - tally.progress.rows) > limit:
+        if head.seconds_left(tally.total.images - tally.progress.rows) > limit:
             break
     return not tally.progress.left(numbered)

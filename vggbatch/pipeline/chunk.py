@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,13 +30,16 @@ SHARD_SCHEMA = pa.schema(
         ("name", pa.string()),
         ("size", pa.int64()),
         ("version", pa.string()),
+        ("images", pa.int64()),
         ("members", _MEMBERS),
     ]
 )
-"""One row a shard; `members` is null where the shard must be opened to know them."""
+"""One row a shard; `members` is null where the shard must be opened to know them, and `images`
+where their number is not known before."""
 
 CHUNK_SCHEMA = pa.schema([*SHARD_SCHEMA, ("chunk", pa.int32()), ("chunks", pa.int32())])
-"""One row a chunk: `members` are the chunk's own, `chunk` its number of `chunks` in the shard."""
+"""One row a chunk: `members` are the chunk's own, `chunk` its number of `chunks` in the shard, and
+`images` counts the shard's."""
 
 ROW = pa.struct(
     [
@@ -52,7 +55,7 @@ _WHOLE = 128
 """Images. Row groups of images are of 100, as Hugging Face's datasets and `vggbatch pack` write
 them; their crops are 19 MB."""
 
-KEY = ["group", "shard", "chunk", "chunks"]
+KEY = ["group", "shard", "chunk", "chunks", "images"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,14 @@ class ChunkKey:
     shard: int
     chunk: int
     chunks: int
+    """In the shard."""
+    images: int
+    """In the shard."""
+
+    @classmethod
+    def of(cls, receipt: Mapping[str, Any]) -> ChunkKey:
+        """The chunk that a receipt is for."""
+        return cls(*(receipt[name] for name in KEY))
 
 
 def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
@@ -72,7 +83,7 @@ def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
         "shard": [number for number, _, _ in rows],
         "group": [group for _, group, _ in rows],
     }
-    for name in ("format", "uri", "name", "size", "version"):
+    for name in ("format", "uri", "name", "size", "version", "images"):
         columns[name] = [getattr(shard, name) for _, _, shard in rows]
     arrays = [pa.array(columns[f.name], f.type) for f in SHARD_SCHEMA if f.name != "members"]
     tables = [shard.members for _, _, shard in rows]
@@ -93,6 +104,7 @@ def shards_of(table: pa.Table) -> Iterator[tuple[int, int, Shard]]:
             size=value["size"],
             version=value["version"],
             members=members,
+            images=value["images"],
         )
         yield value["shard"], value["group"], shard
 
@@ -108,6 +120,7 @@ def split(
     for chunk, (start, end) in enumerate(cuts):
         part = members.slice(start, end - start)
         values = [number, group, shard.format, shard.uri, shard.name, shard.size, shard.version]
+        values.append(len(members))
         arrays = [
             pa.array([value], field.type)
             for value, field in zip(values, SHARD_SCHEMA, strict=False)

@@ -25,6 +25,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
@@ -237,7 +238,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             keys = working.reserve(int(line.split()[1]))
             if work.gives_way:
                 _step_back()
-            send({"reserved": [[key.group, key.shard, key.chunk, key.chunks] for key in keys]})
+            send({"reserved": [astuple(key) for key in keys]})
         os._exit(1)  # the driver is gone
 
     working = Working(work, send)

@@ -20,13 +20,12 @@ from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
+from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
 
-_TYPICAL_IMAGE_BYTES = 130_000
-"""ILSVRC2012_img_val.tar: 6.3 GB of 50,000 images."""
 _CHUNK_SIZES = ((2_000, 16), (100_000, 32), (10_000_000, 128))
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want even work, large ones fewer staging files."""
@@ -76,7 +75,7 @@ class Job:
 
     @property
     def estimated_images(self) -> int:
-        """The number of images: listed ones counted, those in shards estimated from bytes."""
+        """The number of images, estimated where it takes opening a shard to know."""
         return sum(estimated_images(shard) for shard in self.shards)
 
     @property
@@ -180,13 +179,6 @@ def prepare_job(config: JobConfig) -> Job:
     found = survey(list(config.input))
     shards = tuple(found.shards)
     return Job(config, models, recipes, shards, labels, row_labels, found.surprises)
-
-
-def estimated_images(shard: Shard) -> int:
-    """Images in a shard: counted where it is a listing, else from its size."""
-    if shard.members is not None:
-        return int(shard.members.num_rows)
-    return max(1, shard.size // _TYPICAL_IMAGE_BYTES)
 
 
 def input_digest(shards: tuple[Shard, ...]) -> str:

@@ -153,7 +153,7 @@ class Passes:
                 for receipt in table.to_pylist():
                     if receipt["failure"]:
                         outcome.failures.append(" ".join(receipt["failure"].split()))
-                        self.telemetry.failed(_key(receipt), outcome.failures[-1])
+                        self.telemetry.failed(ChunkKey.of(receipt), outcome.failures[-1])
                         outcome.failed_shards.add(receipt["shard"])
                         in_a_row += 1
                         if in_a_row >= _FAILURES_IN_A_ROW:
@@ -178,7 +178,7 @@ class Passes:
             yield self.tally.progress.to_score(left[first : first + size], reserved)
 
     def _commit(self, receipt: dict[str, Any]) -> None:
-        key, stats = _key(receipt), Stats.from_json(receipt["stats"])
+        key, stats = ChunkKey.of(receipt), Stats.from_json(receipt["stats"])
         if not self.tally.commit(key, stats):
             return
         self.telemetry.committed(stats)
@@ -213,10 +213,6 @@ class Passes:
             f"{reason}; {self.tally.progress.rows} rows are safe, run the same command again to "
             "go on"
         )
-
-
-def _key(receipt: dict[str, Any]) -> ChunkKey:
-    return ChunkKey(receipt["group"], receipt["shard"], receipt["chunk"], receipt["chunks"])
 
 
 def _text(error: BaseException) -> str:

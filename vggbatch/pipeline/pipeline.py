@@ -46,6 +46,7 @@ RECEIPT_SCHEMA = pa.schema(
         ("shard", pa.int32()),
         ("chunk", pa.int32()),
         ("chunks", pa.int32()),
+        ("images", pa.int64()),
         ("stats", pa.string()),
         ("failure", pa.string()),
     ]
@@ -94,7 +95,7 @@ def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
         try:
             members = reader_for(shard.format).members(shard, cache)
         except Exception as error:
-            yield _failed("index", ChunkKey(group, number, -1, -1), error, scoring)
+            yield _failed("index", ChunkKey(group, number, -1, -1, -1), error, scoring)
             continue
         fields = {"group": group, "shard": number, "name_of_shard": shard.name}
         fields |= {"images": members.num_rows, "seconds": round(time.perf_counter() - started, 3)}

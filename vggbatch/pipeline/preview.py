@@ -8,10 +8,11 @@ from typing import Any
 
 from vggbatch.classifier.cores import pinning
 from vggbatch.pipeline.fitness import check_own_machine
-from vggbatch.pipeline.job import Job, estimated_images
+from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, cluster_address
 from vggbatch.pipeline.resume import check_output
 from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.total import counted_images, estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, surprise
 from vggbatch.storage import Folder
 
@@ -29,7 +30,7 @@ class FormatCount:
     images: int = 0
     bytes: int = 0
     exact: bool = True
-    """Whether the images were counted; shards are not opened, so theirs are an estimate."""
+    """Whether all images were counted; it is an estimate where that takes opening shards."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,11 @@ def preview(job: Job) -> Preview:
 def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
     counts: dict[str, FormatCount] = {}
     for shard in shards:
-        listed = shard.members is not None
         count = counts.setdefault(shard.format, FormatCount(shard.format))
-        count.shards += not listed
+        count.shards += shard.members is None
         count.images += estimated_images(shard)
         count.bytes += max(0, shard.size)
-        count.exact &= listed
+        count.exact &= counted_images(shard) is not None
     return sorted(counts.values(), key=lambda count: count.format)
 
 

@@ -17,7 +17,7 @@ from vggbatch.classifier import NetworkSpec
 from vggbatch.pipeline.alone import first_work, score_alone
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.headstart import HeadStart
-from vggbatch.pipeline.job import Job, estimated_images, network_opener
+from vggbatch.pipeline.job import Job, network_opener
 from vggbatch.pipeline.lease import Held
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement, cluster_address
@@ -29,6 +29,7 @@ from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import NumberedShard, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
+from vggbatch.pipeline.total import Total
 from vggbatch.storage import Folder
 
 
@@ -59,7 +60,7 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
             held = stack.enter_context(Held(output.folder))
         numbered, chunk_size = open_output(output, job)
         progress = output.progress()
-        tally = Tally(progress, sum(estimated_images(shard) for _, _, shard in numbered))
+        tally = Tally(progress, Total(numbered, progress))
         groups: dict[int, list[int]] = defaultdict(list)
         for number, group, _ in numbered:
             groups[group].append(number)
@@ -69,7 +70,7 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
             _close(output, groups, tally, job.rows_per_file)
             if len(progress.groups) < len(groups):
                 log = RunLogger(__name__, run_id)
-                fields = {"images_safe": progress.rows, "images_expected": tally.total}
+                fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
                 stack.enter_context(told(log, **fields))
                 placement = _score(
                     job, run_id, output, numbered, groups, chunk_size, tally, held, listener, head

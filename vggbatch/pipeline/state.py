@@ -8,8 +8,9 @@
     OUTPUT/_vggbatch/lease.json                  who is at work (see lease.py)
     OUTPUT/_vggbatch/ID/shards.parquet           the input as it was listed
     OUTPUT/_vggbatch/ID/groups/GGGGGG.json       marker: group G is complete, its files and sums
-    OUTPUT/_vggbatch/ID/staging/GGGGGG/SSSSSSSS.CCCCCC.NNNNNN.RRRR.parquet
-                                                 chunk C of the N in shard S, R rows
+    OUTPUT/_vggbatch/ID/staging/GGGGGG/SSSSSSSS.CCCCCC.NNNNNN.IIIIIIIII.RRRR.parquet
+                                                 chunk C of the N in shard S, which has I
+                                                 images; R rows
 
 Every name follows from the plan alone and every file appears whole, so work that is done twice,
 even by a driver that was thought dead, writes the same content under the same name. Another plan
@@ -58,6 +59,8 @@ class Progress:
     """Shard number -> committed chunks, of shards in groups that are not complete."""
     totals: dict[int, int] = field(default_factory=dict)
     """Shard number -> how many chunks it has, as far as known; of the same shards."""
+    images: dict[int, int] = field(default_factory=dict)
+    """Shard number -> how many images it has, likewise."""
     staged: dict[int, int] = field(default_factory=dict)
     """Group number -> committed rows, of groups that are not complete."""
     grouped_rows: int = 0
@@ -76,6 +79,7 @@ class Progress:
         done.add(key.chunk)
         self.chunks[key.shard] = done
         self.totals[key.shard] = key.chunks
+        self.images[key.shard] = key.images
         self.staged[key.group] = self.staged.get(key.group, 0) + rows
         return True
 
@@ -111,6 +115,7 @@ class Progress:
         for shard in shards:
             self.chunks.pop(shard, None)
             self.totals.pop(shard, None)
+            self.images.pop(shard, None)
 
 
 class Output:
@@ -207,14 +212,14 @@ class Output:
 
     def part_name(self, key: ChunkKey, rows: int) -> str:
         """The staging file of a chunk."""
-        chunk = f"{key.shard:08d}.{key.chunk:06d}.{key.chunks:06d}.{rows:04d}"
-        return self._name(f"staging/{key.group:06d}/{chunk}.parquet")
+        shard = f"{key.shard:08d}.{key.chunk:06d}.{key.chunks:06d}.{key.images:09d}"
+        return self._name(f"staging/{key.group:06d}/{shard}.{rows:04d}.parquet")
 
     def parts(self, group: int) -> Iterator[tuple[ChunkKey, int, str]]:
         """The staging files of a group in row order: chunk, rows, name."""
         for info in self.folder.list(self._name(f"staging/{group:06d}"), suffix=".parquet"):
-            shard, chunk, chunks, rows = _stem(info.path).split(".")
-            yield ChunkKey(group, int(shard), int(chunk), int(chunks)), int(rows), info.path
+            *numbers, rows = map(int, _stem(info.path).split("."))
+            yield ChunkKey(group, *numbers), rows, info.path
 
     def drop_staging(self, group: int | None = None) -> None:
         """Delete the staging files of a group whose marker is written, or of all."""

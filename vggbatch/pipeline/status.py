@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from vggbatch.pipeline.job import estimated_images
 from vggbatch.pipeline.lease import PATIENCE, Lease, read_lease
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.total import Total
 from vggbatch.storage import Folder
 
 STALLED = 300.0
@@ -24,7 +24,9 @@ class Status:
     rows: int
     """Images that are safe."""
     total: int
-    """Images in all; an estimate while shards are unopened."""
+    """Images in all."""
+    exact: bool
+    """Whether `total` was counted; it is an estimate while shards are unopened."""
     errors: int
     """Error rows among them, as far as they are known without reading rows."""
     images_per_second: float | None
@@ -49,9 +51,9 @@ def read_status(folder: Folder) -> Status:
     marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
     if output.succeeded():
         rows = progress.rows
-        return Status("complete", rows, rows, marked.error_rows, None, None, None, None)
-    shards = output.read_shards()
-    total = max(progress.rows, sum(estimated_images(shard) for _, _, shard in shards))
+        return Status("complete", rows, rows, True, marked.error_rows, None, None, None, None)
+    expected = Total(output.read_shards(), progress)
+    total = max(progress.rows, expected.images)
     lease = read_lease(folder)
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
@@ -67,6 +69,7 @@ def read_status(folder: Folder) -> Status:
         state=state,
         rows=progress.rows,
         total=total,
+        exact=expected.exact,
         errors=errors,
         images_per_second=rate,
         seconds_left=left,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.state import Progress
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.total import Total
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,15 @@ class Snapshot:
     rows: int
     """Images that are safe, earlier runs' included."""
     total: int
-    """Images in all; an estimate until every shard is indexed."""
+    """Images in all."""
     errors: int
     """Error rows, earlier runs' included as far as their groups are complete."""
     images_per_second: float
     """Of this run, from the start of scoring, classifiers' start included."""
     note: str | None = None
     """A line that whoever watches should see: what the run waits for, what is odd."""
+    exact: bool = True
+    """Whether `total` was counted; it is an estimate until every shard is opened."""
 
 
 Listener = Callable[[Snapshot], None]
@@ -38,8 +41,8 @@ class Tally:
     """Counts of one run."""
 
     progress: Progress
-    total: int
-    """Images in all, estimated."""
+    total: Total
+    """Images in all."""
     errors: int = 0
     """Error rows."""
     chunks: int = 0
@@ -59,6 +62,7 @@ class Tally:
         """Count a chunk; whether it is the first time."""
         if not self.progress.commit(key, stats.rows):
             return False
+        self.total.opened(key.shard, key.images)
         self.chunks += 1
         self.stats += stats
         self.write_seconds[key.group] += stats.write_seconds
@@ -80,4 +84,5 @@ class Tally:
     def snapshot(self) -> Snapshot:
         """How far the run is now."""
         safe = self.progress.rows
-        return Snapshot(safe, max(self.total, safe), self.errors, self.rate())
+        total = max(self.total.images, safe)
+        return Snapshot(safe, total, self.errors, self.rate(), exact=self.total.exact)

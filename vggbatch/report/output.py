@@ -109,10 +109,11 @@ def open_output(folder: Folder) -> RunOutput:
     output = Output(folder)
     if not folder.exists(RUN) and output.read_plan() is not None:
         status = read_status(folder)
+        total = f"{'' if status.exact else '~'}{status.total:,}"
         raise UsageError(
-            f"{folder.uri} is not finished ({status.state}): {status.rows:,} of about "
-            f"{status.total:,} images are scored and safe. Repeat the command that began it, it "
-            "does what is left; then make the report"
+            f"{folder.uri} is not finished ({status.state}): {status.rows:,} of {total} images "
+            "are scored and safe. Repeat the command that began it, it does what is left; then "
+            "make the report"
         )
     record = output.read_run()
     predictions = folder

@@ -68,6 +68,8 @@ class Shard:
     """Changes when the content does."""
     members: pa.Table | None = None
     """MEMBERS_SCHEMA, for a listing; None for a file, which its reader indexes."""
+    images: int | None = None
+    """How many, where that was learned with the listing or by indexing."""
 
     def image_ids(self, members: pa.Table) -> list[str]:
         """The image ids of members of this shard."""

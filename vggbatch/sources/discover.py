@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -76,7 +76,7 @@ def survey(inputs: Sequence[str]) -> Survey:
         for file in list_input(uri):
             found.add(file)
     found.look_into_parquet()
-    shards = [*_named_shards(found.shards.values()), *slices(found.images())]
+    shards = [*_named_shards(found.shards.values(), found.counts), *slices(found.images())]
     if not shards:
         others = sum(map(len, found.left_out.values()))
         seen = f"{others} other files" if others else "nothing at all"
@@ -93,6 +93,8 @@ class _Found:
     named: list[tuple[Member, str]] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Names under their input root, by the reason."""
+    counts: dict[str, int | None] = field(default_factory=dict)
+    """Images in a file, by its URI, where a look at it tells."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
@@ -115,8 +117,9 @@ class _Found:
         """Tell Parquet files with images from manifests and from those that are neither."""
         files = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
         with ThreadPoolExecutor(_THREADS) as pool:
-            for file, images in zip(files, pool.map(_may_hold_images, files), strict=True):
+            for file, (images, count) in zip(files, pool.map(_in_parquet, files), strict=True):
                 if images:
+                    self.counts[file.uri] = count
                     continue
                 del self.shards[file.uri]
                 if file.explicit:
@@ -157,16 +160,19 @@ class _Found:
                     self.add(shard)
 
 
-def _may_hold_images(file: Listed) -> bool:
-    """Whether a Parquet file has images, as far as it can be read; its index says the rest."""
+def _in_parquet(file: Listed) -> tuple[bool, int | None]:
+    """Whether a Parquet file has images, as far as it can be read, and how many rows."""
     try:
         with open_binary(file.uri, file.size) as opened:
-            return layout(pq.read_schema(opened)) is not None
+            footer = pq.read_metadata(opened)
+            return layout(footer.schema.to_arrow_schema()) is not None, footer.num_rows
     except (pa.ArrowException, OSError):
-        return True
+        return True, None  # its index says the rest
 
 
-def _named_shards(files: Iterable[tuple[str, Listed]]) -> list[Shard]:
+def _named_shards(
+    files: Iterable[tuple[str, Listed]], counts: Mapping[str, int | None]
+) -> list[Shard]:
     """Shards named by their file's name where only one has it, else by the path under the root."""
     ordered = sorted(files, key=lambda item: (item[1].name, item[1].uri))
     bases = [file.name.rsplit("/", 1)[-1] for _, file in ordered]
@@ -178,7 +184,7 @@ def _named_shards(files: Iterable[tuple[str, Listed]]) -> list[Shard]:
         ]
     )
     return [
-        Shard(format_name, file.uri, name, file.size, file.version)
+        Shard(format_name, file.uri, name, file.size, file.version, images=counts.get(file.uri))
         for name, (format_name, file) in zip(shard_names, ordered, strict=True)
     ]
 
