@@ -26,7 +26,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import astuple
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from vggbatch.config import ComputeOptions
@@ -96,12 +95,7 @@ class HeadStart:
     def __enter__(self) -> HeadStart:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._child.kill()
         self._child.wait()
         assert self._child.stdin is not None

@@ -13,7 +13,6 @@ import struct
 import subprocess
 import sys
 import threading
-from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -50,12 +49,7 @@ class IsolatedDecoder:
     def __enter__(self) -> IsolatedDecoder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._end()
 
     def __call__(self, data: bytes) -> list[list[Pixels]]:

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import ray
@@ -94,12 +93,7 @@ class Preflight:
             self._answers[asked.remote(self._question(name))] = name
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._mark is not None:
             self.output.delete(self._mark)
         for path in self._made:

@@ -7,7 +7,6 @@ with `ray_` in front, at the port that `ray.nodes()` gives as MetricsExportPort.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 from ray.util.metrics import Counter, Gauge
@@ -59,12 +58,7 @@ class Telemetry:
     def __enter__(self) -> Telemetry:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.sample()
         self._show({name: Stage(0, 0) for name in STAGES})
 
