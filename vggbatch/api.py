@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from vggbatch import report
-from vggbatch.classifier import Classifier
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
-from vggbatch.errors import ImageError, UsageError
+from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.compare import Comparison, compare_runs
 from vggbatch.metrics.rescore import open_source, published_accuracies
@@ -25,18 +24,16 @@ from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.pipeline.headstart import HeadStart, wanted
-from vggbatch.pipeline.job import Job, network_opener, prepare_job
+from vggbatch.pipeline.job import Job, prepare_job
+from vggbatch.pipeline.predict import predict as predict_job
 from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.reading import read_table
-from vggbatch.pipeline.recipe import geometries, pictures_for
 from vggbatch.pipeline.record import RunResult, finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import Status, read_status
 from vggbatch.pipeline.tally import Listener
-from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.report.run import GALLERY
-from vggbatch.sources import reader_for
 from vggbatch.storage import Folder, arrow_file
 
 if TYPE_CHECKING:
@@ -171,45 +168,7 @@ def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
         A table of image_id, error, and lists top5_index, top5_probability, top5_synset, one row an
         image in input order.
     """
-    config = job_config(input, options)
-    job = prepare_job(config)
-    threads = config.compute.threads or 0
-    classifier = Classifier(network_opener(job)(), job.protocol, threads=threads, pin=False)
-    recipes = job.recipes[:1]
-    make = PictureMaker(config.decode, geometries(recipes), job.protocol)
-    rows: list[dict[str, Any]] = []
-    for shard in job.shards:
-        reader = reader_for(shard.format)
-        members = reader.members(shard)
-        contents = reader.read(shard, members, config.decode.max_bytes)
-        for image_id, data in zip(shard.image_ids(members), contents, strict=True):
-            row: dict[str, Any] = {"image_id": image_id}
-            rows.append(row)
-            try:
-                if isinstance(data, ImageError):
-                    raise data
-                packers = make.packers(1)
-                for packer, pictures in zip(packers, make(data), strict=True):
-                    packer.add(pictures)
-            except ImageError as error:
-                row["error"] = str(error)
-                continue
-            packed = [packer.packed() for packer in packers]
-            found = classifier(pictures_for(recipes[0], recipes, packed), recipes[0].preprocess)
-            known = [i for i in found.index[0].tolist() if i >= 0]
-            row["top5_index"] = known
-            row["top5_probability"] = found.probability[0].tolist()[: len(known)]
-            row["top5_synset"] = [job.model.classes[i] for i in known]
-    schema = pa.schema(
-        [
-            ("image_id", pa.string()),
-            ("error", pa.string()),
-            ("top5_index", pa.list_(pa.int32())),
-            ("top5_probability", pa.list_(pa.float32())),
-            ("top5_synset", pa.list_(pa.string())),
-        ]
-    )
-    return pa.Table.from_pylist(rows, schema=schema)
+    return predict_job(prepare_job(job_config(input, options)))
 
 
 def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -1,0 +1,62 @@
+"""A few images, scored in this process and at once: nothing is written, and no Ray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from vggbatch.classifier import Classifier
+from vggbatch.errors import ImageError
+from vggbatch.pipeline.job import Job, network_opener
+from vggbatch.pipeline.recipe import geometries, pictures_for
+from vggbatch.preprocess.pictures import PictureMaker
+from vggbatch.sources import reader_for
+
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("error", pa.string()),
+        ("top5_index", pa.list_(pa.int32())),
+        ("top5_probability", pa.list_(pa.float32())),
+        ("top5_synset", pa.list_(pa.string())),
+    ]
+)
+"""The lists are null where there is an error, and shorter than five with fewer classes."""
+
+
+def predict(job: Job) -> pa.Table:
+    """Score a job's images with its first recipe, one after the other.
+
+    Returns:
+        Rows of SCHEMA, one an image in input order.
+    """
+    config = job.config
+    threads = config.compute.threads or 0
+    classifier = Classifier(network_opener(job)(), job.protocol, threads=threads, pin=False)
+    recipes = job.recipes[:1]
+    make = PictureMaker(config.decode, geometries(recipes), job.protocol)
+    rows: list[dict[str, Any]] = []
+    for shard in job.shards:
+        reader = reader_for(shard.format)
+        members = reader.members(shard)
+        contents = reader.read(shard, members, config.decode.max_bytes)
+        for image_id, data in zip(shard.image_ids(members), contents, strict=True):
+            row: dict[str, Any] = {"image_id": image_id}
+            rows.append(row)
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                packers = make.packers(1)
+                for packer, pictures in zip(packers, make(data), strict=True):
+                    packer.add(pictures)
+            except ImageError as error:
+                row["error"] = str(error)
+                continue
+            packed = [packer.packed() for packer in packers]
+            found = classifier(pictures_for(recipes[0], recipes, packed), recipes[0].preprocess)
+            known = [i for i in found.index[0].tolist() if i >= 0]
+            row["top5_index"] = known
+            row["top5_probability"] = found.probability[0].tolist()[: len(known)]
+            row["top5_synset"] = [job.model.classes[i] for i in known]
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
