@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vggbatch.classifier.topology import parse_cpus, read_topology
+from vggbatch.classifier.topology import read_topology
 
 
 def as_list(cpus):
@@ -114,11 +114,6 @@ def test_a_container_sees_the_whole_machine_and_may_use_a_part(tmp_path):
 
 def test_without_sys_every_cpu_is_a_core(tmp_path):
     assert read_topology([2, 5], tmp_path).groups == (((2,), (5,)),)
-
-
-@given(st.sets(st.integers(0, 300), min_size=1))
-def test_lists_of_cpus(cpus):
-    assert parse_cpus(as_list(cpus) + "\n") == sorted(cpus)
 
 
 @settings(deadline=None, max_examples=30)

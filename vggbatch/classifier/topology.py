@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,17 +49,6 @@ def read_topology(cpus: Collection[int], sysfs: Path = _SYSFS) -> Topology:
         group = groups.setdefault((_node(folder), _last_cache(folder)), {})
         group.setdefault(core, []).append(cpu)
     return Topology(tuple(tuple(map(tuple, cores.values())) for cores in groups.values()))
-
-
-def parse_cpus(text: str) -> list[int]:
-    """The CPUs in a list as the kernel writes it: `0-3,8,10-11`."""
-    return list(_parse(text))
-
-
-def _parse(text: str) -> Iterator[int]:
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        yield from range(int(first), int(last or first) + 1)
 
 
 def _node(folder: Path) -> str:

@@ -1,28 +1,20 @@
-"""Commands sent to a Ray cluster as Ray Jobs: started once, joined if they run, followed, stopped.
-
-A job is `python -m vggbatch ...` with the words of any command, run on the cluster's head node
-unless resources were asked for. All state is in the command's output, so to resume is to submit the
-same command again.
-"""
+"""The job server of a Ray cluster: starts jobs, joins them if they run, follows and stops them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import logging
 import os
-import shlex
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
 from vggbatch.pipeline.quiet import silent_stderr
+from vggbatch.submit.submission import Submission
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
@@ -32,8 +24,6 @@ _DIGEST = "vggbatch_command"
 """Key of a job's metadata: what it was asked to do, as a digest."""
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
-_NOT_UPLOADED = frozenset({".git", ".venv", "venv", "__pycache__"})
-"""As Ray leaves out of a working directory."""
 _ENVIRONMENT = {
     # a job that is stopped ends as by Ctrl-C: it gives its output free for the next run
     "RAY_JOB_STOP_SIGNAL": "SIGINT",
@@ -51,53 +41,6 @@ _PATIENCE = 300.0
 """Seconds without an answer after which a job that is followed counts as lost."""
 _POLL = 0.5
 """Seconds between two looks at a job's status."""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a job is to do.
-
-    Raises:
-        UsageError: the working directory is no folder.
-    """
-
-    words: tuple[str, ...]
-    """The arguments of `vggbatch`."""
-    working_dir: str | None = None
-    """Folder to upload, or URI of a zip file, to run in. None: the nodes have all they need."""
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Environment variables of the job and its workers."""
-    num_cpus: float = 0
-    """Logical CPUs held for the command itself, beside what its tasks take."""
-    memory: int | None = None
-    """Bytes, likewise."""
-    resources: Mapping[str, float] = field(default_factory=dict)
-    """Amounts of custom resources, likewise; they decide on which node the command runs."""
-
-    @property
-    def entrypoint(self) -> str:
-        """The job's shell command."""
-        return shlex.join(["python", "-m", "vggbatch", *self.words])
-
-    def __post_init__(self) -> None:
-        if self._uploaded is not None and not self._uploaded.is_dir():
-            raise UsageError(f"working directory {self.working_dir} is no folder")
-
-    @property
-    def _uploaded(self) -> Path | None:
-        folder = self.working_dir
-        return None if folder is None or "://" in folder else Path(folder)
-
-    def digest(self) -> str:
-        """The same for submissions of the same words, files and environment."""
-        folder = self._uploaded
-        parts = [self.words, sorted(self.environment.items()), None if folder else self.working_dir]
-        digest = hashlib.sha256(json.dumps(parts).encode())
-        if folder is not None:
-            for path in _files(folder):
-                digest.update(str(path.relative_to(folder)).encode())
-                digest.update(path.read_bytes())
-        return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -274,23 +217,6 @@ class RayJobs:
             raise VggbatchError(f"the cluster at {self._where} refuses: {_line(error)}") from None
 
 
-def environment(settings: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Variables for a job, from `NAME=VALUE` or, taken from `environ`, `NAME`.
-
-    Raises:
-        UsageError: no name, or a name that is not set here.
-    """
-    found = {}
-    for setting in settings:
-        name, equals, value = setting.partition("=")
-        if not name.isidentifier():
-            raise UsageError(f"--env takes NAME or NAME=VALUE, and {name!r} is no name")
-        if not equals and name not in environ:
-            raise UsageError(f"--env {name}: it is not set here; give --env {name}=VALUE")
-        found[name] = value if equals else environ[name]
-    return found
-
-
 def _client(address: str | None) -> JobSubmissionClient:
     try:
         import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
@@ -335,17 +261,6 @@ def _token_advice(message: str) -> str:
             "RAY_AUTH_TOKEN_PATH"
         )
     return "the cluster does not accept the token of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray"
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of a working directory, in order."""
-    for path in sorted(folder.iterdir()):
-        if path.name in _NOT_UPLOADED:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
 
 
 def _line(error: object) -> str:

@@ -1,0 +1,91 @@
+"""What a job on a cluster is to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vggbatch.errors import UsageError
+
+_NOT_UPLOADED = frozenset({".git", ".venv", "venv", "__pycache__"})
+"""As Ray leaves out of a working directory."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a job is to do.
+
+    Raises:
+        UsageError: the working directory is no folder.
+    """
+
+    words: tuple[str, ...]
+    """The arguments of `vggbatch`."""
+    working_dir: str | None = None
+    """Folder to upload, or URI of a zip file, to run in. None: the nodes have all they need."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Environment variables of the job and its workers."""
+    num_cpus: float = 0
+    """Logical CPUs held for the command itself, beside what its tasks take."""
+    memory: int | None = None
+    """Bytes, likewise."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """Amounts of custom resources, likewise; they decide on which node the command runs."""
+
+    @property
+    def entrypoint(self) -> str:
+        """The job's shell command."""
+        return shlex.join(["python", "-m", "vggbatch", *self.words])
+
+    def __post_init__(self) -> None:
+        if self._uploaded is not None and not self._uploaded.is_dir():
+            raise UsageError(f"working directory {self.working_dir} is no folder")
+
+    @property
+    def _uploaded(self) -> Path | None:
+        folder = self.working_dir
+        return None if folder is None or "://" in folder else Path(folder)
+
+    def digest(self) -> str:
+        """The same for submissions of the same words, files and environment."""
+        folder = self._uploaded
+        parts = [self.words, sorted(self.environment.items()), None if folder else self.working_dir]
+        digest = hashlib.sha256(json.dumps(parts).encode())
+        if folder is not None:
+            for path in _files(folder):
+                digest.update(str(path.relative_to(folder)).encode())
+                digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def environment(settings: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Variables for a job, from `NAME=VALUE` or, taken from `environ`, `NAME`.
+
+    Raises:
+        UsageError: no name, or a name that is not set here.
+    """
+    found = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name.isidentifier():
+            raise UsageError(f"--env takes NAME or NAME=VALUE, and {name!r} is no name")
+        if not equals and name not in environ:
+            raise UsageError(f"--env {name}: it is not set here; give --env {name}=VALUE")
+        found[name] = value if equals else environ[name]
+    return found
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The files of a working directory, in order."""
+    for path in sorted(folder.iterdir()):
+        if path.name in _NOT_UPLOADED:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        elif path.is_file():
+            yield path
