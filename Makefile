@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all coverage lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,6 +19,12 @@ test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@$(BIN)/python -m pytest
+
+coverage: $(VENV)/installed-dev ## which lines and branches those tests do not reach
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -m "not slow"
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 lint: $(VENV)/installed-dev ## ruff, mypy and the direction of imports
 	@$(BIN)/ruff check .
@@ -35,7 +41,7 @@ format: $(VENV)/installed-dev ## let ruff format and mend
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .coverage* demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \

@@ -3,7 +3,7 @@ import pytest
 from tests.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.job import network_opener, prepare_job
 
 
 def job(net, folder, *settings, **options):
@@ -52,3 +52,9 @@ def test_secrets_do_not_reach_the_record(net, folder):
     config = job(net, folder, mirrors=mirrors)
     assert "secret" not in str(config.public_config())
     assert "secret" not in str(config.plan())
+
+
+def test_features_of_another_width_than_fc7_are_refused(net, folder):
+    opener = network_opener(job(net, folder, "features=float32"))
+    with pytest.raises(UsageError, match=r"--features writes 4096 .*net\.onnx takes 192"):
+        opener()

@@ -38,7 +38,9 @@ def pack(
     for totals in packing.pack(
         inputs, output, shard_format=shard_format.value, shard_size=shard_mb * 10**6
     ):
-        console.note(f"{totals.shards} shards, {totals.images} images, {totals.size / 1e6:.1f} MB")
+        shards = console.plural(totals.shards, "shard")
+        images = console.plural(totals.images, "image")
+        console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
     for line in totals.unread[:3]:
         console.warning(line)
     if totals.unread or not totals.images:

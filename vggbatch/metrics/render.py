@@ -15,18 +15,20 @@ from vggbatch.metrics.evaluate import Evaluation
 from vggbatch.metrics.summary import Metric
 
 _HEADLINES = ("top1", "top5")
-_COMPARED = ("images", "published", "delta")
+_PUBLISHED = ("published", "delta")
+"""Shown where there is a published value to stand beside."""
 _PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
 
 
 def render(evaluation: Evaluation) -> RenderableType:
     """A table for each label set, one row a metric, with what must be known about it below."""
     shown: list[RenderableType] = []
+    published = _published(evaluation)
     for result in evaluation.results:
-        table = _table("metric", "value", "95 % interval", *_COMPARED)
+        table = _table("metric", *_heads(published))
         table.title, table.title_justify = escape(result.name), "left"
         for line in result.metrics:
-            table.add_row(*_cells(line))
+            table.add_row(*_cells(line, published))
         shown += [table, *(Text(f"{result.name}: {note}") for note in result.notes)]
     return Group(*shown)
 
@@ -34,9 +36,10 @@ def render(evaluation: Evaluation) -> RenderableType:
 def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
     """A table for each label set with the accuracies of all profiles, and all notes below."""
     [first, *_] = evaluations.values()
+    published = any(map(_published, evaluations.values()))
     shown: list[RenderableType] = []
     for i, name in enumerate(result.name for result in first.results):
-        table = _table("profile", "metric", "value", "95 % interval", *_COMPARED)
+        table = _table("profile", "metric", *_heads(published))
         table.columns[0].no_wrap = True
         table.title, table.title_justify = escape(name), "left"
         notes = []
@@ -44,7 +47,7 @@ def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
             result = evaluation.results[i]
             for line in result.metrics:
                 if line.metric in _HEADLINES:
-                    table.add_row(escape(profile), *_cells(line))
+                    table.add_row(escape(profile), *_cells(line, published))
             notes += [Text(f"{name}, {profile}: {note}") for note in result.notes]
         shown += [table, *notes]
     return Group(*shown)
@@ -153,18 +156,30 @@ def _table(first: str, *numbers: str) -> Table:
     return table
 
 
-def _cells(line: Metric) -> list[str]:
+def _published(evaluation: Evaluation) -> bool:
+    lines = (line for result in evaluation.results for line in result.metrics)
+    return any(line.published is not None for line in lines)
+
+
+def _heads(published: bool) -> tuple[str, ...]:
+    return ("value", "95 % interval", "images", *(_PUBLISHED if published else ()))
+
+
+def _cells(line: Metric, with_published: bool) -> list[str]:
     value, interval = "-", ""
     if line.value is not None:
         value = _number(line.metric, line.value)
     if line.ci_low is not None and line.ci_high is not None:
         interval = f"{_number(line.metric, line.ci_low)} - {_number(line.metric, line.ci_high)}"
+    unit = " %" if line.metric in (*_PERCENT, "error_rate") else ""
+    cells = [line.metric + unit, value, interval, f"{line.n:,}"]
+    if not with_published:
+        return cells
     published = "" if line.published is None else f"{line.published:.2f}"
     delta = "" if line.published_delta is None else f"{line.published_delta:+.2f}"
     if line.flagged:
         delta = f"[yellow]! {delta}[/yellow]"
-    unit = " %" if line.metric in (*_PERCENT, "error_rate") else ""
-    return [line.metric + unit, value, interval, f"{line.n:,}", published, delta]
+    return [*cells, published, delta]
 
 
 def _number(metric: str, value: float) -> str:

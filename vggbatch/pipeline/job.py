@@ -20,6 +20,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
+from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
@@ -200,8 +201,18 @@ def open_model(
     dense: bool = False,
     source: Source | None = None,
 ) -> SessionSpec:
-    """Get the model file ready on this node, and say how to open it."""
+    """Get the model file ready on this node, and say how to open it.
+
+    Raises:
+        UsageError: the model cannot be prepared, or has features of another width than fc7's.
+        VggbatchError: its bytes are missing or wrong.
+    """
     prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense, source=source)
+    if prepared.features_width not in (None, FEATURE_WIDTH):
+        raise UsageError(
+            f"--features writes {FEATURE_WIDTH} values an image, as VGG's fc7 has; the last dense "
+            f"layer of {model.name} takes {prepared.features_width}"
+        )
     return SessionSpec(
         path=str(prepared.path),
         input=prepared.input,

@@ -1,4 +1,4 @@
-"""The columns of predictions/*.parquet, as DESIGN.md's contract states them."""
+"""The columns of predictions/*.parquet, which users rely on."""
 
 from __future__ import annotations
 
