@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import sys
 
 import typer
@@ -96,6 +98,11 @@ app.command(
         "vggbatch submit --address http://HOST:8265 -- score s3://b/images -o s3://b/out"
     ),
 )(submit)
+
+for _command in (*app.registered_commands, *models.app.registered_commands):
+    # a line break inside a paragraph of a docstring is none in the help
+    _text = inspect.cleandoc(getattr(_command.callback, "__doc__", None) or "")
+    _command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", _text)
 
 
 def _version(wanted: bool) -> None:

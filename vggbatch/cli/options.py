@@ -92,8 +92,9 @@ ProtocolOption = Annotated[
     typer.Option(
         "--protocol",
         rich_help_panel=VIEWS,
-        help="Views of each image to average: the centre crop (default), ten crops, a 5 x 5 grid "
-        "of crops, the whole image, or the last two together; all but the first mirrored too.",
+        metavar="NAME",
+        help="Views of each image to average: center (one crop, the default), ten (crops), grid "
+        "(5 x 5 crops), dense (the whole image), grid+dense; all but the first mirrored too.",
     ),
 ]
 Scales = Annotated[
