@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -166,6 +166,38 @@ def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+def rate(images_per_second: float) -> str:
+    """`24.9 images/s`; `0.027 images/s`, where many views of an image are slow."""
+    return f"{images_per_second:{'.1f' if images_per_second >= 1 else '.2g'}} images/s"
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """A listener for what is being done: the last on a terminal, else a line now and then."""
+    if _wanted.quiet:
+        yield lambda text: None
+        return
+    if err.is_terminal:
+        with err.status("") as status:
+            yield lambda text: status.update(escape(text))
+        return
+    seldom = _Seldom(time.monotonic() - _SECONDS_BETWEEN_LINES)
+    yield lambda text: note(text) if seldom.due() else None
+
+
+@dataclass
+class _Seldom:
+    """Lets a line through every ten seconds."""
+
+    last: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        if time.monotonic() - self.last < _SECONDS_BETWEEN_LINES:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[Snapshot], None]]:
     """A listener that draws a bar on a terminal and prints plain lines elsewhere."""
@@ -204,25 +236,21 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
 
             yield draw
         return
-    last = time.monotonic()
+    seldom = _Seldom()
 
     def line(snapshot: Snapshot) -> None:
-        nonlocal last
         if snapshot.note:
             note(snapshot.note)
-            return
-        if time.monotonic() - last < _SECONDS_BETWEEN_LINES:
-            return
-        last = time.monotonic()
-        total = about(snapshot.total, exact=snapshot.exact)
-        note(f"{snapshot.rows:,} of {total} images, {_rate(snapshot)}{_left(snapshot)}")
+        elif seldom.due():
+            total = about(snapshot.total, exact=snapshot.exact)
+            note(f"{snapshot.rows:,} of {total} images, {_rate(snapshot)}{_left(snapshot)}")
 
     yield line
 
 
 def _rate(snapshot: Snapshot) -> str:
     errors = f", {plural(snapshot.errors, 'error')}" if snapshot.errors else ""
-    return f"{snapshot.images_per_second:.1f} images/s{errors}"
+    return f"{rate(snapshot.images_per_second)}{errors}"
 
 
 def _left(snapshot: Snapshot) -> str:

@@ -82,7 +82,7 @@ def quantize(
 
     console.configure(as_json=as_json)
     resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
-    with console.interruptible():
+    with console.interruptible(), console.steps() as step:
         done = quantize_model(
             resolved,
             inputs,
@@ -93,7 +93,7 @@ def quantize(
             quant_format=quant_format.value,
             calibration=calibration.value,
             cache_dir=cache_dir,
-            progress=console.note,
+            progress=step,
         )
     if done.failed:
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")

@@ -128,7 +128,7 @@ def summarise(scored: Scored) -> None:
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
     rate = "nothing was left to do" if result.complete_before else "nothing was left to score"
     if result.scored_now:
-        rate = f"{result.images_per_second:.1f} images/s, {result.seconds:.1f} s in all"
+        rate = f"{console.rate(result.images_per_second)}, {result.seconds:.1f} s in all"
     console.facts(
         [
             ("images", f"{counts['images']:,}"),

@@ -34,7 +34,7 @@ def _show(found: Status) -> None:
         ("errors", f"{found.errors:,}"),
     ]
     if found.images_per_second is not None:
-        facts.append(("rate", f"{found.images_per_second:.1f} images/s"))
+        facts.append(("rate", console.rate(found.images_per_second)))
     if found.seconds_left is not None:
         facts.append(("left", console.duration(found.seconds_left)))
     if found.waiting is not None:
