@@ -1,4 +1,4 @@
-"""The few file operations, the same on disk and on a real S3 server."""
+"""The few file operations, the same on disk and in every kind of store."""
 
 import pickle
 import subprocess
@@ -10,19 +10,20 @@ import pytest
 from pyarrow import dataset
 
 from vggbatch.errors import UsageError
-from vggbatch.storage import Folder, arrow_file, public_uri, store_errors
+from vggbatch.storage import Folder, arrow_file, filesystem, public_uri, store_errors
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", "s3", "gs", "abfs"])
 def folder(request, tmp_path):
     if request.param == "disk":
         return Folder(str(tmp_path / "out"))
-    request.getfixturevalue("s3_server")
-    import s3fs
-
-    name = f"storage-{tmp_path.name.replace('_', '-')[:40]}"
-    s3fs.S3FileSystem().mkdir(name)
-    return Folder(f"s3://{name}/out")
+    request.getfixturevalue(
+        {"s3": "s3_server", "gs": "gcs_server", "abfs": "azure_server"}[request.param]
+    )
+    letters = "".join(letter if letter.isalnum() else "-" for letter in tmp_path.name.lower())
+    name = f"storage-{letters[:40].strip('-')}"
+    filesystem(f"{request.param}://{name}")[0].mkdir(name)
+    return Folder(f"{request.param}://{name}/out")
 
 
 def test_what_is_written_is_read(folder):

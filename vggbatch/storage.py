@@ -7,6 +7,7 @@ target, syncing and renaming; in an object store because a PUT is.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 import uuid
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
 _EXTRAS |= {"abfss": "azure", "http": "http", "https": "http"}
+
+# What gcsfs logs with a traceback it raises as well, and that is shown as one line.
+logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 
 def arrow_file(data: bytes) -> pa.BufferReader:

@@ -189,6 +189,44 @@ def test_a_range_past_the_end_of_a_file_on_the_web(tmp_path):
     assert past.kind == "truncated"
 
 
+class Refusing(SimpleHTTPRequestHandler):
+    """A web server that answers with the status in the file's name."""
+
+    def do_GET(self):
+        self.send_response(int(self.path.strip("/")))
+        self.end_headers()
+
+
+def test_what_a_web_server_refuses_is_an_image_that_cannot_be_read(tmp_path, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(stores.time, "sleep", pauses.append)
+    with web_server(tmp_path, Refusing) as url:
+        errors = list(read_ranges([Range(f"{url}/{s}", 0, 9) for s in (403, 404, 410, 451)], 99))
+        assert [error.kind for error in errors] == [
+            "unreadable",
+            "missing",
+            "missing",
+            "unreadable",
+        ]
+        assert "HTTP status 403" in errors[0].message
+        assert not pauses
+        (busy,) = read_ranges([Range(f"{url}/503", 0, 9)], 99)
+    assert busy.kind == "unreadable"
+    assert len(pauses) == 8
+
+
+def test_a_web_server_that_is_gone_costs_its_images_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores.time, "sleep", lambda seconds: None)
+    (tmp_path / "a").write_bytes(DATA)
+    with web_server(tmp_path) as gone:
+        pass
+    with web_server(tmp_path) as url:
+        lost, found = read_ranges([Range(f"{gone}/a", 0, -1), Range(f"{url}/a", 0, -1)], 2**40)
+    assert lost.kind == "unreadable"
+    assert "does not answer" in lost.message
+    assert found == DATA
+
+
 class Endless(SimpleHTTPRequestHandler):
     """A web server that does not say how long a file is."""
 

@@ -15,7 +15,7 @@ from fsspec.core import has_magic
 from vggbatch.errors import UsageError
 from vggbatch.sources.names import is_hidden
 from vggbatch.sources.s3_level import S3Level
-from vggbatch.storage import file_version, filesystem, is_local
+from vggbatch.storage import file_version, filesystem, is_local, store_errors
 
 _THREADS = 16
 """Listings of a store at a time."""
@@ -43,22 +43,29 @@ def list_input(uri: str) -> Iterator[Listed]:
     """The visible files that an input names, in no particular order.
 
     Raises:
-        UsageError: there is no such file or folder, or it may not be read.
+        UsageError: there is no such file or folder, it may not be read, or its store does not
+            answer.
     """
     fs, path = filesystem(uri)
     try:
-        if has_magic(path) and not (is_local(fs) and os.path.exists(path)):
-            yield from _globbed(fs, path)
-            return
-        info = fs.info(path)
-        if info["type"] == "directory":
-            yield from _walk(fs, path, path)
-        else:
-            yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
+        with store_errors():
+            if has_magic(path) and not (is_local(fs) and os.path.exists(path)):
+                yield from _globbed(fs, path)
+                return
+            info = fs.info(path)
+            if info["type"] == "directory":
+                yield from _walk(fs, path, path)
+            else:
+                yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
     except FileNotFoundError:
         raise UsageError(f"{uri}: no such file or folder") from None
     except PermissionError as error:
         raise UsageError(f"{uri}: may not be read: {error.strerror or error}") from None
+    except OSError as error:
+        if is_local(fs):
+            raise
+        # no credentials, no way there, or no answer after the client's own retries
+        raise UsageError(f"{uri}: cannot be listed: {' '.join(str(error).split())}") from None
 
 
 def _globbed(fs: fsspec.AbstractFileSystem, pattern: str) -> Iterator[Listed]:

@@ -65,8 +65,9 @@ def read_ranges(
 ) -> Iterator[bytes | ImageError]:
     """The bytes of each range, in order; what is an error already passes through.
 
-    A file that is missing, forbidden or shorter than the range gives an ImageError. From a store,
-    neighbouring ranges are read as one, several at a time, and at most about 64 MB ahead.
+    A file that is missing, forbidden or shorter than the range gives an ImageError, and so does a
+    web server that does not answer. From a store, neighbouring ranges are read as one, several at a
+    time, and at most about 64 MB ahead.
 
     Args:
         wanted: the ranges.
@@ -144,6 +145,11 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
         return [ImageError("missing", "there is no such file") for _ in ranges]
     except (PermissionError, IsADirectoryError) as error:
         return [ImageError("unreadable", error.strerror or str(error)) for _ in ranges]
+    except StoreError as error:
+        # A list of the web's images names servers that are gone; a store of one's own comes back.
+        if "http" not in fs.protocol:
+            raise
+        return [ImageError("unreadable", str(error)) for _ in ranges]
     parts = []
     for item in ranges:
         begin = item.offset - start

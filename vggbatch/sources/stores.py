@@ -36,6 +36,9 @@ _LONGEST_PAUSE = 20.0
 _NET = frozenset({"aiohttp", "aiobotocore", "asyncio", "azure", "botocore", "gcsfs", "google"})
 """Packages whose own exceptions tell of a failed request."""
 
+_LATER = frozenset({401, 408, 421, 423, 425, 429})
+"""HTTP statuses below 500 that mean: ask again, with credentials that have run out renewed."""
+
 _CONNECT_SECONDS = 10
 _FRESH_SECONDS = 60.0
 """So long credentials are used before they are asked for again; a role's last 15 minutes more."""
@@ -128,7 +131,7 @@ class _Fsspec:
         except Exception as error:
             if _starts_past_the_end(error):
                 return b""
-            raise
+            raise _answer(error) from error
         # a web server that knows no ranges sends the whole file
         return data if len(data) <= end - start else data[start:end]
 
@@ -137,8 +140,25 @@ def _starts_past_the_end(error: Exception) -> bool:
     """HTTP status 416, as s3fs, azure, aiohttp and gcsfs tell of it."""
     if isinstance(error, OSError) and error.errno == errno.EINVAL:
         return "range" in str(error).lower()
-    names = ("status_code", "status", "code")
-    return next((getattr(error, name) for name in names if hasattr(error, name)), None) == 416
+    return _status(error) == 416
+
+
+def _answer(error: Exception) -> Exception:
+    """A server's refusal that asking again will not change, as such; others as they are."""
+    status = _status(error)
+    if status is None or not 400 <= status < 500 or status in _LATER:
+        return error
+    if status in (404, 410):
+        return FileNotFoundError(errno.ENOENT, str(error))
+    return PermissionError(errno.EACCES, f"HTTP status {status}: {' '.join(str(error).split())}")
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status that a client's exception tells of."""
+    if str(error).startswith("Forbidden"):
+        return 403  # gcsfs, in words alone
+    found = (getattr(error, name, None) for name in ("status_code", "status", "code"))
+    return next((status for status in found if isinstance(status, int)), None)
 
 
 class _ArrowS3:
