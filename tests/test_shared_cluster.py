@@ -1,15 +1,18 @@
-"""Two runs at once on a real cluster: each keeps to its share, and they leave it clean."""
+"""Runs on a real cluster of several nodes: it grows, shrinks, is shared, and is left clean."""
 
+import contextlib
 import json
 import subprocess
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.cluster import command, ray_nodes
 from tests.images import write_folder
+from tests.nets import slow_net
 from vggbatch import api
 from vggbatch.config import load_config
 
@@ -21,6 +24,12 @@ def images(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     write_folder(folder, IMAGES)
     return folder
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory):
+    """A network that keeps its classifiers busy, so that more of them help."""
+    return slow_net(tmp_path_factory.mktemp("slow") / "net.onnx", convolutions=12)
 
 
 class Run:
@@ -39,6 +48,14 @@ class Run:
     def _read(self):
         self.lines.extend(line for line in self.process.stderr)
 
+    def wait_for(self, text):
+        """Until a line has a text."""
+        wait_until(lambda: any(text in line for line in self.lines), lambda: self.lines[-5:])
+
+    def staged(self):
+        """Images that are committed and not put together yet."""
+        return len(list(self.output.glob("_vggbatch/*/staging/*/*")))
+
     def rows(self):
         """Image id -> top-5 of the finished run, each image once."""
         self.process.wait(timeout=170)
@@ -54,6 +71,13 @@ def rows_of(output):
     return {row["image_id"]: row["top5_index"] for row in table}
 
 
+def wait_until(holds, otherwise=lambda: "", seconds=100):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def expected(images, net, ray_cluster, tmp_path_factory):
     """The rows of a run on this machine."""
@@ -61,6 +85,43 @@ def expected(images, net, ray_cluster, tmp_path_factory):
     values = {"input": (str(images),), "model": str(net), "output": str(output)}
     api.score(load_config(options=values, environ={}))
     return rows_of(output)
+
+
+@pytest.mark.slow
+def test_classifiers_come_and_go_with_the_nodes(images, slow, expected, tmp_path):
+    """From a head without CPUs: the run waits for a node, grows with a second, loses the first."""
+    with ray_nodes(head_cpus=0) as nodes:
+        run = Run(nodes.address, images, slow, tmp_path / "out")
+        run.wait_for("waiting for a node to join: the cluster has none with a logical CPU")
+        first = nodes.add()
+        run.wait_for("pass started")
+        wait_until(lambda: run.staged() > 0)
+        assert 0.9 < nodes.held() <= 1
+        second = nodes.add()
+        wait_until(lambda: seconds_of_classifiers(nodes, second) > 0)
+        before = seconds_of_classifiers(nodes, second)
+        wait_until(lambda: seconds_of_classifiers(nodes, second) > before + 3)
+        assert 1.9 < nodes.held() <= 2.001
+        joined = {line["node_id"] for line in worker_lines(nodes.temporary, "classifier started")}
+        assert joined == {first, second}
+        run.wait_for("node joined")
+        assert run.process.poll() is None, "too few images: the run ended before the node went"
+        nodes.kill(first)
+        struck = run.staged()
+        run.wait_for("node left")
+        assert run.rows() == expected
+        # the rest is the work of the one that came
+        assert 0 < struck < IMAGES
+
+
+def seconds_of_classifiers(nodes, node):
+    """Seconds of a core that the classifiers of a node have computed."""
+    found = 0.0
+    for process in psutil.Process(nodes.raylet(node)).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "Classify" in " ".join(process.cmdline()):
+                found += process.cpu_times().user
+    return found
 
 
 @pytest.mark.slow

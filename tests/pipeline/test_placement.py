@@ -99,6 +99,14 @@ def test_a_cluster_that_nodes_may_join_by_hand():
     assert place([2.0], options(), Growth()).max_actors > 1000
 
 
+def test_room_on_the_nodes_of_a_moment():
+    placement = place([4.0], options(threads=2, max_cpus=9), Growth())
+    assert placement.room([4.0]) == 2
+    assert placement.room([0.0, 1.0, 3.0, 4.0]) == 3
+    assert placement.room([64.0]) == placement.max_actors == 4
+    assert placement.room([]) == 0
+
+
 def test_a_share_of_a_large_cluster():
     placement = place([64.0] * 4, options(max_cpus=32), Growth())
     assert (placement.threads, placement.actors, placement.max_actors) == (4, 8, 8)

@@ -1,11 +1,17 @@
 """What Ray Data says of the stages of a real run, while it goes on."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.images import write_folder
+from tests.nets import slow_net
 from vggbatch import api
 from vggbatch.config import load_config
+from vggbatch.pipeline import preflight
+from vggbatch.pipeline.placement import place
 from vggbatch.pipeline.stages import STAGES, read_stages
+from vggbatch.pipeline.stall import Watch
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -25,3 +31,24 @@ def test_the_stages_are_seen_while_a_run_goes_on(net, tmp_path):
         held = [stages[name].waiting + stages[name].running for name in STAGES[1:]]
         assert rows + sum(held) <= 30 + len(held)
     assert read_stages() == {}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_pool_of_classifiers_follows_what_the_nodes_have_cores_for(tmp_path, monkeypatch):
+    """Ray Data alone keeps it at one: two of 0.98 CPUs leave too little of two for its reserves."""
+    monkeypatch.setattr(preflight, "place", one_of_two)
+    monkeypatch.setattr(Watch, "look", 0.5)
+    write_folder(tmp_path / "images", 120)
+    net = slow_net(tmp_path / "net.onnx")
+    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    options |= {"output": str(tmp_path / "out")}
+    config = load_config(options=options, settings=["chunk_size=1"], environ={})
+    seen = []
+    scored = api.score(config, listener=lambda _: seen.append(read_stages() or {}))
+    assert scored.result.rows == 120
+    assert max(stages["classify"].actors for stages in seen if stages) == 2
+
+
+def one_of_two(node_cpus, options, growth):
+    """As if the second core had come after the start."""
+    return replace(place(node_cpus, options, growth), actors=1, max_actors=2)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,6 +78,10 @@ class Placement:
     def elastic(self) -> bool:
         """Whether classifiers come and go with nodes."""
         return self.max_actors > self.actors
+
+    def room(self, node_cpus: Iterable[float]) -> int:
+        """Classifiers that such nodes have cores for, at most the run's share."""
+        return min(self.max_actors, sum(int(cpus) // self.threads for cpus in node_cpus))
 
     def describe(self) -> dict[str, Any]:
         """For run.json and `vggbatch plan`."""

@@ -1,18 +1,23 @@
-"""What Ray Data knows of each stage of the run at work: chunks that wait, tasks, classifiers."""
+"""The stages of the run at work inside Ray Data: what they have to do, how many classifiers."""
 
 from __future__ import annotations
 
+import logging
 import weakref
 from dataclasses import dataclass
 from typing import Any
 
 from ray.data import DataContext
+from ray.data._internal.actor_autoscaler import ActorPoolScalingRequest
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 STAGES = ("index", "decode", "classify", "write")
 """In the order in which `pipeline.build` puts them."""
 
+_LOG = logging.getLogger(__name__)
 _executor: weakref.ref[Any] | None = None
+_wanted = 0
+"""Classifiers that the run has cores for."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,24 @@ class Stage:
     """Classifiers that wait for a CPU, start, or start again."""
 
 
-class _Remember(ExecutionCallback):
-    """Keeps hold of the executor: Ray Data makes this object itself, out of its class alone."""
+class _Hold(ExecutionCallback):
+    """Keeps hold of the executor, in whose own thread it adds classifiers.
+
+    Ray Data makes this object itself, out of its class alone.
+    """
 
     def before_execution_starts(self, executor: Any) -> None:
         global _executor
         _executor = weakref.ref(executor)
+
+    def on_execution_step(self, executor: Any) -> None:
+        global _wanted
+        try:
+            _add_classifiers(executor, _wanted)
+        except Exception as error:
+            # nothing public does as much; no more than growth is lost
+            _wanted = 0
+            _LOG.warning("this Ray Data does not let classifiers follow the nodes: %s", error)
 
     def after_execution_succeeds(self, executor: Any) -> None:
         global _executor
@@ -48,7 +65,7 @@ def observe(context: DataContext) -> None:
     """Make runs under this context observable."""
     context.custom_execution_callback_classes = [
         *context.custom_execution_callback_classes,
-        _Remember,
+        _Hold,
     ]
 
 
@@ -69,6 +86,25 @@ def read_stages() -> dict[str, Stage] | None:
         }
     except Exception:
         return None  # nothing public says as much; no more than this view is lost
+
+
+def want_classifiers(count: int) -> None:
+    """Let the passes have so many classifiers, if there are chunks for them; 0: as Ray Data likes.
+
+    Ray Data's own autoscaler adds one only out of the CPUs that the reserves it makes for every
+    stage leave: of two nodes with a CPU each, the second would stay idle.
+    """
+    global _wanted
+    _wanted = count
+
+
+def _add_classifiers(executor: Any, wanted: int) -> None:
+    for operator, state in executor._topology.items():
+        for pool in operator.get_autoscaling_actor_pools():
+            missing = min(wanted - pool.current_size(), state.total_enqueued_input_blocks())
+            if missing > 0:
+                reason = "the nodes have cores for more"
+                pool.scale(ActorPoolScalingRequest.upscale(delta=missing, reason=reason))
 
 
 def _stage(operator: Any, state: Any) -> Stage:

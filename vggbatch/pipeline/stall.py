@@ -1,4 +1,4 @@
-"""A run that gets nowhere says what it waits for; and nodes that come and go are noted."""
+"""A run that gets nowhere says what it waits for; nodes that come and go are noted and used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import ray
 from vggbatch.pipeline.cluster import Cluster
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.runlog import RunLogger
-from vggbatch.pipeline.stages import Stage, read_stages
+from vggbatch.pipeline.stages import Stage, read_stages, want_classifiers
 
 _JOIN_PATIENCE = 1800.0
 """Seconds that a cluster without any node for work is given to get one."""
@@ -78,6 +78,7 @@ class Watch:
 
     def __exit__(self, *exception: object) -> None:
         self._done.set()
+        want_classifiers(0)
         # no longer than a look: it may hang on a cluster that is gone
         self._thread.join(self.look)
 
@@ -105,6 +106,9 @@ class Watch:
                 fields = {"node": name, "address": address, "cpus": cpus}
                 self.log.info("node %s", event, extra=fields)
         self._nodes = nodes
+        if self.placement.elastic:
+            cpus = (node["Resources"].get("CPU", 0.0) for node in nodes.values())
+            want_classifiers(self.placement.room(cpus))
 
     def _look(self) -> None:
         now = time.monotonic()
