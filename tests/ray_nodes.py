@@ -23,6 +23,8 @@ from urllib.request import urlopen
 
 import psutil
 
+from tests.s3 import free_ports
+
 _PORTS = (
     "node-manager-port",
     "object-manager-port",
@@ -123,7 +125,7 @@ class RayNodes:
         number = len(self.nodes)
         head = "--head" in words
         names = (*_PORTS, *(_HEAD_PORTS if head else ()))
-        *single, first = _free_ports(len(names))
+        *single, first = free_ports(len(names))
         ports = dict(zip(names, (*single, first), strict=True))
         low = _free_range(_WORKER_PORTS)
         log = self.folder / f"node{number}.log"
@@ -189,17 +191,6 @@ def ray_nodes(folder: Path, *workers: int, **environ: str) -> Iterator[RayNodes]
 def _end_with_parent() -> None:
     """Let the kernel send SIGTERM when the test run dies, whatever kills it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _free_range(count: int) -> int:

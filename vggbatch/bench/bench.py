@@ -58,20 +58,12 @@ class _Bench:
         """A task with a folder that lasts as long as it."""
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.work))
         best = self.record.best.get(network.label, {"batch": 1, "sessions": 1})
-        yield Task(
-            images=str(self.images.folder),
-            count=self.images.count,
-            distinct=self.images.distinct,
-            model=network.file,
-            score_model=network.name,
-            input=network.input,
-            output=network.output,
-            layout=network.layout,
-            recipe=network.recipe,
+        yield network.task(
+            self.images,
+            work=folder,
             cores=self.cores_of(runner),
             batch=best["batch"],
             sessions=best["sessions"],
-            work=str(folder),
             score_settings=self.settings.score_settings,
             address=self.settings.address if runner.clustered else None,
         )

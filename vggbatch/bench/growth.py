@@ -16,7 +16,6 @@ from vggbatch.bench import machine
 from vggbatch.bench.contenders.ours import Ours
 from vggbatch.bench.measure import measure
 from vggbatch.bench.setup import collect_images, prepare_networks
-from vggbatch.bench.task import Task
 from vggbatch.config import JobConfig
 from vggbatch.errors import VggbatchError
 
@@ -63,21 +62,8 @@ def grow(
     for size in sizes:
         work = Path(tempfile.mkdtemp(prefix=f"{size}-", dir=folder))
         images = collect_images(inputs, size, work / "images")
-        task = Task(
-            images=str(images.folder),
-            count=images.count,
-            distinct=images.distinct,
-            model=network.file,
-            score_model=network.name,
-            input=network.input,
-            output=network.output,
-            layout=network.layout,
-            recipe=network.recipe,
-            cores=machine.cores(),
-            batch=1,
-            sessions=1,
-            score_settings=tuple(settings),
-            work=str(work),
+        task = network.task(
+            images, work=work, cores=machine.cores(), score_settings=tuple(settings)
         )
         found = measure(Ours(), task, 1, network.label)
         shutil.rmtree(work)

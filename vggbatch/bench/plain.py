@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -9,6 +11,9 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+_DECODING_THREADS = 2
+"""Of the loops that decode ahead; a peer does not know the machine."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,20 @@ def crop_pixels(image: Image.Image, recipe: Recipe) -> npt.NDArray[np.uint8]:
     filtered = image.resize((width, height), Image.Resampling[recipe.interpolation.upper()])
     left, top = width // 2 - recipe.crop // 2, height // 2 - recipe.crop // 2
     return np.asarray(filtered.crop((left, top, left + recipe.crop, top + recipe.crop)))
+
+
+def batches_of_crops(
+    files: Sequence[Path], recipe: Recipe, batch: int, *, ahead: int
+) -> Iterator[npt.NDArray[np.uint8]]:
+    """Crops uint8 RGB (n, crop, crop, 3) in batches, while two threads decode so many ahead."""
+    with ThreadPoolExecutor(_DECODING_THREADS) as pool:
+        coming = [pool.submit(crop_of, file, recipe) for file in files[: ahead * batch]]
+        for first in range(0, len(files), batch):
+            ready, coming = coming[:batch], coming[batch:]
+            crops = np.stack([crop.result() for crop in ready])
+            more = files[first + ahead * batch : first + (ahead + 1) * batch]
+            coming += [pool.submit(crop_of, file, recipe) for file in more]
+            yield crops
 
 
 def network_input(

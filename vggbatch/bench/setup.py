@@ -7,11 +7,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 from PIL import Image
 
 from vggbatch.bench.plain import Recipe
+from vggbatch.bench.task import Task
 from vggbatch.config import DecodeOptions, JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.models import Model, prepare, resolve, synthesize
@@ -51,6 +53,23 @@ class Network:
     output: str
     layout: str
     recipe: Recipe
+
+    def task(self, images: Images, *, work: Path, cores: int, **others: Any) -> Task:
+        """What a contender is told that is to run this network on those images."""
+        return Task(
+            images=str(images.folder),
+            count=images.count,
+            distinct=images.distinct,
+            model=self.file,
+            score_model=self.name,
+            input=self.input,
+            output=self.output,
+            layout=self.layout,
+            recipe=self.recipe,
+            work=str(work),
+            cores=cores,
+            **others,
+        )
 
 
 def collect_images(inputs: Sequence[str], count: int | None, folder: Path) -> Images:

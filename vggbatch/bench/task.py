@@ -37,12 +37,12 @@ class Task:
     recipe: Recipe
     cores: int
     """That the contender may use."""
-    batch: int
-    """Of bare onnxruntime, found by a search."""
-    sessions: int
-    """Of bare onnxruntime, found by the same search; each gets its share of the cores."""
     work: str
     """Folder for what this run leaves."""
+    batch: int = 1
+    """Of bare onnxruntime, found by a search."""
+    sessions: int = 1
+    """Of bare onnxruntime, found by the same search; each gets its share of the cores."""
     score_settings: tuple[str, ...] = ()
     """`key=value` pairs for `vggbatch score --set`."""
     address: str | None = None

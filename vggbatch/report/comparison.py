@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from vggbatch.metrics.compare import Comparison, PairedAccuracy, compare_runs
 from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.sets import label_sets
-from vggbatch.pipeline.resume import differences
 from vggbatch.report import charts
+from vggbatch.report.formats import flat
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
 from vggbatch.report.run import GALLERY
@@ -116,6 +116,11 @@ def _parted(row: dict[str, Any], examples: dict[str, Example]) -> Parted:
     return Parted(examples[row["image_id"]], row["index_b"], row["probability_b"])
 
 
-def _settings(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """Where the runs' settings part."""
-    return [line for part in _SETTINGS for line in differences(a.get(part), b.get(part), part)]
+def _settings(a: dict[str, Any], b: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Where the runs' settings part: name, value in A, value in B."""
+    first, second = (dict(flat({part: run.get(part) for part in _SETTINGS})) for run in (a, b))
+    return [
+        (name, first.get(name, ""), second.get(name, ""))
+        for name in {**first, **second}
+        if first.get(name) != second.get(name)
+    ]

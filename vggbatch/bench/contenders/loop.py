@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import onnxruntime as ort
 
 from vggbatch.bench.contenders.base import Program
-from vggbatch.bench.plain import crop_of, network_input
+from vggbatch.bench.plain import batches_of_crops, crop_of, network_input
 from vggbatch.bench.task import Task
 
 BATCH = 16
-DECODING_THREADS = 2
 
 
 class Loop(Program):
@@ -43,17 +40,10 @@ class BatchedLoop(Program):
         """Keep a few batches of images in the decoding threads and run one after the other."""
         session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
         files, found = task.files(), []
-        with ThreadPoolExecutor(DECODING_THREADS) as pool:
-            # a few batches ahead, not all images: memory would grow with their number
-            ahead = 4 * BATCH
-            coming = [pool.submit(crop_of, file, task.recipe) for file in files[:ahead]]
-            for first in range(0, len(files), BATCH):
-                ready, coming = coming[:BATCH], coming[BATCH:]
-                crops = np.stack([crop.result() for crop in ready])
-                more = files[first + ahead : first + ahead + BATCH]
-                coming += [pool.submit(crop_of, file, task.recipe) for file in more]
-                values = network_input(crops, task.recipe, task.layout)
-                [scores] = session.run([task.output], {task.input: values})
-                found.append(scores.reshape(len(crops), -1).argmax(axis=1))
-                task.mark(len(crops))
+        # a few batches ahead, not all images: memory would grow with their number
+        for crops in batches_of_crops(files, task.recipe, BATCH, ahead=4):
+            values = network_input(crops, task.recipe, task.layout)
+            [scores] = session.run([task.output], {task.input: values})
+            found.append(scores.reshape(len(crops), -1).argmax(axis=1))
+            task.mark(len(crops))
         task.save_top1([file.name for file in files], np.concatenate(found))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
 from vggbatch.bench.contenders.base import Program
-from vggbatch.bench.plain import crop_of, network_input
+from vggbatch.bench.plain import batches_of_crops, network_input
 from vggbatch.bench.task import Task
 
 BATCH = 4
-DECODING_THREADS = 2
 
 
 class OpenVINO(Program):
@@ -41,16 +39,9 @@ class OpenVINO(Program):
             task.mark(len(scores))
 
         queue.set_callback(done)
-        with ThreadPoolExecutor(DECODING_THREADS) as pool:
-            ahead = 8 * BATCH
-            coming = [pool.submit(crop_of, file, task.recipe) for file in files[:ahead]]
-            for first in range(0, len(files), BATCH):
-                ready, coming = coming[:BATCH], coming[BATCH:]
-                crops = np.stack([crop.result() for crop in ready])
-                more = files[first + ahead : first + ahead + BATCH]
-                coming += [pool.submit(crop_of, file, task.recipe) for file in more]
-                queue.start_async(
-                    {task.input: network_input(crops, task.recipe, task.layout)}, first
-                )
-            queue.wait_all()
+        first = 0
+        for crops in batches_of_crops(files, task.recipe, BATCH, ahead=8):
+            queue.start_async({task.input: network_input(crops, task.recipe, task.layout)}, first)
+            first += len(crops)
+        queue.wait_all()
         task.save_top1([file.name for file in files], found)

@@ -23,17 +23,21 @@ for (const table of document.querySelectorAll("table[data-limit]")) {
   let all = false;
   const show = () => {
     const words = search.value.toLowerCase().split(/\s+/);
-    let found = 0;
+    const found = [];
     for (const row of body.rows) {
       const titles = [...row.querySelectorAll("[title]")].map((cell) => cell.title);
       const text = `${row.textContent} ${titles.join(" ")}`.toLowerCase();
-      const fits = words.every((word) => text.includes(word));
-      row.hidden = !fits || (++found > limit && !all);
+      row.hidden = true;
+      if (words.every((word) => text.includes(word))) found.push(row);
     }
-    const shown = all ? found : Math.min(found, limit);
-    status.textContent = `${shown.toLocaleString("en")} of ${found.toLocaleString("en")} rows`;
-    more.hidden = found <= limit;
-    more.textContent = all ? "Show fewer" : `Show all ${found.toLocaleString("en")}`;
+    // a button for a handful of rows would take as much room as they do
+    const long = found.length > limit + 5;
+    const shown = long && !all ? found.slice(0, limit) : found;
+    for (const row of shown) row.hidden = false;
+    const count = found.length.toLocaleString("en");
+    status.textContent = `${shown.length.toLocaleString("en")} of ${count} rows`;
+    more.hidden = !long;
+    more.textContent = all ? "Show fewer" : `Show all ${count}`;
   };
   for (const heading of table.tHead.rows[0].cells) {
     const button = document.createElement("button");
