@@ -98,3 +98,12 @@ def test_a_beat_carries_how_far_the_run_is(folder):
         lease = read_lease(folder)
     assert lease.snapshot == asdict(Snapshot(5, 10, 1, 2.5))
     assert lease.beat >= 1
+
+
+def test_an_output_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(UsageError, match=r"cannot write to .*file \(Not a directory\)"),
+        Held(Folder(str(tmp_path / "file"))),
+    ):
+        pass

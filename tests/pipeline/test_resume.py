@@ -35,6 +35,17 @@ def test_other_settings_are_refused_with_the_difference(net, images):
         opened(net, images, "decode.truncated=true")
 
 
+def test_labels_that_changed_are_named_and_not_their_digests(net, images):
+    labels = images.parent / "labels.csv"
+    labels.write_text("file,class_index\n00000.jpg,1\n")
+    opened(net, images, labels=str(labels))
+    with pytest.raises(UsageError, match=r"settings: labels: \['.*'\] -> \['embedded'\]\. Repeat"):
+        opened(net, images, labels="embedded")
+    labels.write_text("file,class_index\n00000.jpg,2\n")
+    with pytest.raises(UsageError, match=r"the content of .*labels\.csv changed\. Repeat"):
+        opened(net, images, labels=str(labels))
+
+
 def test_an_added_image_is_noticed(net, images):
     opened(net, images)
     write_folder(images, 1, start=9)

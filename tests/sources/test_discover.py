@@ -120,7 +120,7 @@ def test_list_file_of_shards_and_images(tmp_path):
     ("files", "inputs", "message"),
     [
         ({}, ["none"], "no such file"),
-        ({"d/a.md": b""}, ["d"], "no images and no shards in .*, but 1 other files"),
+        ({"d/a.md": b""}, ["d"], "no images and no shards in .*: only 1 other files"),
         ({"a.tar.gz": b""}, ["a.tar.gz"], "compressed tar"),
         ({}, [], "no input given"),
     ],

@@ -95,7 +95,7 @@ class Held:
     """The lease of this process on an OUTPUT, from `with` to its end.
 
     Raises:
-        UsageError: on entering, another driver is at work.
+        UsageError: on entering, another driver is at work, or the output cannot be written.
     """
 
     folder: Folder
@@ -109,20 +109,13 @@ class Held:
     _moved_at: float = field(init=False, default_factory=time.time)
 
     def __enter__(self) -> Held:
-        other = read_lease(self.folder)
-        if other is not None:
-            self._refuse_if_alive(other)
-        self._lease = Lease(
-            token=uuid.uuid4().hex,
-            host=socket.gethostname(),
-            machine=_machine(),
-            pid=os.getpid(),
-            started_ticks=_started_ticks(os.getpid()),
-            since=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            beat_at=time.time(),
-            moved_at=self._moved_at,
-        )
-        self._write()
+        try:
+            self._take()
+        except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+            raise UsageError(
+                f"cannot write to {self.folder.uri} ({error.strerror or error}): name another "
+                "output"
+            ) from None
         time.sleep(_SETTLE)
         winner = read_lease(self.folder)
         if winner is not None and winner.token != self._lease.token:
@@ -156,6 +149,22 @@ class Held:
         if self._snapshot is None or self._snapshot.rows != snapshot.rows:
             self._moved_at = time.time()
         self._snapshot = snapshot
+
+    def _take(self) -> None:
+        other = read_lease(self.folder)
+        if other is not None:
+            self._refuse_if_alive(other)
+        self._lease = Lease(
+            token=uuid.uuid4().hex,
+            host=socket.gethostname(),
+            machine=_machine(),
+            pid=os.getpid(),
+            started_ticks=_started_ticks(os.getpid()),
+            since=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            beat_at=time.time(),
+            moved_at=self._moved_at,
+        )
+        self._write()
 
     def _refuse_if_alive(self, other: Lease) -> None:
         if other.here:

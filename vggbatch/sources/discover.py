@@ -79,8 +79,8 @@ def survey(inputs: Sequence[str]) -> Survey:
     shards = [*_named_shards(found.shards.values(), found.counts), *slices(found.images())]
     if not shards:
         others = sum(map(len, found.left_out.values()))
-        seen = f"{others} other files" if others else "nothing at all"
-        raise UsageError(f"no images and no shards in {', '.join(inputs)}, but {seen}")
+        seen = f"only {others} other files" if others else "nothing is there"
+        raise UsageError(f"no images and no shards in {', '.join(inputs)}: {seen}")
     return Survey(_apart(shards), found.surprises())
 
 

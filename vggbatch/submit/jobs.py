@@ -226,8 +226,13 @@ def _client(address: str | None) -> JobSubmissionClient:
 
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    with silent_stderr():
-        return JobSubmissionClient(address)
+    try:
+        with silent_stderr():
+            return JobSubmissionClient(address)
+    except ValueError as error:
+        raise UsageError(
+            f"no address of a Ray dashboard: {_line(error)}; one looks like http://HOST:8265"
+        ) from None
 
 
 @contextlib.contextmanager
