@@ -1,5 +1,10 @@
 """Lines of a run for whoever watches it without a terminal."""
 
+import io
+
+import pytest
+from rich.console import Console
+
 from vggbatch.cli import console
 from vggbatch.pipeline.tally import Snapshot
 
@@ -25,3 +30,44 @@ def test_an_estimate_and_a_slow_rate_show_as_such():
         "1.0 images/s",
         "0.027 images/s",
     ]
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard error as a terminal of 100 columns."""
+    file = io.StringIO()
+    monkeypatch.setattr(
+        console, "err", Console(file=file, force_terminal=True, width=100, color_system=None)
+    )
+    return file
+
+
+def test_a_terminal_has_a_bar_with_counts_and_notes_above_it(terminal):
+    with console.progress() as listener:
+        listener(Snapshot(1_024, 9_000, 2, 12.5, exact=False))
+        listener(Snapshot(1_024, 9_000, 2, 12.5, "waiting for [free] CPUs", exact=False))
+    shown = terminal.getvalue()
+    assert "scoring" in shown
+    assert "1,024/~9,000 12.5 images/s, 2 errors" in shown
+    assert "waiting for [free] CPUs\n" in shown
+
+
+def test_a_terminal_has_a_bar_of_bytes_and_one_line_of_steps(terminal):
+    with console.transfer("vgg16-7.onnx") as listener:
+        listener(10_000_000, 553_000_000)
+    with console.steps() as step:
+        step("layer 1 of 50: [conv]")
+    shown = terminal.getvalue()
+    assert "10.0/553.0 MB" in shown
+    assert "layer 1 of 50: [conv]" in shown
+
+
+def test_quiet_shows_none_of_it(terminal):
+    console.configure(quiet=True)
+    try:
+        with console.progress() as listener, console.steps() as step:
+            listener(Snapshot(1, 9, 0, 1.0, "note"))
+            step("layer 1")
+    finally:
+        console.configure()
+    assert terminal.getvalue() == ""
