@@ -69,6 +69,19 @@ class _Bench:
         )
         shutil.rmtree(folder)
 
+    def turn(self, number: int, runner: Contender, network: Network, note: Note) -> str | None:
+        """Measure a contender and record it; why it cannot run the network, None if it can."""
+        if runner.name == "bare" and network.label not in self.record.best:
+            note(f"{network.label}: looking for onnxruntime's best batch")
+            self.search(runner, network)
+        with self.task(runner, network) as task:
+            if unfit := runner.unfit(task):
+                return unfit
+            found = measure(runner, task, number, network.label)
+        self.record.add(found)
+        note(f"round {number} of {self.settings.rounds}, {_line(found)}")
+        return None
+
     def search(self, runner: Contender, network: Network) -> None:
         """Find out once how onnxruntime is fastest on its own."""
         with self.task(runner, network) as task:
@@ -114,17 +127,9 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
                 for runner in _turns(number, runners):
                     if record.has(number, network.label, runner.name):
                         continue
-                    if runner.name == "bare" and network.label not in record.best:
-                        note(f"{network.label}: looking for onnxruntime's best batch")
-                        plan.search(runner, network)
-                    with plan.task(runner, network) as task:
-                        unfit = runner.unfit(task)
-                        if unfit:
-                            missing[f"{runner.name}, {network.label}"] = unfit
-                            continue
-                        found = measure(runner, task, number, network.label)
-                    record.add(found)
-                    note(f"round {number} of {settings.rounds}, {_line(found)}")
+                    unfit = plan.turn(number, runner, network, note)
+                    if unfit:
+                        missing[f"{runner.name}, {network.label}"] = unfit
     finally:
         shutil.rmtree(work, ignore_errors=True)
     summary = summarise(

@@ -125,7 +125,7 @@ def evaluate_predictions(
             LabelSetResult(
                 name=labels.name,
                 metrics=lines,
-                notes=notes(labels, total, lines, errors),
+                notes=notes(total, lines, errors),
                 per_class=per_class_table(total, class_lines, errors),
                 confusions=confusions_table(total, len(class_lines)),
                 calibration=calibration_table(total),

@@ -157,9 +157,7 @@ def _log_likelihood(labels: LabelSet, sums: Partial) -> list[Metric]:
     return [Metric(labels.name, "nll", mean, low, high, n)]
 
 
-def notes(
-    labels: LabelSet, sums: Partial, lines: Sequence[Metric], errors: ErrorPolicy
-) -> list[str]:
+def notes(sums: Partial, lines: Sequence[Metric], errors: ErrorPolicy) -> list[str]:
     """What a reader of the summary must know, one sentence each."""
     said = []
     if not sums.labelled and not sums.labelled_errors:
