@@ -60,7 +60,16 @@ def load_config(
 
 
 def validate(model: type[Model], data: Any, *, origin: str) -> Model:
-    """Validate data against a pydantic model, every fault told in one line."""
+    """Data validated by a pydantic model.
+
+    Args:
+        model: says what is allowed.
+        data: as parsed from YAML, say.
+        origin: what to call the data in a message.
+
+    Raises:
+        UsageError: it is not valid; every fault is told, in one line.
+    """
     try:
         return model.model_validate(data)
     except ValidationError as error:

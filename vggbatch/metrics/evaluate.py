@@ -142,7 +142,11 @@ def _merge(partials: Iterable[list[Partial]]) -> list[Partial]:
 def score_file(
     name: str, *, folder: Folder, label_sets: tuple[LabelSet, ...], classes: int
 ) -> list[Partial]:
-    """The sums of one predictions file, for each label set."""
+    """The sums of one predictions file, for each label set.
+
+    Raises:
+        UsageError: a label is no class of the network, or the file was changed after the run.
+    """
     sums = [Partial(ClassCounts.zeros(classes)) for _ in label_sets]
     same = [True for _ in label_sets]
     with open_predictions(folder, name) as file:

@@ -42,7 +42,8 @@ def open_binary(uri: str, size: int) -> BinaryIO:
     """A file open for reading, with cheap seeks; `size` is its size in bytes, -1 if unknown.
 
     Raises:
-        OSError: as `open` does.
+        OSError: as `open` does; StoreError where the server does not answer, or does not say how
+            long the file is.
     """
     fs, path = filesystem(uri)
     if is_local(fs):

@@ -31,6 +31,9 @@ def synthesize(
 
     Returns:
         A model as the zoo's file has it: batch dimension 1, input float32 [1, 3, size, size].
+
+    Raises:
+        ValueError: the size is no multiple of 32.
     """
     entry = catalog()[name]
     if size % 32:
