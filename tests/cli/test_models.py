@@ -1,6 +1,7 @@
 """The models commands as typed. Pulling is tested against a real server in tests/models."""
 
 import hashlib
+import re
 
 import numpy as np
 import onnxruntime
@@ -103,3 +104,20 @@ def test_quantize_writes_a_model_that_describes_itself(net, tmp_path):
     assert scores.shape == (2, 1000)
     with pytest.raises(UsageError, match=r"must end in .onnx"):
         run("quantize", own, tmp_path / "*.png", "-o", tmp_path / "int8")
+
+
+def test_quantize_shows_what_int8_costs_on_labelled_images(net, tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["file,class_index"]
+    for i in range(12):
+        pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{i:02}.png")
+        lines.append(f"{i:02}.png,{i}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    words = ("quantize", net, tmp_path / "*.png", "-l", tmp_path / "labels.csv", "--images", 4)
+    more = ("--max-drop", 100, "-o", tmp_path / "int8.onnx", "--cache-dir", tmp_path / "c")
+    shown = run(*words, *more).stdout
+    table = dict(re.findall(r"^(fp32|int8) +([\d.]+) +[\d.]+$", shown, re.MULTILINE))
+    assert set(table) == {"fp32", "int8"}
+    assert "on held-out 8 images" in shown
+    assert re.search(r"^calibrated on +4 images$", shown, re.MULTILINE)
