@@ -41,11 +41,15 @@ class RemoteFile(io.RawIOBase):
         super().__init__()
         self._until = size
         self._read = read
-        self._size = size
+        self.size = size
         self._pool = pool
         self._position = 0
         self._extents: list[_Extent] = []
         self._ahead = 0
+
+    def fetch(self, start: int, end: int) -> bytes:
+        """The bytes between, by a request of their own. Raises OSError."""
+        return self._read(start, end)
 
     def readable(self) -> bool:
         """Yes."""
@@ -61,13 +65,13 @@ class RemoteFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move the position; costs nothing by itself."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, fewer only at the end. Raises OSError."""
-        end = self._size if size is None or size < 0 else min(self._position + size, self._size)
+        end = self.size if size is None or size < 0 else min(self._position + size, self.size)
         parts = []
         while self._position < end:
             extent = self._at(self._position)
@@ -94,7 +98,7 @@ class RemoteFile(io.RawIOBase):
     def expect(self, start: int, end: int) -> None:
         """Ask at once for what will be read next, from front to back, and for nothing past it."""
         self._forget()
-        end = min(end, self._size)
+        end = min(end, self.size)
         if not 0 <= start < end:
             return  # what a damaged file says of itself
         self._until = end
@@ -127,7 +131,7 @@ class RemoteFile(io.RawIOBase):
             self._ask(self._extents[-1].end, PIECE, self._until)
 
     def _ask(self, start: int, size: int, until: int | None = None) -> None:
-        end = min(start + size, self._size if until is None else until)
+        end = min(start + size, self.size if until is None else until)
         self._extents.append(_Extent(start, end, self._pool.submit(self._read, start, end)))
 
     def _forget(self) -> None:

@@ -7,11 +7,13 @@ import posixpath
 import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.base import DAMAGED, Member, Reader, Shard
+from vggbatch.sources.stream import RemoteFile
+from vggbatch.sources.tar_headers import HeaderFile
 
 _MAX_LABEL_BYTES = 64
 """A .cls member is a class number in ASCII; anything longer is something else."""
@@ -32,6 +34,8 @@ class TarReader(Reader):
         members: list[Member] = []
         classes: dict[str, str] = {}
         damage: ImageError | None = None
+        if isinstance(file, RemoteFile):
+            file = cast(BinaryIO, HeaderFile(file))
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
