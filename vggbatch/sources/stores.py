@@ -42,6 +42,9 @@ _LATER = frozenset({401, 408, 421, 423, 425, 429})
 _CONNECT_SECONDS = 10
 _FRESH_SECONDS = 60.0
 """So long credentials are used before they are asked for again; a role's last 15 minutes more."""
+_CONNECTIONS = 64
+"""To a bucket at a time, of one process. Arrow's client opens 25, or as many as its threads for
+input and output: 640 reads from a server that takes 50 ms for each took 2.4 s, and so 0.9 s."""
 _OPEN_FILES = 64
 """Objects whose size is remembered, so that the next read of one is a single request."""
 
@@ -235,6 +238,7 @@ def _client(
 ) -> Any:
     from pyarrow.fs import S3FileSystem, resolve_s3_region
 
+    pa.set_io_thread_count(max(pa.io_thread_count(), _CONNECTIONS))
     meta = fs.connect().meta
     options: dict[str, Any] = {"region": meta.region_name or None}
     endpoint = urlsplit(meta.endpoint_url)

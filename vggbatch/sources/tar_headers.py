@@ -26,7 +26,7 @@ _LEAST = 2**25
 """Bytes of a tar that is worth it; a smaller one is read whole in a few requests."""
 _HOP = 2 * 2**10
 """Bytes read at a header: also what a PAX header or a .cls member has before the next one."""
-_PIECE = 2**16
+_PIECE = 2**18
 """Bytes read at a time while members are small, or a header is looked for."""
 _FAR = 2**15
 """A member of more bytes is hopped over."""
