@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 import warnings
 from collections.abc import Iterator
@@ -31,6 +33,13 @@ _PATIENCE = 300
 _CLUSTER_PATIENCE = 1800
 """Seconds without any progress until a run gives up. On a cluster nodes may have to be started
 first, or another run holds them."""
+_CONNECT_PATIENCE = 15.0
+"""Seconds for a cluster's port to take a connection, and again to answer; Ray would try for
+minutes."""
+_HTTP2_SETTINGS = b"\x04"
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
+"""What either side of gRPC says first (RFC 9113, 3.4): the client this, the server a frame of
+settings, whose type is the fourth byte."""
 _SECONDS_AN_IMAGE = 3
 """Patience grows with the chunk: a slow core takes a second for a VGG in fp32."""
 
@@ -75,6 +84,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                 encoding="JSON", additional_log_standard_attrs=["name"]
             )
         if address:
+            _reach(address)
             settings["address"] = address
         else:
             cpus = options.num_cpus or usable_cpus()
@@ -154,6 +164,29 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float
             yield
     finally:
         DataContext._set_current(before)
+
+
+def _reach(address: str) -> None:
+    """Find out whether something that may be Ray listens, where an address says where.
+
+    Raises:
+        VggbatchError: it does not.
+    """
+    named = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address)
+    if named is None:
+        return  # as `auto`, which Ray looks up
+    try:
+        with socket.create_connection((named[1], int(named[2])), _CONNECT_PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") not in ("1", "true"):
+                connection.sendall(_HTTP2_HELLO)
+                greeting = connection.recv(9)
+                if greeting[3:4] != _HTTP2_SETTINGS:
+                    raise OSError("what listens there is no Ray head")
+    except OSError as error:
+        raise VggbatchError(
+            f"cannot join the Ray cluster at {address}: {error.strerror or error}; `ray start "
+            "--head` prints the address, by default port 6379 (8265 is for `vggbatch submit`)"
+        ) from None
 
 
 def _growth() -> Growth:

@@ -1,0 +1,82 @@
+"""Clusters that cannot be joined: one line within seconds, whatever is at the address."""
+
+import re
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+import ray
+
+from tests.cluster import command
+from tests.images import write_folder
+from vggbatch.errors import VggbatchError
+from vggbatch.pipeline import cluster
+from vggbatch.pipeline.cluster import _reach
+
+
+@pytest.fixture
+def silent():
+    """The port of somebody who takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def web():
+    """The port of a web server, as Ray's dashboard is one."""
+    server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def dead_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path, scheme):
+    write_folder(tmp_path / "images", 1)
+    address = f"{scheme}127.0.0.1:{dead_port()}"
+    started = time.monotonic()
+    score = command(
+        *("score", tmp_path / "images", "-m", net, "-o", tmp_path / "out", "--address", address)
+    )
+    _, said = score.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert score.returncode == 1
+    error = said.splitlines()[-1]
+    assert error.startswith(f"error: cannot join the Ray cluster at {address}: Connection refused;")
+    assert "Traceback" not in said
+
+
+def test_a_host_that_does_not_answer(silent, monkeypatch):
+    monkeypatch.setattr(cluster, "_CONNECT_PATIENCE", 0.5)
+    with pytest.raises(VggbatchError, match="timed out; `ray start --head` prints"):
+        _reach(f"127.0.0.1:{silent}")
+
+
+def test_a_port_that_is_the_dashboards(web):
+    with pytest.raises(VggbatchError, match=r"no Ray head; .*\(8265 is for `vggbatch submit`\)"):
+        _reach(f"127.0.0.1:{web}")
+
+
+def test_a_name_that_nobody_knows():
+    with pytest.raises(VggbatchError, match=re.escape("at ray://nobody.invalid:6379: ")):
+        _reach("ray://nobody.invalid:6379")
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_head_that_is_there():
+    _reach(ray.get_runtime_context().gcs_address)
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "a head of a name without a port"])
+def test_what_ray_looks_up_is_left_to_ray(address):
+    _reach(address)
