@@ -1,7 +1,7 @@
 """Entry point for a cluster: `python jobs/quantize.py` takes what `vggbatch models quantize` takes.
 
-Model, INPUT, labels and output may all be URIs. It runs on the node where it is started: to
-calibrate takes a minute or two of one machine.
+Model, INPUT, labels and output may all be URIs. Tasks on all nodes run the network on the
+calibration images; the rest runs on the node where it is started.
 """
 
 import sys

@@ -68,15 +68,17 @@ def quantize(
     calibration: Annotated[
         Calibration, typer.Option("--calibration", help="How activations' ranges are chosen.")
     ] = Calibration.minmax,
+    address: options.Address = None,
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
     as_json: options.Json = False,
 ) -> None:
     """Write an int8 version of an fp32 model, calibrated on images of yours.
 
-    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is.
+    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is. With
+    --address, or as a job of a Ray cluster, the cluster's tasks look at the images.
     """
-    from vggbatch.config import ModelOptions
+    from vggbatch.config import ComputeOptions, ModelOptions
     from vggbatch.models import resolve
     from vggbatch.pipeline.quantization import quantize_model
 
@@ -93,6 +95,7 @@ def quantize(
             quant_format=quant_format.value,
             calibration=calibration.value,
             cache_dir=cache_dir,
+            compute=ComputeOptions(address=address),
             progress=step,
         )
     if done.failed:

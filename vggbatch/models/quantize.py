@@ -4,10 +4,8 @@ onnxruntime's own quantizer does it. The zoo used Intel's Neural Compressor; its
 package onnx-neural-compressor, has had no release since 1.0 of July 2024, while this one is kept
 together with the kernels that run its files.
 
-The quantizer keeps the intermediate results of all images that it is given at once, so it is given
-one batch at a time: minima and maxima, or histograms, are merged from batch to batch, and memory
-does not grow with the number of images. Calibrated once, a network can be written many times, with
-other layers left in fp32.
+Calibrated once (see calibration.py), a network can be written many times, with other layers left in
+fp32.
 
 A last dense layer always is. In int8 it costs more than all others together: a VGG-16 whose last
 layer was fitted keeps 14 dB of signal to noise in its scores, and 39 with any other layer in int8
@@ -16,9 +14,7 @@ layer was fitted keeps 14 dB of signal to noise in its scores, and 39 with any o
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,25 +25,28 @@ from numpy.typing import NDArray
 from onnx import shape_inference, version_converter
 
 from vggbatch.errors import UsageError
+from vggbatch.models.calibration import (
+    QUANTIZED,
+    WITH_WEIGHTS,
+    Calibration,
+    LocalObserver,
+    Normalise,
+    Observer,
+    calibrate,
+)
 from vggbatch.models.graph import is_quantized, make_batchable, opset
 from vggbatch.models.original import original_file
 from vggbatch.models.resolve import Model
 from vggbatch.models.synthesis import synthesize
 
 Format = Literal["qdq", "qoperator"]
-Calibration = Literal["minmax", "entropy", "percentile"]
 
 PER_CHANNEL_OPSET = 13
 """The first in which QuantizeLinear has an axis."""
-BATCH = 4
-"""Images whose intermediate results are held at once: about 60 MB each in VGG-16."""
-_WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
-_QUANTIZED = [*_WITH_WEIGHTS, "Relu", "Clip", "MaxPool", "AveragePool", "Flatten"]
-_QUANTIZED += ["Reshape", "GlobalAveragePool", "Add", "Mul", "Concat", "Transpose"]
-# a softmax in steps of 1/256 would end most of the classes
 _DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
-Normalise = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Observe = Callable[[Path, Path, str, Normalise], Observer]
+"""As LocalObserver is made."""
 
 
 def has_dot_product() -> bool:
@@ -72,6 +71,7 @@ class Quantizer:
         calibration: Calibration = "minmax",
         reduce_range: bool | None = None,
         cache_dir: str | None = None,
+        observe: Observe = LocalObserver,
     ) -> None:
         """Calibrate.
 
@@ -85,6 +85,7 @@ class Quantizer:
             reduce_range: weights of 7 bits, which cannot saturate; None: where this machine has no
                 dot product instruction.
             cache_dir: None: as `cache_folder` says.
+            observe: who looks at the activations.
 
         Raises:
             UsageError: no images, or the model is quantized already.
@@ -96,9 +97,8 @@ class Quantizer:
         self.quant_format: Format = quant_format
         self.reduce_range = not has_dot_product() if reduce_range is None else reduce_range
         self.float_file = _float_model(model, work, cache_dir)
-        self._ranges = _calibrate(
-            self.float_file, _Batches(images, normalise, model.input), calibration, work
-        )
+        observer = observe(self.float_file, work, model.input, normalise)
+        self._ranges = calibrate(observer, images, calibration)
         self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
         for node in self._graph.graph.node:
             node.name = node.name or node.output[0]  # layers are told apart by name
@@ -106,7 +106,7 @@ class Quantizer:
         weighted = [
             node
             for node in self._graph.graph.node
-            if node.op_type in _WITH_WEIGHTS and node.input[1] in constants
+            if node.op_type in WITH_WEIGHTS and node.input[1] in constants
         ]
         # of a network that has no other layer it is all there is to quantize
         last = weighted[-1:] if len(weighted) > 1 else []
@@ -141,7 +141,7 @@ class Quantizer:
         graph = onnx.ModelProto()
         graph.CopyFrom(self._graph)
         types = (quantization.QuantType.QInt8, quantization.QuantType.QUInt8)
-        rest: tuple[Any, ...] = (*types, self._ranges, only, without, _QUANTIZED, {})
+        rest: tuple[Any, ...] = (*types, self._ranges, only, without, QUANTIZED, {})
         writer: Any
         if form == "qdq":
             writer = quantization.QDQQuantizer(graph, True, self.reduce_range, *rest)
@@ -179,50 +179,3 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
         folder / "batchable.onnx", options, providers=["CPUExecutionProvider"]
     )
     return folder / "folded.onnx"
-
-
-def _calibrate(graph: Path, batches: _Batches, calibration: Calibration, work: Path) -> Any:
-    """The ranges of all activations, as onnxruntime's TensorsData."""
-    from onnxruntime import quantization
-
-    calibrator = quantization.create_calibrator(
-        graph,
-        _QUANTIZED,
-        augmented_model_path=str(work / "augmented.onnx"),
-        calibrate_method={
-            "minmax": quantization.CalibrationMethod.MinMax,
-            "entropy": quantization.CalibrationMethod.Entropy,
-            "percentile": quantization.CalibrationMethod.Percentile,
-        }[calibration],
-    )
-    # the calibrators of histograms tell their progress on standard output, which is the result's
-    with contextlib.redirect_stdout(io.StringIO()):
-        for index in range(len(batches)):
-            batches.set_range(index, index + 1)
-            calibrator.collect_data(batches)
-        return calibrator.compute_data()
-
-
-class _Batches:
-    """The calibration images as onnxruntime's quantizer asks for them, a batch at a time."""
-
-    def __init__(self, images: NDArray[np.uint8], normalise: Normalise, name: str) -> None:
-        self.images, self.normalise, self.name = images, normalise, name
-        self.left = iter(range(len(self)))
-
-    def __len__(self) -> int:
-        return -(-len(self.images) // BATCH)
-
-    def set_range(self, start_index: int, end_index: int) -> None:
-        """Go on from one batch to before another."""
-        self.left = iter(range(start_index, end_index))
-
-    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-        """The next batch, or None."""
-        index = next(self.left, None)
-        if index is None:
-            return None
-        return {self.name: self.normalise(self.images[index * BATCH : (index + 1) * BATCH])}
-
-    def __iter__(self) -> Iterator[dict[str, NDArray[np.float32]]]:
-        return iter(self.get_next, None)

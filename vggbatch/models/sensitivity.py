@@ -11,7 +11,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from vggbatch.models.quantize import BATCH, Quantizer
+from vggbatch.models.calibration import BATCH
+from vggbatch.models.quantize import Quantizer
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""

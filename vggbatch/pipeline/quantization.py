@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, synset
+from vggbatch.models.calibration import Calibration, LocalObserver
 from vggbatch.models.files import base_name
-from vggbatch.models.quantize import Calibration, Format, Quantizer
+from vggbatch.models.quantize import Format, Observe, Quantizer
 from vggbatch.models.sensitivity import (
     Labelled,
     LayerNoise,
@@ -24,6 +28,7 @@ from vggbatch.models.sensitivity import (
     layer_noise,
     leave_worst,
 )
+from vggbatch.pipeline.placement import cluster_address
 from vggbatch.pipeline.sample import Sample, sample
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
@@ -64,6 +69,7 @@ def quantize_model(
     quant_format: Format = "qdq",
     calibration: Calibration = "minmax",
     cache_dir: str | None = None,
+    compute: ComputeOptions | None = None,
     progress: Progress = lambda step: None,
 ) -> Quantized:
     """Write an int8 version of an fp32 model, and a YAML that describes it, beside each other.
@@ -79,10 +85,13 @@ def quantize_model(
         quant_format: form of the int8 graph.
         calibration: how the ranges of activations are chosen.
         cache_dir: where model files are kept.
+        compute: names the Ray cluster whose tasks look at the activations, each at some of the
+            images; none, here or in RAY_ADDRESS: this process does.
         progress: told of each step.
 
     Raises:
         UsageError: the model cannot be quantized, or there are no images, or none with a label.
+        VggbatchError: the cluster does not answer, or a node of it has other versions.
     """
     if not base_name(output).endswith(".onnx"):
         raise UsageError(f"the output {output} must end in .onnx")
@@ -101,7 +110,10 @@ def quantize_model(
     chosen, labelled, held_out = _split(drawn, images)
     if labels and not len(labelled.labels):
         raise UsageError(f"{labels} has no label for any of {len(drawn.labels)} images")
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        _observer(compute or ComputeOptions(), progress) as observe,
+    ):
         work, target = Path(folder), Path(folder) / "int8.onnx"
         progress(f"calibrating on {len(chosen)} images")
         quantizer = Quantizer(
@@ -112,6 +124,7 @@ def quantize_model(
             quant_format=quant_format,
             calibration=calibration,
             cache_dir=cache_dir,
+            observe=observe,
         )
         quantizer.write(target)
         few = drawn.crops[chosen[:: max(1, len(chosen) // _NOISE_IMAGES)][:_NOISE_IMAGES]]
@@ -125,6 +138,21 @@ def quantize_model(
             )
         _publish(model, target, output)
     return Quantized(len(chosen), drawn.failed, held_out, noise, measured)
+
+
+@contextlib.contextmanager
+def _observer(compute: ComputeOptions, progress: Progress) -> Iterator[Observe]:
+    """Who looks at the activations."""
+    if cluster_address(compute) is None:
+        yield LocalObserver
+        return
+    # only here: a second of imports that one machine does without
+    from vggbatch.pipeline.calibration import ClusterObserver
+    from vggbatch.pipeline.cluster import ray_cluster
+
+    with ray_cluster(compute, chunk_bytes=0) as cluster:
+        progress(f"joined a cluster of {len(cluster.node_cpus)} nodes")
+        yield functools.partial(ClusterObserver, node_cpus=cluster.node_cpus)
 
 
 def _split(drawn: Sample, count: int) -> tuple[np.ndarray[Any, Any], Labelled, bool]:

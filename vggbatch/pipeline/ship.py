@@ -51,10 +51,11 @@ def _ship(model: Model, cache_dir: str | None) -> Shipment | None:
         return None
     with tempfile.TemporaryDirectory() as work:
         folder = original_file(model, Path(work), cache_dir, None).parent
-        return Shipment({file.name: _blocks(folder / file.name) for file in model.files})
+        return Shipment({file.name: blocks_of(folder / file.name) for file in model.files})
 
 
-def _blocks(path: Path) -> list[Any]:
+def blocks_of(path: Path) -> list[Any]:
+    """Put a file into the object store, block by block: references to them, in order."""
     references = []
     with path.open("rb") as file:
         while block := file.read(BLOCK):
