@@ -60,6 +60,16 @@ def test_ends_with_what_it_reserves(net, folder, tmp_path):
     assert committed == set(keys(receipts))
 
 
+def test_beside_a_ray_that_runs_it_does_some_chunks_however_early_it_is_told(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "out")
+    with HeadStart() as head:
+        head.begin(work, CHUNK)
+        reserved = head.reserve(CHUNK)
+        receipts = all_of(head)
+    assert len(reserved) >= work.classifiers
+    assert set(reserved) == set(keys(receipts))
+
+
 def test_a_killed_child_leaves_the_rest(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:

@@ -85,6 +85,7 @@ class HeadStart:
         self._patience = _SILENCE
         self._rows = 0
         self._in_work = 0
+        self._at_least = 0
         self.ended = True
 
     @property
@@ -113,6 +114,8 @@ class HeadStart:
         self._heard = time.monotonic()
         self._patience = _SILENCE + _SECONDS_A_CROP * chunk_work
         self._in_work = work.classifiers * work.scoring.chunk_size
+        # Ray that runs already has no use for these cores before all of its workers are up
+        self._at_least = 0 if work.gives_way else work.classifiers
         self.ended = False
         try:
             pickle.dump(work, self._child.stdin)
@@ -162,10 +165,10 @@ class HeadStart:
             pass  # what came while Ray started
         if self.ended:
             return []
-        chunks = 0
+        chunks = self._at_least
         if self._ready and self._rows:
             rate = self._rows / (time.monotonic() - self._ready)
-            chunks = math.ceil(_UNTIL_CLASSIFIERS * rate / chunk_size)
+            chunks = max(chunks, math.ceil(_UNTIL_CLASSIFIERS * rate / chunk_size))
         assert self._child.stdin is not None
         with contextlib.suppress(OSError):
             self._child.stdin.write(f"reserve {chunks}\n".encode())
@@ -213,7 +216,10 @@ class HeadStart:
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """The child: works until it is done, or its driver is gone."""
-    from vggbatch.pipeline.local import Working  # takes half a second, before there is work
+    # these take most of a second, before there is work
+    import pandas  # noqa: F401 - as pyarrow does, at its first array of Python objects
+
+    from vggbatch.pipeline.local import Working
 
     try:
         work: Work = pickle.load(source)

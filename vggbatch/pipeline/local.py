@@ -49,6 +49,8 @@ class Working:
         self._open: dict[ChunkKey, None] = {}
         """Chunks that were taken up and are not committed."""
         self._closed = False
+        self._indexed = threading.Event()
+        """The first shard's chunks are known."""
         self._ready = False
         self._claims: list[Claim] = []
         self._opening = threading.Lock()
@@ -72,13 +74,15 @@ class Working:
                 end.result()
 
     def reserve(self, count: int) -> list[ChunkKey]:
-        """Take up no more than `count` further chunks, and those of the shard at hand.
+        """Take up no more than `count` further chunks of the shard at hand.
 
         Cores that were claimed are given back: Ray's classifiers take them while these still work.
 
         Returns:
             The names of all chunks that are still going to be committed.
         """
+        if count:
+            self._indexed.wait()
         with self._lock:
             if not self._closed:
                 rest = list(itertools.islice(self._next, count))
@@ -126,6 +130,7 @@ class Working:
                 if self._closed:
                     return
                 self._next = itertools.chain([] if first is None else [first], found)
+            self._indexed.set()
             while (table := self._take_up()) is not None:
                 yield table
 
