@@ -58,9 +58,18 @@ class Server:
         return self.runner.addresses[0][1]
 
     def stop(self):
+        self.endless = False
         self.call(self.runner.cleanup())
+        self.call(self.end_requests())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
+
+    async def end_requests(self):
+        """Those whose connection broke while they answered."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def get_version(self, request):
         return web.json_response(self.version)
