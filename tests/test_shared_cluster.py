@@ -58,7 +58,10 @@ class Run:
 
     def rows(self):
         """Image id -> top-5 of the finished run, each image once."""
-        self.process.wait(timeout=170)
+        try:
+            self.process.wait(timeout=170)
+        except subprocess.TimeoutExpired:
+            pytest.fail("does not end: " + "".join(self.lines[-10:]))
         self._reader.join()
         assert self.process.returncode == 0, "".join(self.lines[-10:])
         return rows_of(self.output)

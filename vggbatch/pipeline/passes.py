@@ -8,6 +8,7 @@ process is found and becomes an error row. A pass that commits nothing is the la
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -112,6 +113,8 @@ class Passes:
             before = self.tally.chunks
             task = replace(scoring, isolate=isolate)
             outcome = self._pass(left, task, placement, reserved, head)
+            # a plan refers to itself: until it is collected its classifiers keep their CPUs
+            gc.collect()
             while head and not head.ended:
                 self._take_over(head, seconds=1.0)
                 self.notify()
@@ -143,7 +146,8 @@ class Passes:
         outcome = _Outcome()
         in_a_row = 0
         self.telemetry.pass_started(len(left), isolate=scoring.isolate)
-        source = ray.data.from_arrow(list(self._blocks(left, reserved)))
+        # not from_arrow, whose tasks take a whole CPU: classifiers may hold all there are
+        source = ray.data.from_blocks(list(self._blocks(left, reserved)))
         receipts = build(source, scoring, placement).iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
         )
