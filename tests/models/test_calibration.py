@@ -26,8 +26,8 @@ def graph(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def observer(graph, tmp_path_factory):
-    return LocalObserver(graph, tmp_path_factory.mktemp("work"), "data", NORMALISE)
+def observer(graph):
+    return LocalObserver(graph, "data", NORMALISE)
 
 
 def same(one, other):
@@ -124,7 +124,7 @@ def test_memory_does_not_grow_with_the_images(calibration, tmp_path):
     from vggbatch.models.calibration import LocalObserver, calibrate
 
     folder, calibration = Path(sys.argv[1]), sys.argv[2]
-    observer = LocalObserver(folder / "net.onnx", folder, "data", NORMALISE)
+    observer = LocalObserver(folder / "net.onnx", "data", NORMALISE)
     pixels, peaks = images(200, 0).repeat(2, 1).repeat(2, 2), []
     held = sum(values.nbytes for values in next(observer._activations(pixels[:1])).values())
     for count in (20, 50, 200):

@@ -35,9 +35,7 @@ def test_tasks_give_the_network_that_one_process_gives(calibration, network, ray
 
 
 def test_more_tasks_than_batches_leave_none_empty(network, ray_cluster, tmp_path):
-    observer = ClusterObserver(
-        tmp_path / "net.onnx", tmp_path, "data", NORMALISE, node_cpus=[1.0, 1.0, 0.0]
-    )
+    observer = ClusterObserver(tmp_path / "net.onnx", "data", NORMALISE, node_cpus=[1.0, 1.0, 0.0])
     one = images(1, 0)
     ranges = observer.ranges(one)
     assert ranges.low["data"] == NORMALISE(one).min()
@@ -46,7 +44,7 @@ def test_more_tasks_than_batches_leave_none_empty(network, ray_cluster, tmp_path
 
 def test_what_fails_on_a_node_is_one_line(ray_cluster, tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"no network")
-    observer = ClusterObserver(tmp_path / "net.onnx", tmp_path, "data", NORMALISE, node_cpus=[2.0])
+    observer = ClusterObserver(tmp_path / "net.onnx", "data", NORMALISE, node_cpus=[2.0])
     with pytest.raises(VggbatchError, match="calibration failed on the cluster") as error:
         observer.ranges(images(1, 0))
     assert "\n" not in str(error.value)

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from tests.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed
+from vggbatch.pipeline.stages import read_stages
 
 
 def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
@@ -59,6 +62,32 @@ def test_an_image_that_kills_its_classifier_ends_the_run_with_the_others_safe(ne
     )
     assert done.returncode == 1, done.stderr
     assert "lost again and again with the processes that had them; 16 rows are safe" in done.stderr
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_pass_begins_while_all_cpus_are_held(net, tmp_path):
+    """What holds them may be a classifier of the pass before, which waits for no one."""
+    import ray
+
+    class Holder:
+        def there(self):
+            pass
+
+    write_folder(tmp_path / "images", 4)
+    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    config = load_config(options={**options, "output": str(tmp_path / "out")}, environ={})
+    holder = ray.remote(num_cpus=2)(Holder).remote()
+    ray.get(holder.there.remote())
+    with ThreadPoolExecutor(1) as pool:
+        scored = pool.submit(api.score, config)
+        try:
+            deadline = time.monotonic() + 60
+            while not read_stages() and time.monotonic() < deadline and not scored.done():
+                time.sleep(0.1)
+            assert read_stages(), "the stages have not started"
+        finally:
+            ray.kill(holder)
+        assert scored.result().result.rows == 4
 
 
 @pytest.mark.usefixtures("ray_cluster")

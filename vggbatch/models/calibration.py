@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,29 +85,28 @@ class LocalObserver:
 
     Args:
         graph: fp32 ONNX file.
-        work: a folder for a file that is needed no longer than this call.
         name: the network's input.
         normalise: makes the input of images.
         threads: of onnxruntime; None: as many as there are cores.
     """
 
     def __init__(
-        self, graph: Path, work: Path, name: str, normalise: Normalise, threads: int | None = None
+        self, graph: Path, name: str, normalise: Normalise, threads: int | None = None
     ) -> None:
         self._input, self._normalise = name, normalise
         model, self._names = _with_activations(graph)
-        path = work / "observed.onnx"
-        onnx.save(model, path)
-        del model
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
         # what is fused away has no range
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        self._session = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
-        path.unlink()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "observed.onnx"
+            onnx.save(model, path)
+            del model
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
 
     def ranges(self, images: NDArray[np.uint8]) -> Ranges:
         """As Observer has it."""

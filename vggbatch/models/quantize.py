@@ -45,7 +45,7 @@ PER_CHANNEL_OPSET = 13
 """The first in which QuantizeLinear has an axis."""
 _DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
-Observe = Callable[[Path, Path, str, Normalise], Observer]
+Observe = Callable[[Path, str, Normalise], Observer]
 """As LocalObserver is made."""
 
 
@@ -97,7 +97,7 @@ class Quantizer:
         self.quant_format: Format = quant_format
         self.reduce_range = not has_dot_product() if reduce_range is None else reduce_range
         self.float_file = _float_model(model, work, cache_dir)
-        observer = observe(self.float_file, work, model.input, normalise)
+        observer = observe(self.float_file, model.input, normalise)
         self._ranges = calibrate(observer, images, calibration)
         self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
         for node in self._graph.graph.node:

@@ -37,7 +37,6 @@ class ClusterObserver:
 
     Args:
         graph: fp32 ONNX file of this machine; reaches the nodes through the object store.
-        work: not used: a task has a folder of its own.
         name: the network's input.
         normalise: makes the input of images.
         node_cpus: logical CPUs of the nodes.
@@ -46,7 +45,6 @@ class ClusterObserver:
     def __init__(
         self,
         graph: Path,
-        work: Path,
         name: str,
         normalise: Normalise,
         *,
@@ -104,9 +102,9 @@ def _look(
 ) -> _Seen:
     check_versions(versions)
     with tempfile.TemporaryDirectory() as folder:
-        graph, work = Path(folder) / "network.onnx", Path(folder)
+        graph = Path(folder) / "network.onnx"
         with graph.open("wb") as file:
             for block in network.blocks:
                 file.write(ray.get(block))
-        observer = LocalObserver(graph, work, network.input, network.normalise, network.threads)
+        observer = LocalObserver(graph, network.input, network.normalise, network.threads)
         return look(observer, images)

@@ -8,7 +8,6 @@ process is found and becomes an error row. A pass that commits nothing is the la
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -113,8 +112,6 @@ class Passes:
             before = self.tally.chunks
             task = replace(scoring, isolate=isolate)
             outcome = self._pass(left, task, placement, reserved, head)
-            # a plan refers to itself: until it is collected its classifiers keep their CPUs
-            gc.collect()
             while head and not head.ended:
                 self._take_over(head, seconds=1.0)
                 self.notify()

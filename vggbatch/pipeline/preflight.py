@@ -43,19 +43,13 @@ _INPUTS = 4
 """Files of the input that every node tries, each from another folder."""
 
 
-def check(
-    job: Job,
-    cluster: Cluster,
-    tell: Callable[[str], None],
-    meanwhile: Callable[[Placement], None] = lambda placement: None,
-) -> Placement:
+def check(job: Job, cluster: Cluster, tell: Callable[[str], None]) -> Placement:
     """Fit a job into a cluster, and check the nodes.
 
     Args:
         job: the job.
         cluster: what the run is connected to.
         tell: called with what is odd about the nodes but stops nothing, a line each.
-        meanwhile: called while the nodes of a cluster that was joined look at themselves.
 
     Raises:
         UsageError: no classifier fits, or nodes are not fit for the run.
@@ -65,7 +59,6 @@ def check(
         return check_own_machine(job)
     with Preflight(job) as preflight:
         placement = place(cluster.node_cpus, job.config.compute, cluster.growth)
-        meanwhile(placement)
         for line in preflight.finish(placement):
             tell(line)
     return placement

@@ -162,15 +162,11 @@ def _score(
         data_context(cluster, compute, chunk_work=chunk_work),
     ):
         cluster = await_node(cluster, notify)
-
-        def begin(placement: Placement) -> None:
-            if head is None or cluster.here < 1:
-                return
+        placement = check(job, cluster, notify)
+        if head is not None and head.ended and not cluster.own and cluster.here >= 1:
             local = scoring(placement, open_networks, job.labels)
             cores = min(math.floor(cluster.here), placement.actors * placement.threads)
             head.begin(first_work(numbered, tally, local, cores, gives_way=False), chunk_work)
-
-        placement = check(job, cluster, notify, begin)
         source = None if cluster.own else ship(job.models, job.config.cache_dir)
         labels = ray.put(job.labels) if job.labels is not None else None
         task = scoring(placement, network_opener(job, source), labels)

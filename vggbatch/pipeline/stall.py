@@ -78,9 +78,9 @@ class Watch:
 
     def __exit__(self, *exception: object) -> None:
         self._done.set()
-        want_classifiers(0)
         # no longer than a look: it may hang on a cluster that is gone
         self._thread.join(self.look)
+        want_classifiers(0)
 
     def moved(self) -> None:
         """A receipt has come."""
