@@ -25,6 +25,7 @@ import onnxruntime
 
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
+from vggbatch.errors import VggbatchError
 from vggbatch.models import prepare, resolve
 from vggbatch.models.prepare import PreparedModel
 
@@ -118,8 +119,11 @@ def main() -> None:
     print("| model | processes | shared MB | private MB | weights | whole MB | open s |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in options.models:
-        model = resolve(ModelOptions(name=name), cache_dir=options.cache_dir)
-        prepared = prepare(model, cache_dir=options.cache_dir)
+        try:
+            model = resolve(ModelOptions(name=name), cache_dir=options.cache_dir)
+            prepared = prepare(model, cache_dir=options.cache_dir)
+        except VggbatchError as error:
+            parser.error(str(error))
         alone = 0.0
         for count in (1, options.processes):
             found = measure(prepared, model.input_size or (224, 224), count)
