@@ -116,7 +116,8 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
     from vggbatch.pipeline import plan
-    from vggbatch.pipeline.cluster import data_context, ray_cluster
+    from vggbatch.pipeline.cluster import ray_cluster
+    from vggbatch.pipeline.context import data_context
     from vggbatch.pipeline.passes import Passes
     from vggbatch.pipeline.placement import place
     from vggbatch.pipeline.telemetry import Telemetry

@@ -9,30 +9,22 @@ import re
 import signal
 import socket
 import threading
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.data import DataContext, ExecutionResources
-from ray.util.annotations import RayDeprecationWarning
 
 from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.placement import Growth, cluster_address
 from vggbatch.pipeline.quiet import silent_stderr
-from vggbatch.pipeline.stages import observe
 
 _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
 """Chunks of crops that may lie in the object store for each core: two at an actor, one being
 decoded, and room for those that wait."""
-_PATIENCE = 300
-_CLUSTER_PATIENCE = 1800
-"""Seconds without any progress until a run gives up. On a cluster nodes may have to be started
-first, or another run holds them."""
 _CONNECT_PATIENCE = 15.0
 """Seconds for a cluster's port to take a connection, and again to answer; Ray would try for
 minutes."""
@@ -40,8 +32,6 @@ _HTTP2_SETTINGS = b"\x04"
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 """What either side of gRPC says first (RFC 9113, 3.4): the client this, the server a frame of
 settings, whose type is the fourth byte."""
-_SECONDS_AN_IMAGE = 3
-"""Patience grows with the chunk: a slow core takes a second for a VGG in fp32."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +100,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             root.handlers[:] = handlers
             root.setLevel(level)
     try:
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        alive = {
-            node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]
-        }
+        alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in living_nodes()}
         client = (address or "").startswith("ray://")
         here = None if client else ray.get_runtime_context().get_node_id()
         yield Cluster(list(alive.values()), own=ours and not address, here=alive.get(here, 0.0))
@@ -122,48 +109,10 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             ray.shutdown()
 
 
-@contextlib.contextmanager
-def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float) -> Iterator[None]:
-    """Ray Data set up for chunks as rows; the caller's own settings come back afterwards.
-
-    Args:
-        cluster: what the run is connected to.
-        options: the run's share of it.
-        chunk_work: what a chunk costs a network, in single crops.
-    """
-    before = DataContext.get_current()
-    context = before.copy()
-    # a block for each row: a chunk must be neither merged with others nor split
-    context.target_max_block_size = 1
-    context.target_min_block_size = 1
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = False
-    if options.max_cpus is not None:
-        context.execution_options.resource_limits = ExecutionResources.for_limits(
-            cpu=options.max_cpus
-        )
-    # a classifier is given up when its node goes or nothing is left, never for want of input
-    context.autoscaling_config = replace(
-        context.autoscaling_config, actor_pool_util_downscaling_threshold=-1.0
-    )
-    # a chunk whose process died too often is dropped and not the run; the next pass takes it up
-    context.max_errored_blocks = -1
-    patience = _PATIENCE if cluster.own else _CLUSTER_PATIENCE
-    context.execution_no_progress_timeout_s = patience + _SECONDS_AN_IMAGE * chunk_work
-    observe(context)
-    # a node may go while a classifier starts on it; one that cannot start at all says so itself
-    context.max_consecutive_actor_init_deaths = 3
-    DataContext._set_current(context)
-    try:
-        with warnings.catch_warnings():
-            # small runs leave classifiers without work, which Ray thinks worth a paragraph each
-            warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
-            # max_retries of a stage has no other way in until Ray 2.64 takes this one away
-            warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-            yield
-    finally:
-        DataContext._set_current(before)
+def living_nodes() -> list[dict[str, Any]]:
+    """The nodes that Ray takes for alive, as it describes them."""
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
 
 
 def _reach(address: str) -> None:

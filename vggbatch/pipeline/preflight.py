@@ -21,7 +21,7 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.cluster import Cluster, living_nodes
 from vggbatch.pipeline.fitness import (
     cannot_start,
     check_own_machine,
@@ -33,7 +33,6 @@ from vggbatch.pipeline.fitness import (
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, place
 from vggbatch.pipeline.probe import Question, Report, answer, unreadable
-from vggbatch.pipeline.stall import living_nodes
 from vggbatch.pipeline.state import STATE
 from vggbatch.storage import Folder
 

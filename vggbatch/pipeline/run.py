@@ -150,7 +150,8 @@ def _score(
     # only here: a second of imports that a short run does without
     import ray
 
-    from vggbatch.pipeline.cluster import data_context, ray_cluster
+    from vggbatch.pipeline.cluster import ray_cluster
+    from vggbatch.pipeline.context import data_context
     from vggbatch.pipeline.passes import Passes
     from vggbatch.pipeline.preflight import check
     from vggbatch.pipeline.ship import ship

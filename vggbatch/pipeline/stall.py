@@ -10,7 +10,7 @@ from typing import Any
 
 import ray
 
-from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.cluster import Cluster, living_nodes
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.runlog import RunLogger
 from vggbatch.pipeline.stages import Stage, read_stages, want_classifiers
@@ -123,12 +123,6 @@ class Watch:
         reason = explain(view, self.placement)
         self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
         self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
-
-
-def living_nodes() -> list[dict[str, Any]]:
-    """The nodes that Ray takes for alive, as it describes them."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node for node in nodes if node["Alive"]]
 
 
 def starting_classifiers() -> int:
