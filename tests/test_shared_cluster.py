@@ -1,8 +1,10 @@
-"""Runs on a real cluster of several nodes: it grows, shrinks, is shared, and is left clean."""
+"""Runs on real clusters of several nodes: they grow, shrink, are shared, and are left clean."""
 
 import contextlib
 import json
+import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import psutil
 import pytest
 
 from tests.cluster import command, ray_nodes
+from tests.hosts import address, head, network_hosts
 from tests.images import write_folder
 from tests.nets import slow_net
 from vggbatch import api
@@ -35,10 +38,10 @@ def slow(tmp_path_factory):
 class Run:
     """A score command on a cluster, whose log lines are read as they come."""
 
-    def __init__(self, address, images, net, output, *arguments):
+    def __init__(self, address, images, net, output, *arguments, start=command):
         self.output = output
         self.lines = []
-        self.process = command(
+        self.process = start(
             *("score", images, "-o", output, "-m", net, "--address", address),
             *("--set", "chunk_size=1", "--set", "compute.log_format=json", *arguments),
         )
@@ -115,6 +118,44 @@ def test_classifiers_come_and_go_with_the_nodes(images, slow, expected, tmp_path
         assert run.rows() == expected
         # the rest is the work of the one that came
         assert 0 < struck < IMAGES
+
+
+@pytest.mark.slow
+def test_a_host_comes_late_and_another_drops_off_the_network(images, slow, expected, tmp_path):
+    """The model is on the head alone; the host that goes has all there is so far, and lives on."""
+    with network_hosts(3) as hosts:
+        for path in slow.parent.glob("net.*"):
+            shutil.copy(path, hosts.folder(1))
+        hosts.join(1, cpus=0)
+        hosts.join(2, cpus=1)
+        run = Run(
+            head(),
+            images,
+            hosts.temporary / "net.onnx",
+            tmp_path / "out",
+            start=lambda *words: hosts.start(
+                *(1, sys.executable, "-m", "vggbatch", *words), stderr=subprocess.PIPE, text=True
+            ),
+        )
+        run.wait_for("pass started")
+        wait_until(lambda: run.staged() > 0, lambda: run.lines[-5:])
+        hosts.join(3, cpus=1)
+        run.wait_for("node joined")
+        wait_until(lambda: worker_lines(hosts.folder(3), "classifier started"))
+        staged = run.staged()
+        wait_until(lambda: run.staged() > staged + 10)
+        assert run.process.poll() is None, "too few images: the run ended before the host went"
+        hosts.cut_off(2)
+        struck, cut = run.staged(), time.monotonic()
+        run.wait_for("node left")
+        wait_until(lambda: run.staged() > struck + 10, lambda: run.lines[-5:])
+        assert time.monotonic() - cut < 90, "connections to a host that is gone were held"
+        assert run.rows() == expected
+        assert 0 < struck < IMAGES
+        for event, number in (("joined", 3), ("left", 2)):
+            line = next(line for line in run.lines if f'"node {event}"' in line)
+            assert json.loads(line)["address"] == address(number)
+        assert all(any(hosts.folder(number).glob("cache/prepared/*")) for number in (2, 3))
 
 
 def seconds_of_classifiers(nodes, node):

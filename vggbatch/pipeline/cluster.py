@@ -28,6 +28,10 @@ decoded, and room for those that wait."""
 _CONNECT_PATIENCE = 15.0
 """Seconds for a cluster's port to take a connection, and again to answer; Ray would try for
 minutes."""
+_LOST_HOST = ("RAY_grpc_client_keepalive_timeout_ms", "30000")
+"""After so long without an answer a connection to another node counts as broken. That a host has
+dropped off the network Ray tells its classifiers' callers, but not its tasks' (measured: by its
+default of 120 s all work stood still for two to three minutes)."""
 _HTTP2_SETTINGS = b"\x04"
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
 """What either side of gRPC says first (RFC 9113, 3.4): the client this, the server a frame of
@@ -75,6 +79,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             )
         if address:
             _reach(address)
+            os.environ.setdefault(*_LOST_HOST)
             settings["address"] = address
         else:
             cpus = options.num_cpus or usable_cpus()
