@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
 from vggbatch.submit import RayJobs, Submission, environment
 
+LARGEST = 2**20
+"""Bytes of a request, as Ray's dashboard limits them to 100 MiB."""
 LOG = "".join(f"line {number}\n" for number in range(40))
 
 
@@ -29,6 +31,7 @@ class Server:
         self.version = {"ray_version": "2.60.0"}
         self.jobs = {}
         self.received = []
+        self.packages = set()
         self.connections = 0
         self.cuts = 0
         self.endless = False
@@ -41,10 +44,12 @@ class Server:
         return asyncio.run_coroutine_threadsafe(what, self.loop).result(10)
 
     async def start(self):
-        app = web.Application()
+        app = web.Application(client_max_size=LARGEST)
         app.add_routes(
             [
                 web.get("/api/version", self.get_version),
+                web.get("/api/packages/{protocol}/{name}", self.get_package),
+                web.put("/api/packages/{protocol}/{name}", self.put_package),
                 web.get("/api/jobs/", self.get_jobs),
                 web.post("/api/jobs/", self.post_job),
                 web.get("/api/jobs/{id}", self.get_job),
@@ -73,6 +78,14 @@ class Server:
 
     async def get_version(self, request):
         return web.json_response(self.version)
+
+    async def get_package(self, request):
+        return web.Response(status=200 if request.match_info["name"] in self.packages else 404)
+
+    async def put_package(self, request):
+        await request.read()
+        self.packages.add(request.match_info["name"])
+        return web.Response()
 
     async def get_jobs(self, request):
         return web.json_response([self.details(name) for name in self.jobs])
@@ -134,21 +147,52 @@ def test_any_shell_does(tmp_path):
     assert json.loads(done.stdout) == words
 
 
-def test_what_is_the_same_has_the_same_digest(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub/job.yaml").write_text("model: a")
-    (tmp_path / ".git").mkdir()
-
-    def digest(words=("score",), folder=str(tmp_path), **environ):
-        return Submission(words, folder, environ).digest()
+def test_what_is_the_same_has_the_same_digest():
+    def digest(words=("score",), package="gcs://a.zip", **environ):
+        return Submission(words, environment=environ).digest(package)
 
     first = digest(A="1", B="2")
-    (tmp_path / ".git/index").write_text("not uploaded")
     assert digest(B="2", A="1") == first
-    others = {digest(("plan",), A="1", B="2"), digest(A="1"), digest(folder=None, A="1", B="2")}
-    (tmp_path / "sub/job.yaml").write_text("model: b")
-    others.add(digest(A="1", B="2"))
-    assert len(others | {first}) == 5
+    others = {digest(("plan",), A="1", B="2"), digest(A="1"), digest(package=None, A="1", B="2")}
+    assert len(others | {first}) == 4
+
+
+def test_a_checkout_is_sent_without_what_git_leaves_out(server, jobs, tmp_path, capfd):
+    folder = tmp_path / "checkout"
+    for name in ("sub/job.yaml", ".git/index", ".venv/large.so", "out/part-000000.parquet"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(os.urandom(LARGEST + 1) if name.endswith("so") else b"")
+    (folder / ".gitignore").write_text("/out/\n")
+    submission = Submission(("score",), str(folder))
+    first = jobs.submit(submission)
+    assert server.received[0]["runtime_env"]["working_dir"].startswith("gcs://")
+    for ignored in (".git/index", ".venv/large.so", "out/part-000001.parquet"):
+        (folder / ignored).write_text("changed")
+    assert jobs.submit(submission) == type(first)(first.id, joined=True)
+    (folder / "sub/job.yaml").write_text("model: b")
+    assert not jobs.submit(submission).joined
+    assert len(server.packages) == 2
+    assert capfd.readouterr().err == "", "nothing of Ray's own"
+
+
+def test_a_working_directory_that_is_too_large(jobs, tmp_path):
+    (tmp_path / "weights.onnx").write_bytes(os.urandom(LARGEST))
+    with pytest.raises(UsageError, match=r"more than 1 MB, packed.* \.gitignore"):
+        jobs.submit(Submission(("score",), str(tmp_path)))
+
+
+def test_no_address_and_no_cluster_here(monkeypatch, tmp_path):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    # where Ray looks for the last one that was started, and for those whose processes run
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
+    with pytest.raises(UsageError, match=r"no cluster is named.* --address"):
+        RayJobs(None)
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
+    with pytest.raises(VggbatchError, match="the address in RAY_ADDRESS") as caught:
+        RayJobs(None)
+    assert caught.value.exit_status == 1
 
 
 def test_the_environment_is_taken_or_given():
@@ -275,7 +319,7 @@ def test_a_head_that_does_not_answer_is_one_line(tmp_path):
 def test_the_address_given_counts_more_than_the_environment(server, monkeypatch):
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:9")
     assert RayJobs(server.url).url == server.url
-    with pytest.raises(VggbatchError, match="environment names"):
+    with pytest.raises(VggbatchError, match="the address in RAY_API_SERVER_ADDRESS"):
         RayJobs(None)
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", server.url)
     assert RayJobs(None).url == server.url

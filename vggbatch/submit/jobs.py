@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,8 +36,10 @@ _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
     "ray._private.runtime_env.packaging",
+    "ray._private.runtime_env.working_dir",
 )
-"""Modules of Ray that log every upload and connection at a level of their own."""
+"""Modules of Ray that log uploads and connections at levels of their own, and advise to change
+arguments that nobody gave."""
 _PATIENCE = 300.0
 """Seconds without an answer after which a job that is followed counts as lost."""
 _POLL = 0.5
@@ -62,16 +65,25 @@ class RayJobs:
             when RAY_AUTH_MODE=token: RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH, ~/.ray/auth_token.
 
     Raises:
-        UsageError: ray[default] is not installed, the token is missing or wrong, or the cluster
-            runs a version of Ray that vggbatch does not know.
+        UsageError: ray[default] is not installed, there is no address, the token is missing or
+            wrong, or the cluster runs a version of Ray that vggbatch does not know.
         VggbatchError: nobody answers.
     """
 
     def __init__(self, address: str | None) -> None:
-        self._where = address or "the address that Ray's environment names"
-        with self._translated(), _only(address):
-            self._client = _client(address)
-            self.url: str = self._client.get_address()
+        named = next((name for name in _VARIABLES if os.environ.get(name)), None)
+        self._where = address or (f"the address in {named}" if named else "this machine")
+        try:
+            with self._translated(), _only(address):
+                self._client = _client(address)
+                self.url: str = self._client.get_address()
+        except VggbatchError as error:
+            if isinstance(error, UsageError) or address or named:
+                raise
+            raise UsageError(
+                "no cluster is named, and there is not one on this machine: give --address "
+                "http://HOST:8265, or set RAY_API_SERVER_ADDRESS"
+            ) from None
         self._where = self.url
         self._check_version()
 
@@ -83,18 +95,23 @@ class RayJobs:
         """Start a job, unless one that was asked for the same is waiting or running.
 
         Raises:
-            VggbatchError: the cluster does not answer, or refuses: the upload is too large, say.
+            UsageError: the working directory is too large to be uploaded.
+            VggbatchError: the cluster does not answer, or refuses.
         """
-        folder, digest = submission.working_dir, submission.digest()
         with self._translated():
+            package = self._upload(submission.working_dir)
+            digest = submission.digest(package)
             for job in self._client.list_jobs():
                 same = (job.metadata or {}).get(_DIGEST) == digest
                 if same and job.submission_id and job.status not in _TERMINAL:
                     return Submitted(job.submission_id, joined=True)
-            environment = {"env_vars": {**_ENVIRONMENT, **submission.environment}}
+            environment = {**_ENVIRONMENT, **submission.environment}
             identifier = self._client.submit_job(
                 entrypoint=submission.entrypoint,
-                runtime_env=environment | ({"working_dir": folder} if folder else {}),
+                runtime_env={
+                    "env_vars": environment,
+                    **({"working_dir": package} if package else {}),
+                },
                 metadata={_DIGEST: digest},
                 entrypoint_num_cpus=submission.num_cpus or None,
                 entrypoint_memory=submission.memory,
@@ -161,6 +178,28 @@ class RayJobs:
         while self._details(job).status not in _TERMINAL:
             time.sleep(_POLL)
 
+    def _upload(self, folder: str | None) -> str | None:
+        """Send a working directory, where it is not there yet; the URI that Ray gives it.
+
+        What .gitignore and .rayignore in it name is left out, and .git and .venv.
+        """
+        if folder is None:
+            return None
+        parts = {"working_dir": folder}
+        try:
+            # submitting does the same, but does not tell the URI
+            self._client._upload_working_dir_if_needed(parts)
+        except RuntimeError as error:
+            limit = re.search(r"413.*?body size (\d+)", str(error))
+            if limit is None:
+                raise
+            raise UsageError(
+                f"the working directory {folder} has more than {int(limit[1]) / 1e6:.0f} MB, "
+                "packed, and the cluster takes no more: name what the job does not need in a "
+                ".gitignore or .rayignore there, or give the URI of a zip file in a bucket"
+            ) from None
+        return parts["working_dir"]
+
     def _details(self, job: str) -> JobDetails:
         with self._translated():
             return self._client.get_job_info(job)
@@ -225,7 +264,7 @@ def _client(address: str | None) -> JobSubmissionClient:
     from ray.job_submission import JobSubmissionClient
 
     for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with silent_stderr():
             return JobSubmissionClient(address)

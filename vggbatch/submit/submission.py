@@ -6,14 +6,11 @@ import hashlib
 import json
 import os
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vggbatch.errors import UsageError
-
-_NOT_UPLOADED = frozenset({".git", ".venv", "venv", "__pycache__"})
-"""As Ray leaves out of a working directory."""
 
 
 @dataclass(frozen=True)
@@ -43,24 +40,18 @@ class Submission:
         return shlex.join(["python", "-m", "vggbatch", *self.words])
 
     def __post_init__(self) -> None:
-        if self._uploaded is not None and not self._uploaded.is_dir():
-            raise UsageError(f"working directory {self.working_dir} is no folder")
-
-    @property
-    def _uploaded(self) -> Path | None:
         folder = self.working_dir
-        return None if folder is None or "://" in folder else Path(folder)
+        if folder is not None and "://" not in folder and not Path(folder).is_dir():
+            raise UsageError(f"working directory {folder} is no folder")
 
-    def digest(self) -> str:
-        """The same for submissions of the same words, files and environment."""
-        folder = self._uploaded
-        parts = [self.words, sorted(self.environment.items()), None if folder else self.working_dir]
-        digest = hashlib.sha256(json.dumps(parts).encode())
-        if folder is not None:
-            for path in _files(folder):
-                digest.update(str(path.relative_to(folder)).encode())
-                digest.update(path.read_bytes())
-        return digest.hexdigest()
+    def digest(self, package: str | None) -> str:
+        """The same for submissions of the same words, files and environment.
+
+        Args:
+            package: where the working directory is on the cluster, a name made of its content.
+        """
+        parts = [self.words, sorted(self.environment.items()), package]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def environment(settings: Iterable[str], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -78,14 +69,3 @@ def environment(settings: Iterable[str], environ: Mapping[str, str] = os.environ
             raise UsageError(f"--env {name}: it is not set here; give --env {name}=VALUE")
         found[name] = value if equals else environ[name]
     return found
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    """The files of a working directory, in order."""
-    for path in sorted(folder.iterdir()):
-        if path.name in _NOT_UPLOADED:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
