@@ -35,6 +35,8 @@ from vggbatch.storage import Folder
 _WARM_CHUNKS = 3
 """For each actor, before the rate counts: until then processes still start, all on a few cores."""
 
+_ACTORS_A_DECODER = 16
+
 
 @dataclass(frozen=True)
 class Simulation:
@@ -140,7 +142,13 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
 
     with ExitStack() as stack:
         address = stack.enter_context(_nodes(what))
-        compute = ComputeOptions(address=address, actors=what.actors, threads=1)
+        compute = ComputeOptions(
+            address=address,
+            actors=what.actors,
+            threads=1,
+            # they have nothing to decode, and each is a process more on this machine's few cores
+            decode_tasks=max(what.nodes, what.actors // _ACTORS_A_DECODER),
+        )
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
         stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
         stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))

@@ -11,6 +11,8 @@ from ray.data import DataContext
 from ray.data._internal.actor_autoscaler import ActorPoolScalingRequest
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
+from vggbatch.pipeline.backpressure import bound_queues, forget_blocks
+
 STAGES = ("index", "decode", "classify", "write")
 """In the order in which `pipeline.build` puts them."""
 
@@ -46,6 +48,7 @@ class _Hold(ExecutionCallback):
 
     def on_execution_step(self, executor: Any) -> None:
         global _wanted
+        forget_blocks(executor)
         try:
             _add_classifiers(executor, _wanted)
         except Exception as error:
@@ -62,7 +65,8 @@ class _Hold(ExecutionCallback):
 
 
 def observe(context: DataContext) -> None:
-    """Make runs under this context observable."""
+    """Make runs under this context observable, and keep them from growing in memory."""
+    bound_queues(context)
     context.custom_execution_callback_classes = [
         *context.custom_execution_callback_classes,
         _Hold,

@@ -1,0 +1,71 @@
+"""What a plan holds in the driver does not grow with the number of chunks."""
+
+import time
+
+import pyarrow as pa
+import pytest
+
+from vggbatch.config import ComputeOptions
+from vggbatch.pipeline.cluster import Cluster, data_context
+
+CHUNKS = 150
+
+
+def produce(table):
+    del table
+    for number in range(CHUNKS):
+        yield pa.table({"number": [number], "produced": [time.time()]})
+
+
+def consume(table):
+    time.sleep(0.02)
+    return table.append_column("consumed", pa.array([time.time()]))
+
+
+class Kept:
+    """Blocks that Ray Data has kept statistics of, at the end of a pass."""
+
+    blocks = -1
+
+    @staticmethod
+    def watch(monkeypatch):
+        from vggbatch.pipeline.stages import _Hold
+
+        ended = _Hold.after_execution_succeeds
+
+        def after(self, executor):
+            Kept.blocks = sum(len(op._output_blocks_stats) for op in list(executor._topology)[1:])
+            ended(self, executor)
+
+        monkeypatch.setattr(_Hold, "after_execution_succeeds", after)
+
+
+@pytest.fixture
+def pass_over_many_chunks(ray_cluster, monkeypatch):
+    import ray.data
+
+    Kept.watch(monkeypatch)
+    with data_context(Cluster([2.0], own=True, here=2.0), ComputeOptions(), chunk_work=1):
+        tables = {"batch_size": None, "batch_format": "pyarrow", "concurrency": 1}
+        receipts = (
+            ray.data.from_blocks([pa.table({"shard": [0]})])
+            .map_batches(produce, num_cpus=0.01, **tables)
+            .map_batches(consume, num_cpus=0.02, **tables)
+            .iter_batches(batch_size=None, batch_format="pyarrow")
+        )
+        return pa.concat_tables(receipts).sort_by("number").to_pydict()
+
+
+def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):
+    seen = pass_over_many_chunks
+    assert seen["number"] == list(range(CHUNKS))
+    ahead = [
+        sum(produced < consumed for produced in seen["produced"]) - number
+        for number, consumed in enumerate(seen["consumed"])
+    ]
+    # 16 that wait, and those on their way in and out of tasks; without a bound nearly all
+    assert max(ahead) < 50, ahead
+
+
+def test_blocks_that_were_are_forgotten(pass_over_many_chunks):
+    assert 0 <= Kept.blocks < 20
