@@ -141,7 +141,7 @@ def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
     )
     profile = bgr if "caffe2" in name else Preprocess(resize=32, crop=32)
     prepared = prepare(model, cache_dir=cache, normalise=profile)
-    assert (prepared.input, prepared.input_type) == ("pixels", "uint8")
+    assert prepared.input == "pixels"
     pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), np.uint8)
     (found,) = load(prepared).run(None, {"pixels": pixels})
     for row, image in zip(found, pixels, strict=True):
@@ -154,7 +154,7 @@ def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
         expected = numpy_onnx.run(original, values)[0]
         tolerance = 0.3 if "int8" in name else 1e-4 * np.abs(expected).max()
         np.testing.assert_allclose(row, expected, atol=tolerance)
-    assert prepare(model, cache_dir=cache).input_type == "float32"
+    assert prepare(model, cache_dir=cache).input == model.input
 
 
 def test_the_zoos_real_graph(thin_vgg19, cache, tmp_path):

@@ -84,7 +84,6 @@ def build(job: BuildJob) -> None:
     facts = {
         "name": job.name,
         "input": input_name,
-        "input_type": str(given.dtype),
         "outputs": outputs,
         "features_width": int(more[0].reshape(2, -1).shape[1]) if more else None,
         "quantized": quantized,

@@ -21,6 +21,8 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from vggbatch.models import entropy
+
 Calibration = Literal["minmax", "entropy", "percentile"]
 Normalise = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -32,10 +34,8 @@ QUANTIZED += ["Reshape", "GlobalAveragePool", "Add", "Mul", "Concat", "Transpose
 # a softmax in steps of 1/256 would end most of the classes
 BATCH = 4
 """Images whose activations are held at once: about 60 MB each in VGG-16."""
-_BINS = {"percentile": 2048, "entropy": 1024}
-"""Between -limit and limit. onnxruntime takes 2048 for the first; its 128 for entropy leave nothing
-to choose from, and the search takes time by their square: 10 s for a VGG-16 with 1024."""
-_QUANTIZED_BINS = 128
+_BINS = 2048
+"""Between -limit and limit, for percentiles."""
 _PERCENTILE = 99.999
 """Both are onnxruntime's."""
 
@@ -162,28 +162,38 @@ def calibrate(observer: Observer, images: NDArray[np.uint8], calibration: Calibr
             name: (_scalar(low), _scalar(ranges.high[name])) for name, low in ranges.low.items()
         }
         return TensorsData(CalibrationMethod.MinMax, pairs)
-    bins = _BINS[calibration]
-    seen = observer.histograms(images, ranges, bins)
-    collector = HistogramCollector(
-        calibration, False, bins, _QUANTIZED_BINS, _PERCENTILE, scenario="same"
-    )
+    if calibration == "entropy":
+        seen = observer.histograms(images, ranges, entropy.BINS)
+        return TensorsData(
+            CalibrationMethod.MinMax,
+            {name: _cut(ranges, name, counts) for name, counts in seen.counts.items()},
+        )
+    seen = observer.histograms(images, ranges, _BINS)
+    # its number of quantized bins is for entropy alone
+    collector = HistogramCollector(calibration, False, _BINS, 128, _PERCENTILE, scenario="same")
     collector.histogram_dict = {
         name: (
             counts,
-            np.linspace(-ranges.limit(name), ranges.limit(name), bins + 1, dtype=np.float32),
+            np.linspace(-ranges.limit(name), ranges.limit(name), _BINS + 1, dtype=np.float32),
             _scalar(ranges.low[name]),
             _scalar(ranges.high[name]),
             ranges.limit(name),
         )
         for name, counts in seen.counts.items()
     }
-    method = {
-        "entropy": CalibrationMethod.Entropy,
-        "percentile": CalibrationMethod.Percentile,
-    }[calibration]
     # it tells its progress on standard output, which is the result's
     with contextlib.redirect_stdout(io.StringIO()):
-        return TensorsData(method, collector.compute_collection_result())
+        found = collector.compute_collection_result()
+    return TensorsData(CalibrationMethod.Percentile, found)
+
+
+def _cut(
+    ranges: Ranges, name: str, counts: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The range of a tensor, cut off where the least information is lost."""
+    low, high = float(ranges.low[name]), float(ranges.high[name])
+    limit = ranges.limit(name) * entropy.least_divergence(counts, signed=low < 0)
+    return _scalar(np.float32(max(low, -limit))), _scalar(np.float32(min(high, limit)))
 
 
 def _with_activations(graph: Path) -> tuple[onnx.ModelProto, list[str]]:

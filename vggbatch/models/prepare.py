@@ -49,7 +49,6 @@ class PreparedModel:
     input: str
     """float32 [N, 3, H, W], or [N, H, W, 3] for an NHWC model; uint8 RGB [N, crop, crop, 3] with
     normalisation in the graph."""
-    input_type: Literal["float32", "uint8"]
     outputs: tuple[str, ...]
     """Scores float32 [N, classes] first, then, if asked for, features float32 [N, width]."""
     output_kind: Literal["logits", "probabilities"]
@@ -120,7 +119,6 @@ def prepare(
     return PreparedModel(
         path=folder / "model.onnx",
         input=facts["input"],
-        input_type=facts["input_type"],
         outputs=tuple(facts["outputs"]),
         output_kind=model.output,
         features_width=facts["features_width"],
