@@ -7,19 +7,27 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["score", "evaluate"])
-def test_a_script_is_its_command(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "command", "wrong"),
+    [
+        ("score", "score", "nowhere -o out"),
+        ("evaluate", "evaluate", "nowhere -o out"),
+        ("quantize", "models quantize", "nowhere.onnx nowhere -o out.onnx"),
+        ("benchmark", "bench", "nowhere --model nowhere.onnx"),
+    ],
+)
+def test_a_script_is_its_command(name, command, wrong, tmp_path):
     def run(*words):
         return subprocess.run(
             [sys.executable, *words], capture_output=True, text=True, cwd=tmp_path, check=False
         )
 
     script = Path("jobs", f"{name}.py").absolute()
-    assert f"vggbatch {name}" in run("-m", "vggbatch", name, "--help").stdout
+    assert f"vggbatch {command}" in run("-m", "vggbatch", *command.split(), "--help").stdout
     shown = run(script, "--help")
     assert shown.returncode == 0, shown.stderr
-    assert f"{name} [OPTIONS]" in shown.stdout
-    wrong = run(script, "nowhere", "-o", "out")
-    assert wrong.returncode == 2
-    assert "error:" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+    assert f"{command} [OPTIONS]" in shown.stdout
+    refused = run(script, *wrong.split())
+    assert refused.returncode == 2
+    assert "error:" in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -94,6 +94,13 @@ def test_source_hands_over_the_bytes(model, cache):
     assert prepared.max_difference < 1e-4
 
 
+def test_a_machine_that_has_the_file_asks_for_nothing(model, cache):
+    def source(name):
+        raise AssertionError(f"{name} was asked for")
+
+    assert prepare(model, cache_dir=cache, source=source).path.exists()
+
+
 def test_a_graph_that_mixes_the_images_of_a_batch_is_refused(cache, tmp_path):
     twin = synthesize("vgg16-12", **SMALL)
     last = twin.graph.node[-1]
@@ -112,6 +119,34 @@ def test_many_at_once_build_once(model, cache, caplog):
         results = list(pool.map(lambda _: prepare(model, cache_dir=cache), range(4)))
     assert len({r.path for r in results}) == 1
     assert sum("once" in record.message for record in caplog.records) == 1
+
+
+def test_processes_at_once_build_once(model, cache, tmp_path):
+    code = (
+        "import logging, pickle, sys\n"
+        "from vggbatch.models import prepare\n"
+        "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
+        "print(prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2]).path)\n"
+    )
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    command = [sys.executable, "-c", code, str(tmp_path / "model.pkl"), cache]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    outputs = [process.communicate()[0] for process in running]
+    assert {process.returncode for process in running} == {0}
+    assert len({output.splitlines()[-1] for output in outputs}) == 1
+    assert sum("(once)" in output for output in outputs) == 1
+
+
+def test_another_processor_or_onnxruntime_gets_a_file_of_its_own(model, cache, monkeypatch):
+    module = sys.modules["vggbatch.models.prepare"]
+    paths = {prepare(model, cache_dir=cache).path}
+    monkeypatch.setattr(module, "cpu_flags", lambda: "another processor's")
+    paths.add(prepare(model, cache_dir=cache).path)
+    monkeypatch.setattr(onnxruntime, "__version__", "0.0")
+    paths.add(prepare(model, cache_dir=cache).path)
+    assert len(paths) == 3
+    monkeypatch.undo()
+    assert prepare(model, cache_dir=cache).path in paths
 
 
 def test_killed_while_building_is_built_anew(model, cache, tmp_path):

@@ -10,6 +10,7 @@ from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
+from vggbatch.models import quantize as quantization
 from vggbatch.models.quantize import Quantizer
 from vggbatch.preprocess.profiles import CAFFE2
 from vggbatch.preprocess.transform import Normaliser
@@ -80,6 +81,17 @@ def test_weights_are_signed_per_channel_and_reduced_if_asked(tmp_path):
         per_channel = np.abs(weights[3]).reshape(len(weights[3]), -1).max(1)
         assert (per_channel == largest[reduce_range]).mean() > 0.9
     assert largest[True] <= 64 < largest[False]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_weights_have_seven_bits_where_eight_would_saturate(fast, tmp_path, monkeypatch):
+    monkeypatch.setattr(quantization, "has_dot_product", lambda: fast)
+    _, model = own("vgg16-12", tmp_path)
+    target = tmp_path / "int8.onnx"
+    quantize(model, images(4, 0), NORMALISE, target)
+    tensors = [t for t in onnx.load(target).graph.initializer if len(t.dims) == 4]
+    largest = max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in tensors)
+    assert (largest > 64) == fast
 
 
 @pytest.mark.parametrize("calibration", ["minmax", "entropy", "percentile"])
