@@ -42,6 +42,27 @@ def colour_net(path: Path, *, softmax: bool = False, batch: int | str = "N", see
     return path
 
 
+def hidden_net(path: Path) -> Path:
+    """`colour_net` with 4096 hidden units, as fc7 has, between the colours and the scores.
+
+    The units' weights are in the constant `hidden` [4096, 192]; a ReLU follows.
+    """
+    model = onnx.load(colour_net(path))
+    graph = model.graph
+    rng = np.random.default_rng(1)
+    hidden = rng.normal(0, 0.1, (4096, 3 * 64)).astype(np.float32)
+    last = rng.normal(0, 0.1, (CLASSES, 4096)).astype(np.float32)
+    del graph.node[-1], graph.initializer[:]
+    graph.initializer.extend(
+        [numpy_helper.from_array(hidden, "hidden"), numpy_helper.from_array(last, "last")]
+    )
+    graph.node.append(helper.make_node("Gemm", ["flat", "hidden"], ["units"], transB=1))
+    graph.node.append(helper.make_node("Relu", ["units"], ["fc7"]))
+    graph.node.append(helper.make_node("Gemm", ["fc7", "last"], ["scores"], transB=1))
+    onnx.save(model, path)
+    return path
+
+
 def slow_net(path: Path, *, convolutions: int = 4) -> Path:
     """The same scores as `colour_net` for about a thousand times the arithmetic.
 

@@ -4,12 +4,14 @@ import json
 import tarfile
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.images import cut, jpeg, write_folder
-from tests.plain_loop import plain_scores
+from tests.nets import hidden_net
+from tests.plain_loop import plain_input, plain_scores
 from vggbatch import api
 from vggbatch.config import Preprocess, load_config
 from vggbatch.errors import JobFailed
@@ -202,3 +204,23 @@ def test_load_predictions_takes_columns(scored):
     table = api.load_predictions(str(scored), ["image_id"])
     assert table.schema.names == ["image_id"]
     assert isinstance(table, pa.Table)
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("float32", 1e-4), ("float16", 4e-3)])
+def test_features_lie_beside_the_predictions_of_their_image(kind, tolerance, tmp_path):
+    net = hidden_net(tmp_path / "wide.onnx")
+    names = write_folder(tmp_path / "images", 11)
+    (tmp_path / "images/broken.jpg").write_bytes(b"no image")
+    output = tmp_path / "out"
+    api.score(configure(net, output, tmp_path / "images", f"features={kind}"))
+    (hidden,) = (t for t in onnx.load(net).graph.initializer if t.name == "hidden")
+    weights = onnx.numpy_helper.to_array(hidden)
+    rows = {row["image_id"]: row for row in api.load_predictions(str(output)).to_pylist()}
+    assert rows.keys() == {*names, "broken.jpg"}
+    assert rows["broken.jpg"]["features"] is None
+    for name in names:
+        values = plain_input(tmp_path / "images" / name, PROFILE)
+        cells = values.reshape(3, 8, 4, 8, 4).mean(axis=(2, 4)).ravel()
+        expected = np.maximum(weights @ cells, 0)
+        assert (expected > 0).any()
+        np.testing.assert_allclose(rows[name]["features"], expected, atol=tolerance)
