@@ -13,7 +13,7 @@ import pytest
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import VggbatchError
-from vggbatch.models import prepare, resolve, synthesize
+from vggbatch.models import catalog, prepare, resolve, synthesize
 
 SMALL = {"shrink": 16, "size": 32}
 
@@ -45,6 +45,23 @@ def test_same_scores_as_numpy_in_a_batch(model, cache):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert prepared.max_difference < 1e-4
     assert prepared.output_kind == "logits"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", catalog())
+def test_every_shape_of_the_zoo_is_prepared(name, cache, tmp_path):
+    original = synthesize(name, **SMALL)
+    onnx.save(original, tmp_path / "net.onnx")
+    prepared = prepare(resolve(ModelOptions(name=str(tmp_path / "net.onnx"))), cache_dir=cache)
+    scale = np.float32(64 if "caffe2" in name else 1)
+    images = np.random.default_rng(1).standard_normal((3, 3, 32, 32)).astype(np.float32) * scale
+    (found,) = load(prepared).run(list(prepared.outputs), {prepared.input: images})
+    expected = np.concatenate([numpy_onnx.run(original, image[None]) for image in images])
+    # integer layers may round a tie the other way
+    tolerance = 0.3 if prepared.quantized else 1e-4 * np.abs(expected).max()
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=tolerance)
+    assert prepared.quantized == bool(catalog()[name].quantized)
+    assert (prepared.max_difference is None) == (catalog()[name].opset < 7)
 
 
 def test_dead_and_foldable_nodes_are_gone_and_weights_are_outside(model, cache):
