@@ -47,7 +47,6 @@ def test_same_scores_as_numpy_in_a_batch(model, cache):
     assert prepared.output_kind == "logits"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", catalog())
 def test_every_shape_of_the_zoo_is_prepared(name, cache, tmp_path):
     original = synthesize(name, **SMALL)
