@@ -1,7 +1,8 @@
 """A worker's limits as the kernel sets them: as many classifiers as CPUs, pinned where allowed.
 
-The manifests ask for whole CPUs with requests equal to limits. Kubernetes makes a CPU quota of that
-and, with the static CPU manager, a set of cores of the same size. Both are made here for real.
+The manifests ask for whole CPUs with requests equal to limits. Kubernetes makes a CPU quota and a
+memory limit of that and, with the static CPU manager, a set of cores of the same size. All are
+made here for real; a quota of more CPUs than this machine has stays one, and leaves all of them.
 """
 
 import contextlib
@@ -14,8 +15,11 @@ import uuid
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.images import write_folder
+from vggbatch.config import load_config
+from vggbatch.models import catalog
 
 ROOT = Path("/sys/fs/cgroup")
 V1 = (ROOT / "cpu/cpu.cfs_quota_us").exists()
@@ -26,37 +30,58 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def group():
-    """A control group with a quota, seen from inside as the whole hierarchy, as in a container."""
-    base = ROOT / "cpu" if V1 else ROOT
-    folder = base / f"vggbatch-{uuid.uuid4().hex[:8]}"
+def groups():
+    """Control groups, seen from inside as the whole hierarchy, as in a container: base -> group."""
+    name = f"vggbatch-{uuid.uuid4().hex[:8]}"
+    bases = [ROOT / "cpu", ROOT / "memory"] if V1 else [ROOT]
+    made = {base: base / name for base in bases}
     try:
-        folder.mkdir()
-        quota = folder / ("cpu.cfs_quota_us" if V1 else "cpu.max")
-        quota.write_text(quota.read_text())
+        for folder in made.values():
+            folder.mkdir()
+        for limit in (cpu_limit(made, 1), memory_limit(made, 2**30)):
+            for file in limit:
+                file.write_text(file.read_text())
         subprocess.run(["unshare", "--mount", "true"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+        for folder in made.values():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
         pytest.skip(f"this machine lets nobody set limits: {error}")
-    yield base, folder
+    yield made
     deadline = time.monotonic() + 30  # Ray's processes outlive the command by a moment
-    while (folder / "cgroup.procs").read_text() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    folder.rmdir()
+    for folder in made.values():
+        while (folder / "cgroup.procs").read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        folder.rmdir()
 
 
-def limited(group, quota, cores, *words):
-    base, folder = group
+def cpu_limit(groups, cpus):
+    """File -> content, for a quota of so many CPUs."""
+    folder = next(iter(groups.values()))
     if V1:
-        (folder / "cpu.cfs_period_us").write_text("100000")
-        (folder / "cpu.cfs_quota_us").write_text(str(quota * 100_000))
-    else:
-        (folder / "cpu.max").write_text(f"{quota * 100_000} 100000")
-    inside = f'echo $$ > {folder}/cgroup.procs && mount --bind {folder} {base} && exec "$@"'
+        return {
+            folder / "cpu.cfs_period_us": "100000",
+            folder / "cpu.cfs_quota_us": f"{cpus * 100_000}",
+        }
+    return {folder / "cpu.max": f"{cpus * 100_000} 100000"}
+
+
+def memory_limit(groups, size):
+    folder = list(groups.values())[-1]
+    return {folder / ("memory.limit_in_bytes" if V1 else "memory.max"): str(size)}
+
+
+def limited(groups, quota, cores, *words, memory=None):
+    limits = cpu_limit(groups, quota)
+    if memory is not None:
+        limits |= memory_limit(groups, memory)
+    for file, content in limits.items():
+        file.write_text(content)
+    steps = [f"echo $$ > {folder}/cgroup.procs" for folder in groups.values()]
+    steps += [f"mount --bind {folder} {base}" for base, folder in groups.items()]
     return subprocess.run(
         [
-            *("unshare", "--mount", "bash", "-c", inside, "limited"),
+            *("unshare", "--mount", "bash", "-c", " && ".join([*steps, 'exec "$@"']), "limited"),
             *("taskset", "--cpu-list", cores, sys.executable, *map(str, words)),
         ],
         capture_output=True,
@@ -70,22 +95,62 @@ def limited(group, quota, cores, *words):
     ("quota", "cores", "pinned"), [(1, "0", True), (1, "0-1", False), (2, "0-1", True)]
 )
 def test_the_quota_counts_and_a_set_of_cores_of_its_size_allows_pinning(
-    group, quota, cores, pinned
+    groups, quota, cores, pinned
 ):
-    code = (
-        "from vggbatch.classifier.cores import may_pin\n"
-        "from vggbatch.pipeline.cluster import usable_cpus\n"
-        "print(usable_cpus(), may_pin())"
-    )
-    done = limited(group, quota, cores, "-c", code)
+    names = "may_pin, usable_cpus"
+    code = f"from vggbatch.classifier.cores import {names}\nprint(usable_cpus(), may_pin())"
+    done = limited(groups, quota, cores, "-c", code)
     assert done.stdout.split() == [str(quota), str(pinned)], done.stderr
 
 
+def workers():
+    """Of each manifest: CPUs and bytes of a worker, and the job's model."""
+    for path in sorted(Path("deploy/kuberay").glob("*.yaml")):
+        parts = {part["kind"]: part for part in yaml.safe_load_all(path.read_text())}
+        spec = parts["RayJob"]["spec"]["rayClusterSpec"]
+        config = yaml.safe_load(parts["ConfigMap"]["data"]["job.yaml"])
+        model = load_config(options=config, environ={}).model.name
+        for group in spec["workerGroupSpecs"]:
+            [container] = group["template"]["spec"]["containers"]
+            limits = container["resources"]["limits"]
+            size = int(limits["memory"].removesuffix("Gi")) * 2**30
+            yield pytest.param(int(limits["cpu"]), size, model, id=path.stem)
+
+
+LOOK = """
+import json
+from vggbatch.classifier.cores import may_pin, usable_cpus
+from vggbatch.config import ComputeOptions
+from vggbatch.pipeline.placement import place
+from vggbatch.pipeline.probe import free_memory
+placement = place([float(usable_cpus())], ComputeOptions())
+print(json.dumps([usable_cpus(), may_pin(), free_memory(), placement.actors * placement.threads]))
+"""
+
+
+@pytest.mark.parametrize(("cpus", "memory", "model"), list(workers()))
+def test_a_worker_of_the_manifests_has_room_for_its_classifiers(groups, cpus, memory, model):
+    """In its own limits; a quota of 8 CPUs cannot make more of this machine's cores than it has."""
+    from vggbatch.pipeline.fitness import _CLASSIFIER_BYTES, _PREPARATIONS
+
+    cores = len(os.sched_getaffinity(0))
+    here = min(cpus, cores)
+    done = limited(groups, cpus, f"0-{cores - 1}", "-c", LOOK, memory=memory)
+    assert done.returncode == 0, done.stderr
+    usable, pinned, free, threads = json.loads(done.stdout)
+    assert (usable, pinned, threads) == (here, True, here)
+    assert 0 < free <= memory
+    # what the checks before a run ask of a node whose cache is empty
+    needed = catalog()[model].weights.bytes * _PREPARATIONS + cpus * _CLASSIFIER_BYTES
+    object_store = 0.3 * memory  # ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION
+    assert needed + object_store < memory
+
+
 @pytest.mark.slow
-def test_a_run_fits_into_one_cpu_of_two(group, net, tmp_path):
+def test_a_run_fits_into_one_cpu_of_two(groups, net, tmp_path):
     write_folder(tmp_path / "images", 64)
     words = ["score", tmp_path / "images", "-m", net, "-o", tmp_path / "out"]
-    done = limited(group, 1, "0-1", "-m", "vggbatch", *words)
+    done = limited(groups, 1, "0-1", "-m", "vggbatch", *words, memory=3 * 2**30)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "out/run.json").read_text())
     assert record["counts"]["images"] == 64

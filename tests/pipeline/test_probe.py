@@ -89,11 +89,27 @@ def test_a_folder_to_be_made_counts_as_writable(tmp_path):
     assert not may_write(tmp_path / "file/b")
 
 
-def test_memory_is_cut_by_the_cgroup(tmp_path):
-    assert free_memory(tmp_path) == pytest.approx(free_memory(Path("/nowhere")), rel=0.1)
-    (tmp_path / "memory.max").write_text("1000000\n")
-    (tmp_path / "memory.current").write_text("600000\n")
-    (tmp_path / "memory.stat").write_text("anon 400000\ninactive_file 150000\n")
+@pytest.mark.parametrize(
+    ("limit", "used", "files", "unlimited"),
+    [
+        ("memory.max", "memory.current", "inactive_file", "max"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "total_inactive_file",
+            "9223372036854771712",
+        ),
+    ],
+)
+def test_memory_is_cut_by_the_cgroup(limit, used, files, unlimited, tmp_path):
+    machine = free_memory(Path("/nowhere"))
+    assert free_memory(tmp_path) == pytest.approx(machine, rel=0.1)
+    (tmp_path / limit).parent.mkdir(exist_ok=True)
+    (tmp_path / limit).write_text(f"{unlimited}\n")
+    (tmp_path / used).write_text("600000\n")
+    (tmp_path / limit).with_name("memory.stat").write_text(f"anon 400000\n{files} 150000\n")
+    assert free_memory(tmp_path) == pytest.approx(machine, rel=0.1)
+    (tmp_path / limit).write_text("1000000\n")
     assert free_memory(tmp_path) == 550_000
 
 

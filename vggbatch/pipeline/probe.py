@@ -21,6 +21,12 @@ from vggbatch.pipeline.state import STATE
 from vggbatch.sources.stores import store_of
 from vggbatch.storage import Folder, filesystem, is_local
 
+_MEMORY = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+"""Control groups of version 2 and 1: folder, limit, use, and of `memory.stat` what is given back
+when it is needed."""
 _SAME = ("vggbatch", "ray", "onnxruntime", "numpy", "pillow")
 
 
@@ -142,14 +148,16 @@ def free_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     facts = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
     free = facts["MemAvailable"]
-    try:
-        limit = (root / "memory.max").read_text().strip()
-        used = int((root / "memory.current").read_text())
-        stat = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return free
-    # file pages count as used, and go when they are needed
-    return free if limit == "max" else min(free, int(limit) - used + int(stat["inactive_file"]))
+    for folder, limit_file, used_file, files in _MEMORY:
+        try:
+            limit = int((root / folder / limit_file).read_text())
+            used = int((root / folder / used_file).read_text())
+            stat = (root / folder / "memory.stat").read_text().splitlines()
+        except (OSError, ValueError):
+            continue  # the other version, or no limit
+        # file pages count as used, and go when they are needed
+        free = min(free, limit - used + int(dict(line.split() for line in stat)[files]))
+    return free
 
 
 def existing(path: Path) -> Path:
