@@ -189,6 +189,8 @@ def test_no_address_and_no_cluster_here(monkeypatch, tmp_path):
     monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
     with pytest.raises(UsageError, match=r"no cluster is named.* --address"):
         RayJobs(None)
+    with pytest.raises(UsageError, match="htpp://head:8265 is no address"):
+        RayJobs("htpp://head:8265")
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
     with pytest.raises(VggbatchError, match="the address in RAY_ADDRESS") as caught:
         RayJobs(None)

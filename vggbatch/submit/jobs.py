@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _DIGEST = "vggbatch_command"
 """Key of a job's metadata: what it was asked to do, as a digest."""
+_EXAMPLE = "http://HOST:8265"
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 _ENVIRONMENT = {
@@ -82,7 +83,7 @@ class RayJobs:
                 raise
             raise UsageError(
                 "no cluster is named, and there is not one on this machine: give --address "
-                "http://HOST:8265, or set RAY_API_SERVER_ADDRESS"
+                f"{_EXAMPLE}, or set RAY_API_SERVER_ADDRESS"
             ) from None
         self._where = self.url
         self._check_version()
@@ -250,7 +251,7 @@ class RayJobs:
             # requests raises OSErrors
             raise VggbatchError(
                 f"no answer of a Ray dashboard at {self._where} ({_line(error)}); its address "
-                "looks like http://HOST:8265"
+                f"looks like {_EXAMPLE}"
             ) from None
         except RuntimeError as error:
             raise VggbatchError(f"the cluster at {self._where} refuses: {_line(error)}") from None
@@ -263,6 +264,9 @@ def _client(address: str | None) -> JobSubmissionClient:
         raise UsageError("submitting needs ray[default]: pip install 'vggbatch[submit]'") from None
     from ray.job_submission import JobSubmissionClient
 
+    scheme, separator, _ = (address or "").partition("://")
+    if separator and scheme not in ("http", "https", "ray"):
+        raise UsageError(f"{address} is no address of a Ray dashboard; one looks like {_EXAMPLE}")
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
@@ -270,7 +274,7 @@ def _client(address: str | None) -> JobSubmissionClient:
             return JobSubmissionClient(address)
     except ValueError as error:
         raise UsageError(
-            f"no address of a Ray dashboard: {_line(error)}; one looks like http://HOST:8265"
+            f"no address of a Ray dashboard: {_line(error)}; one looks like {_EXAMPLE}"
         ) from None
 
 
