@@ -175,12 +175,16 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
     """The predictions of a finished or unfinished run, as one Arrow table.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or one is damaged.
     """
     folder = Folder(output)
     chosen = list(columns) if columns is not None else None
-    names = prediction_files(folder)
-    tables = [read_table(arrow_file(folder.read_bytes(name)), chosen) for name in names]
+    tables = []
+    for name in prediction_files(folder):
+        try:
+            tables.append(read_table(arrow_file(folder.read_bytes(name)), chosen))
+        except pa.ArrowInvalid as error:
+            raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
     return pa.concat_tables(tables).unify_dictionaries()
 
 

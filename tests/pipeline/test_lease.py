@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 
@@ -96,7 +96,7 @@ def test_a_beat_carries_how_far_the_run_is(folder):
         held.report(Snapshot(5, 10, 1, 2.5))
         time.sleep(0.5)
         lease = read_lease(folder)
-    assert lease.snapshot == asdict(Snapshot(5, 10, 1, 2.5))
+    assert lease.snapshot == Snapshot(5, 10, 1, 2.5)
     assert lease.beat >= 1
 
 

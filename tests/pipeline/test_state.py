@@ -3,10 +3,13 @@ import pytest
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.state import Output, Progress
+from vggbatch.pipeline.stats import Stats
 from vggbatch.sources import Shard
 from vggbatch.storage import Folder
 
 SHARDS = [(0, 0, Shard("tar", "/a.tar", "a.tar", 1, "v")), (1, 1, Shard("tar", "/b", "b", 1, "v"))]
+
+FILES = [{"name": "predictions/part-000000.parquet", "rows": 4}]
 
 
 @pytest.fixture
@@ -14,6 +17,11 @@ def output(tmp_path):
     made = Output(Folder(str(tmp_path)))
     made.write_plan({"x": 1}, SHARDS)
     return made
+
+
+def mark(output, files=(), profiles=()):
+    marker = {"rows": 4, "files": list(files), "profiles": list(profiles)}
+    output.write_marker(0, {**marker, "stats": Stats().to_json()})
 
 
 def stage(output, group, shard, chunk, chunks, rows=4):
@@ -51,7 +59,7 @@ def test_progress_is_read_from_names_alone(output):
 
 def test_a_complete_group_counts_by_its_marker(output):
     stage(output, 0, 0, 0, 1)
-    output.write_marker(0, {"rows": 4, "files": [], "profiles": []})
+    mark(output)
     progress = output.progress()
     assert progress.rows == 4
     assert list(progress.groups) == [0]
@@ -59,18 +67,16 @@ def test_a_complete_group_counts_by_its_marker(output):
 
 
 def test_a_group_whose_rows_were_deleted_is_not_complete(output):
-    files = [{"name": "predictions/part-000000.parquet"}]
-    output.write_marker(0, {"rows": 4, "files": files, "profiles": []})
+    mark(output, FILES)
     assert not output.progress().groups
 
 
 def test_a_group_that_lacks_the_rows_of_a_profile_is_not_complete(output, tmp_path):
-    files = [{"name": "predictions/part-000000.parquet"}]
-    output.write_marker(0, {"rows": 4, "files": files, "profiles": ["squash"]})
+    mark(output, FILES, ["squash"])
     for folder in (tmp_path, tmp_path / "profiles/squash"):
         assert not output.progress().groups
         (folder / "predictions").mkdir(parents=True)
-        (folder / files[0]["name"]).write_bytes(b"x")
+        (folder / FILES[0]["name"]).write_bytes(b"x")
     assert list(output.progress().groups) == [0]
 
 

@@ -15,7 +15,7 @@ from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
-from vggbatch.pipeline.state import RUN, SUCCESS
+from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
 from vggbatch.version import __version__
@@ -85,9 +85,9 @@ def open_source(folder: Folder, classes: str | None = None) -> Source:
             project's own, if run.json does not say that the network had others.
 
     Raises:
-        UsageError: the class file cannot be read, or is needed.
+        UsageError: the class file cannot be read, or is needed, or run.json cannot be.
     """
-    record = folder.read_json(RUN) if folder.exists(RUN) else {}
+    record = Output(folder).known_of_run()
     lines = synset() if classes is None else _read_lines(classes)
     digest = record.get("model", {}).get("classes_sha256")
     if digest is not None and digest != sha256("\n".join(lines).encode()).hexdigest():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.pipeline.reading import open_for_arrow, open_parquet
@@ -95,24 +96,55 @@ def prediction_files(folder: Folder) -> list[str]:
     return names
 
 
+def _five_of(right: Callable[[pa.DataType], bool]) -> Callable[[pa.DataType], bool]:
+    """Whether a type is a list of values of that type, and of five where it says of how many."""
+
+    def matches(kind: pa.DataType) -> bool:
+        fixed = types.is_fixed_size_list(kind)
+        if not (fixed or types.is_list(kind)) or (fixed and kind.list_size != TOP_K):
+            return False
+        return right(kind.value_type)
+
+    return matches
+
+
+_COLUMNS: dict[str, Callable[[pa.DataType], bool]] = {
+    "image_id": types.is_string,
+    "label": types.is_int32,
+    "top5_index": _five_of(types.is_int32),
+    "top5_probability": _five_of(types.is_float32),
+}
+"""What metrics read; a pyarrow before version 26 sees lists without their size."""
+
+
 @contextmanager
 def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
     """One predictions file of an output, checked to have the columns of the contract.
 
     Raises:
-        UsageError: it is not Parquet, or not a predictions file.
+        UsageError: it is not Parquet, or not a predictions file; or, while it is read, damaged.
     """
     with open_for_arrow(folder, name) as stream:
         try:
             file = open_parquet(stream)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, OSError) as error:
             raise UsageError(f"{folder.uri}/{name} is not a Parquet file: {error}") from None
-        for column in ("image_id", "label", "top5_index", "top5_probability"):
+        for column, right in _COLUMNS.items():
             if column not in file.schema_arrow.names:
                 raise UsageError(
                     f"{folder.uri}/{name} is not a predictions file: it has no column {column!r}"
                 )
-        yield file
+            kind = file.schema_arrow.field(column).type
+            if not right(kind):
+                raise UsageError(
+                    f"{folder.uri}/{name} is not a predictions file: column {column!r} is {kind}"
+                )
+        try:
+            yield file
+        except pa.ArrowInvalid as error:
+            raise UsageError(
+                f"{folder.uri}/{name} is damaged ({error}); --overwrite scores it anew"
+            ) from None
 
 
 def read_batches(file: pq.ParquetFile, *, ids: bool = True) -> Iterator[pa.RecordBatch]:

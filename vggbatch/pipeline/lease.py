@@ -18,10 +18,11 @@ import socket
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.pipeline.state import STATE
@@ -59,7 +60,7 @@ class Lease:
     """Unix time of the last beat, by the holder's clock."""
     moved_at: float = 0.0
     """Unix time at which a chunk was last committed, by the holder's clock."""
-    snapshot: dict[str, Any] | None = None
+    snapshot: Snapshot | None = None
     """The run's last Snapshot."""
 
     @property
@@ -81,13 +82,11 @@ class Lease:
 
 
 def read_lease(folder: Folder) -> Lease | None:
-    """The lease on an OUTPUT, None if there is none."""
+    """The lease on an OUTPUT, None if there is none that this version can read."""
     try:
-        values = folder.read_json(NAME)
+        return TypeAdapter(Lease).validate_json(folder.read_bytes(NAME), strict=True)
     except (FileNotFoundError, ValueError):
         return None
-    known = {item.name for item in fields(Lease)}
-    return Lease(**{name: value for name, value in values.items() if name in known})
 
 
 @dataclass
@@ -199,7 +198,7 @@ class Held:
                     beat=self._lease.beat + 1,
                     beat_at=time.time(),
                     moved_at=self._moved_at,
-                    snapshot=asdict(self._snapshot) if self._snapshot else None,
+                    snapshot=self._snapshot,
                 )
                 self._write()
             except OSError:

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from vggbatch.errors import UsageError
+from vggbatch.pipeline import documents
 from vggbatch.pipeline.job import Job
-from vggbatch.pipeline.state import PREDICTIONS, Output
+from vggbatch.pipeline.state import PLAN, PREDICTIONS, Output
 from vggbatch.sources import Shard
 
 _SHOWN = 3
+_COMPARED = {"chunk_size_used", "input_digest", "labels", "row_labels"}
+"""What a plan must have, that differences are told of it."""
 
 
 def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]], int]:
@@ -50,6 +53,10 @@ def check_output(output: Output, job: Job) -> int | None:
                 "another output, or --overwrite to delete them"
             )
         return None
+    lacking = _COMPARED - planned.keys()
+    if lacking:
+        where = f"{output.folder.uri}/{PLAN}"
+        raise documents.foreign(where, f"it has no {', '.join(sorted(lacking))}")
     del planned["id"]
     chunk_size: int = planned.pop("chunk_size_used")
     wanted = job.plan()

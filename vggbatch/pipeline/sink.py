@@ -240,9 +240,17 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
     stats, size = Stats(), 0
     with ThreadPoolExecutor(_READERS) as pool:
         for batch in range(0, len(names), _READERS):
-            for data in pool.map(output.folder.read_bytes, names[batch : batch + _READERS]):
-                table = read_table(arrow_file(data))
-                stats += Stats.from_json(table.schema.metadata[STATS_KEY])
+            some = names[batch : batch + _READERS]
+            for name, data in zip(some, pool.map(output.folder.read_bytes, some), strict=True):
+                try:
+                    table = read_table(arrow_file(data))
+                    stats += Stats.from_json(table.schema.metadata[STATS_KEY])
+                except (ValueError, KeyError, TypeError, OSError) as error:
+                    # of pyarrow for damaged files, and for what is not there
+                    raise JobFailed(
+                        f"{output.folder.uri}/{name} is damaged ({_first_line(error)}): delete it "
+                        "and run the same command again, which scores those images anew"
+                    ) from None
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes
             if size >= _ROW_GROUP_BYTES:
@@ -250,6 +258,10 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
                 waiting, stats, size = [], Stats(), 0
     if waiting:
         yield pa.concat_tables(waiting).unify_dictionaries(), stats
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _fixed(values: pa.Array, kind: pa.DataType, null: npt.NDArray[np.bool_]) -> pa.Array:

@@ -31,7 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.chunk import ChunkKey, shard_table, shards_of
+from vggbatch.pipeline import documents
+from vggbatch.pipeline.chunk import SHARD_SCHEMA, ChunkKey, shard_table, shards_of
 from vggbatch.sources import Shard
 from vggbatch.storage import Folder, arrow_file
 
@@ -44,7 +45,7 @@ RUN = "run.json"
 NumberedShard = tuple[int, int, Shard]
 """Shard number, group number, shard."""
 
-_PLAN = f"{STATE}/plan.json"
+PLAN = f"{STATE}/plan.json"
 _REQUESTS = 16
 """Markers read at a time."""
 
@@ -140,7 +141,7 @@ class Output:
         if self._plan_id is None:
             plan = self.read_plan()
             if plan is None:
-                raise UsageError(f"{self.folder.uri} has no run in it (no {_PLAN})")
+                raise UsageError(f"{self.folder.uri} has no run in it (no {PLAN})")
             self._plan_id = str(plan["id"])
         return self._plan_id
 
@@ -156,23 +157,37 @@ class Output:
         """run.json.
 
         Raises:
-            UsageError: there is none: not the output of a completed run.
+            UsageError: there is none: not the output of a completed run; or one that this version
+                cannot read.
         """
         try:
-            run: dict[str, Any] = self.folder.read_json(RUN)
+            return documents.run(self.folder.read_bytes(RUN), self._where(RUN))
         except FileNotFoundError:
             raise UsageError(
                 f"{self.folder.uri} is not the output of a finished run (it has no {RUN})"
             ) from None
-        return run
+
+    def known_of_run(self) -> dict[str, Any]:
+        """What run.json says, or as much of one as is there; nothing where there is none.
+
+        Raises:
+            UsageError: this version cannot read it.
+        """
+        try:
+            return documents.known(self.folder.read_bytes(RUN), self._where(RUN))
+        except FileNotFoundError:
+            return {}
 
     def read_plan(self) -> dict[str, Any] | None:
-        """What the run that is here was asked for; None if there is none."""
+        """What the run that is here was asked for; None if there is none.
+
+        Raises:
+            UsageError: this version cannot read it; the same for all that is read below.
+        """
         try:
-            plan: dict[str, Any] = self.folder.read_json(_PLAN)
+            return documents.plan(self.folder.read_bytes(PLAN), self._where(PLAN))
         except FileNotFoundError:
             return None
-        return plan
 
     def write_plan(self, plan: dict[str, Any], shards: list[NumberedShard]) -> None:
         """Record a new run; plan.json last, so that it never stands without the shards."""
@@ -181,7 +196,7 @@ class Output:
         sink = pa.BufferOutputStream()
         pq.write_table(shard_table(shards), sink, compression="zstd")
         self.folder.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
-        self.folder.write_json(_PLAN, {**plan, "id": self._plan_id})
+        self.folder.write_json(PLAN, {**plan, "id": self._plan_id})
 
     def is_current(self) -> bool:
         """Whether the plan recorded here is still this one, not one that has overwritten it."""
@@ -190,21 +205,30 @@ class Output:
 
     def read_shards(self) -> list[NumberedShard]:
         """The input of the run that is here: (shard number, group number, shard)."""
-        data = self.folder.read_bytes(self._name("shards.parquet"))
-        return list(shards_of(pq.read_table(arrow_file(data))))
+        name = self._name("shards.parquet")
+        try:
+            table = pq.read_table(arrow_file(self.folder.read_bytes(name)))
+            # with the same columns in the same order, or ValueError
+            return list(shards_of(table.cast(SHARD_SCHEMA)))
+        except (FileNotFoundError, ValueError, OSError) as error:
+            # pyarrow raises either for a damaged file
+            raise documents.foreign(self._where(name), error) from None
 
     def clear(self) -> None:
         """Delete everything a run writes, _SUCCESS first and the plan last; nothing else."""
         self.folder.delete(SUCCESS)
         self.folder.delete(RUN)
-        profiles = list((self.read_plan() or {}).get("profiles", ()))[1:]
+        try:
+            profiles = list((self.read_plan() or {}).get("profiles", ()))[1:]
+        except UsageError:
+            profiles = []  # its folders are not known, and what is in them is nobody's
         for name in (PREDICTIONS, "metrics", *(f"{PROFILES}/{profile}" for profile in profiles)):
             self.folder.delete_tree(name)
         for name in ("report.html", "comparison.html"):
             self.folder.delete(name)
         for name in self._folders(STATE):
             self.folder.delete_tree(f"{STATE}/{name}")
-        self.folder.delete(_PLAN)
+        self.folder.delete(PLAN)
 
     def index_folder(self) -> Folder:
         """Where indexes of shards are kept from one run to the next."""
@@ -218,8 +242,11 @@ class Output:
     def parts(self, group: int) -> Iterator[tuple[ChunkKey, int, str]]:
         """The staging files of a group in row order: chunk, rows, name."""
         for info in self.folder.list(self._name(f"staging/{group:06d}"), suffix=".parquet"):
-            *numbers, rows = map(int, _stem(info.path).split("."))
-            yield ChunkKey(group, *numbers), rows, info.path
+            try:
+                shard, chunk, chunks, images, rows = map(int, _stem(info.path).split("."))
+            except ValueError as error:
+                raise documents.foreign(self._where(info.path), error) from None
+            yield ChunkKey(group, shard, chunk, chunks, images), rows, info.path
 
     def drop_staging(self, group: int | None = None) -> None:
         """Delete the staging files of a group whose marker is written, or of all."""
@@ -241,10 +268,9 @@ class Output:
     def read_marker(self, group: int) -> dict[str, Any] | None:
         """The marker of a group, None while it is not complete."""
         try:
-            marker: dict[str, Any] = self.folder.read_json(self._name(f"groups/{group:06d}.json"))
+            return self._marker(self._name(f"groups/{group:06d}.json"))
         except FileNotFoundError:
             return None
-        return marker
 
     def has_files(self, marker: dict[str, Any]) -> bool:
         """Whether the predictions files are there that a marker names, those of profiles too."""
@@ -259,15 +285,16 @@ class Output:
             present[name] = {info.path for info in self.profile(name).list(PREDICTIONS)}
         names = [info.path for info in self.folder.list(self._name("groups"), suffix=".json")]
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            for name, marker in zip(names, pool.map(self.folder.read_json, names), strict=True):
+            for name, marker in zip(names, pool.map(self._marker, names), strict=True):
                 # a group whose rows were deleted since is to be scored again
                 if all(
                     file["name"] in present.get(profile, ())
                     for profile in ("", *marker["profiles"])
                     for file in marker["files"]
                 ):
-                    progress.close(int(_stem(name)), (), marker)
-        for group in sorted(int(name) for name in self._folders(self._name("staging"))):
+                    progress.close(self._number(name), (), marker)
+        staging = self._name("staging")
+        for group in sorted(self._number(f"{staging}/{name}") for name in self._folders(staging)):
             if group in progress.groups:
                 continue
             for key, rows, _ in self.parts(group):
@@ -276,6 +303,19 @@ class Output:
 
     def _name(self, name: str) -> str:
         return f"{STATE}/{self.plan_id}/{name}"
+
+    def _where(self, name: str) -> str:
+        return f"{self.folder.uri}/{name}"
+
+    def _marker(self, name: str) -> dict[str, Any]:
+        return documents.marker(self.folder.read_bytes(name), self._where(name))
+
+    def _number(self, name: str) -> int:
+        """The group that a marker or a folder of staging files is named after."""
+        try:
+            return int(_stem(name))
+        except ValueError as error:
+            raise documents.foreign(self._where(name), error) from None
 
     def _folders(self, name: str) -> list[str]:
         self.folder.fs.invalidate_cache()

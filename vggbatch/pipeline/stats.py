@@ -6,11 +6,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import TypeAdapter
 
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.throughput import Throughput
@@ -57,12 +59,8 @@ class Stats:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Stats:
-        """From what `to_json` gave."""
-        values = json.loads(text)
-        likelihood = LabelLikelihood(**values.pop("likelihood"))
-        further = tuple(LabelLikelihood(**one) for one in values.pop("further"))
-        throughput = Throughput.from_json(values.pop("throughput"))
-        return cls(**values, likelihood=likelihood, further=further, throughput=throughput)
+        """From what `to_json` gave. Raises ValueError for what it did not."""
+        return _adapter().validate_json(text, strict=True)
 
     def with_scores(
         self, *, infer_seconds: float, label_nll: Sequence[npt.NDArray[np.float64]]
@@ -80,3 +78,8 @@ class Stats:
         """Count the kinds in a column of `kind: message`."""
         kinds = Counter(text.partition(":")[0] for text in errors.drop_null().to_pylist())
         return replace(self, errors=dict(sorted(kinds.items())))
+
+
+@cache
+def _adapter() -> TypeAdapter[Stats]:
+    return TypeAdapter(Stats)

@@ -57,14 +57,14 @@ def read_status(folder: Folder) -> Status:
     lease = read_lease(folder)
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
-        errors = max(errors, lease.snapshot["errors"])
+        errors = max(errors, lease.snapshot.errors)
     state: Literal["running", "stalled", "interrupted"] = "interrupted"
     if lease is not None and _alive(lease):
         state = "stalled" if time.time() - lease.moved_at > STALLED else "running"
         if lease.snapshot is not None:
-            rate = lease.snapshot["images_per_second"]
+            rate = lease.snapshot.images_per_second
             left = (total - progress.rows) / rate if rate else None
-            waiting = lease.snapshot.get("note")
+            waiting = lease.snapshot.note
     return Status(
         state=state,
         rows=progress.rows,

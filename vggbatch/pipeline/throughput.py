@@ -42,12 +42,6 @@ class Throughput:
                 return Throughput(interval, dict(sorted(summed.items())))
             interval *= 2
 
-    @staticmethod
-    def from_json(value: Mapping[str, Any]) -> Throughput:
-        """From its fields after a way through JSON, which has text for keys."""
-        images = {int(number): count for number, count in value["images"].items()}
-        return Throughput(value["interval"], images)
-
     def describe(self) -> dict[str, Any] | None:
         """As run.json has it: images by seconds since the first interval; None without any."""
         if not self.images:

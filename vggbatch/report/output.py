@@ -13,10 +13,20 @@ from vggbatch.errors import UsageError
 from vggbatch.metrics import EMBEDDED, LabelSet, Metric
 from vggbatch.metrics.evaluate import METRICS
 from vggbatch.metrics.sets import label_sets
+from vggbatch.metrics.summary import SUMMARY_SCHEMA
+from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
 from vggbatch.models import synset
+from vggbatch.pipeline.documents import foreign
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.status import read_status
 from vggbatch.storage import Folder, arrow_file
+
+_SCHEMAS = {
+    "summary": SUMMARY_SCHEMA,
+    "per_class": PER_CLASS_SCHEMA,
+    "confusions": CONFUSIONS_SCHEMA,
+    "calibration": CALIBRATION_SCHEMA,
+}
 
 
 @dataclass(frozen=True)
@@ -121,6 +131,11 @@ def open_output(folder: Folder) -> RunOutput:
         predictions = Folder(record["rescored"]["predictions"])
         if predictions.exists(RUN):
             record = {**Output(predictions).read_run(), **record}
+    if "model" not in record:
+        raise UsageError(
+            f"{predictions.uri} has predictions without a {RUN}, and a report needs one: it says "
+            "which network and which images they are of"
+        )
     return RunOutput(folder, predictions, record, succeeded=folder.exists(SUCCESS))
 
 
@@ -130,8 +145,14 @@ def _metrics(folder: Folder) -> list[Metric]:
 
 
 def _table(folder: Folder, name: str) -> pa.Table | None:
+    path = f"{METRICS}/{name}.parquet"
     try:
-        data = folder.read_bytes(f"{METRICS}/{name}.parquet")
+        data = folder.read_bytes(path)
     except FileNotFoundError:
         return None
-    return pq.read_table(arrow_file(data))
+    schema = _SCHEMAS[name]
+    try:
+        return pq.read_table(arrow_file(data)).select(schema.names).cast(schema)
+    except (ValueError, KeyError, OSError) as error:
+        # pyarrow raises any of them for a damaged file
+        raise foreign(f"{folder.uri}/{path}", error) from None

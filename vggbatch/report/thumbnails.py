@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
+from pydantic import ValidationError
 
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
@@ -52,9 +53,13 @@ def thumbnails(
     found = Thumbnails()
     wanted = {example.image_id: example for example in examples}
     settings = {k: v for k, v in record["preprocess"].items() if k != "profile"}
-    preprocess = Preprocess(**settings)
     decode = record.get("config", {}).get("decode", {})
-    lenient = DecodeOptions(**{**decode, "truncated": True})
+    try:
+        preprocess = Preprocess(**settings)
+        lenient = DecodeOptions(**{**decode, "truncated": True})
+    except ValidationError:
+        found.problem = "another version of vggbatch recorded how they were decoded"
+        return found
     # the output of a further profile lies in that of its run, which has the state
     run = Folder(predictions.uri.removesuffix(f"/{PROFILES}/{record.get('profile')}"))
     try:

@@ -1,0 +1,60 @@
+"""What is read of the JSON files of an output; all kinds of damage: ../test_damage.py."""
+
+import json
+
+import pytest
+
+from vggbatch.errors import UsageError
+from vggbatch.pipeline import documents
+from vggbatch.pipeline.stats import Stats
+
+NETWORK = {"name": "net", "synthetic": False, "classes_sha256": "0"}
+MARKER = {"rows": 1, "files": [], "profiles": [], "stats": Stats(rows=1).to_json()}
+RESCORED = {"finished": "2026-01-01", "rescored": {"predictions": "/a", "labels": []}}
+
+
+def said(read, value):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    with pytest.raises(
+        UsageError, match=r"^/x is damaged, or was made by another version"
+    ) as caught:
+        read(data, "/x")
+    return str(caught.value).split("(", 1)[1].split("): use", 1)[0]
+
+
+def test_more_than_is_known_is_read():
+    assert documents.marker(json.dumps({**MARKER, "new": 1}).encode(), "/x")["new"] == 1
+    stats = json.dumps({**json.loads(Stats(rows=7).to_json()), "new": 1})
+    assert documents.marker(json.dumps({**MARKER, "stats": stats}).encode(), "/x")["rows"] == 1
+    assert documents.known(b'{"new": 1}', "/x") == {"new": 1}
+
+
+def test_the_reason_names_the_place():
+    assert said(documents.marker, {**MARKER, "rows": "1"}).startswith("rows: Input should be")
+    assert (
+        said(documents.marker, {**MARKER, "files": [{"rows": 1}]}) == "files.0.name: Field required"
+    )
+    assert said(documents.marker, {**MARKER, "stats": "[]"}).startswith("stats: ")
+    assert said(documents.known, {"model": {**NETWORK, "synthetic": "no"}}).startswith(
+        "model.synthetic: "
+    )
+    assert said(documents.plan, b'{"id": "01')
+    assert said(documents.plan, b"null") == "Input should be an object"
+    assert said(documents.run, b"null") == "it is no JSON object"
+    assert said(documents.plan, b"\xff\x00")
+
+
+def test_a_name_is_no_way_out_of_the_output():
+    for name in ("../x", "a/b", "a\\b", ""):
+        assert said(documents.marker, {**MARKER, "profiles": [name]}).startswith("profiles.0: ")
+    for identifier in ("..", "../../0123456789ab", "0123456789ABCDEF"):
+        assert said(documents.plan, {"id": identifier}).startswith("id: ")
+
+
+def test_a_rescored_output_is_told_by_its_key():
+    read = documents.run(json.dumps(RESCORED).encode(), "/x")
+    assert read["rescored"]["labels"] == []
+    # and not by a folder of that name
+    assert (
+        said(documents.run, {"finished": "2026", "output": "rescored"}) == "model: Field required"
+    )

@@ -1,0 +1,192 @@
+"""The JSON files of an output as they are read: what another version or a crash left is refused.
+
+Checked is what readers use, and nothing more, so that a version that writes more is read too.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
+
+from vggbatch.config import Protocol
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.stats import Stats
+
+_Name = Annotated[str, Field(pattern=r"^[^/\\]+$", min_length=1)]
+"""Of a folder; no path that leads out of the output."""
+_Count = Annotated[int, Field(ge=0)]
+
+
+def _known(text: str) -> str:
+    Stats.from_json(text)
+    return text
+
+
+class _File(TypedDict):
+    name: str
+    rows: _Count
+
+
+class _Marker(TypedDict):
+    rows: _Count
+    files: list[_File]
+    profiles: list[_Name]
+    stats: Annotated[str, AfterValidator(_known)]
+
+
+class _Plan(TypedDict):
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    chunk_size_used: NotRequired[Annotated[int, Field(ge=1)]]
+    input_digest: NotRequired[str]
+    labels: NotRequired[list[str]]
+    row_labels: NotRequired[str | None]
+    profiles: NotRequired[dict[_Name, Any]]
+
+
+class _Network(TypedDict):
+    name: str
+    synthetic: bool
+    classes_sha256: str
+
+
+class _Counts(TypedDict):
+    images: _Count
+    errors: _Count
+    errors_by_kind: dict[str, int]
+
+
+class _Preprocess(TypedDict):
+    profile: str
+
+
+class _Views(TypedDict):
+    views: str
+    scales: list[int]
+    views_an_image: int
+
+
+class _Rates(TypedDict):
+    images_per_second: float
+    images_this_run: int
+
+
+class _Throughput(TypedDict):
+    start: str
+    interval_seconds: int
+    images: list[tuple[int, int]]
+
+
+class _Config(TypedDict):
+    labels: list[str]
+    max_error_rate: float
+    protocol: Protocol
+    decode: dict[str, Any]
+
+
+class _Scored(TypedDict):
+    """run.json of a run."""
+
+    finished: str
+    model: _Network
+    ensemble: list[_Network]
+    preprocess: _Preprocess
+    protocol: _Views
+    counts: _Counts
+    config: _Config
+    row_labels: str | None
+    profiles: list[_Name]
+    profile: _Name | None
+    rates: _Rates
+    timings: dict[str, float]
+    throughput: _Throughput | None
+
+
+class _KnownNetwork(TypedDict):
+    name: str
+    synthetic: bool
+    classes_sha256: NotRequired[str]
+
+
+class _KnownConfig(TypedDict):
+    protocol: NotRequired[Protocol]
+
+
+class _Known(TypedDict):
+    """As much of run.json as metrics of its predictions want, which can do without any of it."""
+
+    model: NotRequired[_KnownNetwork]
+    ensemble: NotRequired[list[_KnownNetwork]]
+    config: NotRequired[_KnownConfig]
+
+
+class _Rescoring(TypedDict):
+    predictions: str
+    labels: list[str]
+
+
+class _Rescored(TypedDict):
+    """run.json of `rescore`: what it was told of the run, which may have been nothing."""
+
+    finished: str
+    rescored: _Rescoring
+    model: NotRequired[_Network]
+    ensemble: NotRequired[list[_Network]]
+    preprocess: NotRequired[_Preprocess]
+    protocol: NotRequired[_Views]
+    counts: NotRequired[_Counts]
+
+
+def foreign(where: str, reason: object) -> UsageError:
+    """The refusal of a file that this version cannot read."""
+    text = " ".join(str(reason).split())[:200]
+    return UsageError(
+        f"{where} is damaged, or was made by another version of vggbatch ({text}): use the version "
+        "that made it, or give a new run another output"
+    )
+
+
+def plan(data: bytes, where: str) -> dict[str, Any]:
+    """plan.json; `where` is its URI. Raises UsageError, as all of these do."""
+    return _checked(data, where, _Plan)
+
+
+def marker(data: bytes, where: str) -> dict[str, Any]:
+    """A group's marker."""
+    return _checked(data, where, _Marker)
+
+
+def run(data: bytes, where: str) -> dict[str, Any]:
+    """run.json, of a run or of `rescore`."""
+    return _checked(data, where, _Scored, rescored=_Rescored)
+
+
+def known(data: bytes, where: str) -> dict[str, Any]:
+    """run.json, perhaps in part, beside predictions that are to be scored."""
+    return _checked(data, where, _Known)
+
+
+def _checked(data: bytes, where: str, kind: type, **kinds: type) -> dict[str, Any]:
+    """A document of a kind, or of that whose key it has."""
+    try:
+        values: dict[str, Any] = json.loads(data)
+        kind = next((kinds[key] for key in kinds if key in values), kind)
+        _adapter(kind).validate_json(data, strict=True)
+    except TypeError:
+        raise foreign(where, "it is no JSON object") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise foreign(where, f"{place}: {first['msg']}" if place else first["msg"]) from None
+    except ValueError as error:
+        raise foreign(where, error) from None
+    return values
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """Made when it is needed: it takes milliseconds of each process's start."""
+    return TypeAdapter(kind)
