@@ -6,7 +6,8 @@ import pyarrow as pa
 import pytest
 
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.cluster import Cluster, data_context
+from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.context import data_context
 
 CHUNKS = 150
 
