@@ -26,18 +26,27 @@ class _ShortQueues(BackpressurePolicy):
     """Makes a stage wait while the next one has enough to do."""
 
     def can_add_input(self, op: Any) -> bool:
-        return not self._enough(op)
+        room = self._room(op)
+        return room is None or room > 0
 
     def max_task_output_bytes_to_read(self, op: Any) -> int | None:
-        return 0 if self._enough(op) else None
+        room = self._room(op)
+        if room is None:
+            return None
+        if room <= 0:
+            return 0
+        # all that is there would be read otherwise, which is a whole shard where indexing is quick
+        size = op.metrics.average_bytes_per_output
+        return max(1, int(room * size)) if size else 1
 
-    def _enough(self, op: Any) -> bool:
-        """Whether chunks wait for all stages after this one as they should."""
-        return any(
-            self._topology[after].total_enqueued_input_blocks()
-            >= max(_QUEUE, _QUEUE_A_TASK * _width(after))
+    def _room(self, op: Any) -> int | None:
+        """Chunks more that the next stage takes into its queue; None for the last stage."""
+        rooms = [
+            max(_QUEUE, _QUEUE_A_TASK * _width(after))
+            - self._topology[after].total_enqueued_input_blocks()
             for after in op.output_dependencies
-        )
+        ]
+        return min(rooms, default=None)
 
 
 def _width(op: Any) -> int:
