@@ -14,8 +14,9 @@ from vggbatch.pipeline.job import network_opener, prepare_job
 from vggbatch.pipeline.local import Work, Working
 from vggbatch.pipeline.pipeline import Classify, Scoring, decode, guarded, index, write
 from vggbatch.pipeline.probe import result_versions
+from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.state import Output, Progress
+from vggbatch.pipeline.state import Output
 from vggbatch.storage import Folder
 
 COUNT, CHUNK = 70, 4

@@ -2,7 +2,7 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.state import Output, Progress
+from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.sources import Shard
 from vggbatch.storage import Folder
@@ -101,20 +101,6 @@ def test_clear_leaves_what_is_not_the_runs(output, tmp_path):
     assert Output(output.folder).read_plan() is None
     assert [path.name for path in (tmp_path / "profiles").iterdir()] == ["mine"]
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["notes.txt"]
-
-
-def test_a_chunk_is_committed_once():
-    progress = Progress()
-    key = ChunkKey(0, 3, 1, 2, 8)
-    assert progress.commit(key, 4)
-    assert not progress.commit(key, 4)
-    assert progress.rows == 4
-    progress.commit(ChunkKey(0, 3, 0, 2, 8), 4)
-    assert progress.shard_complete(3)
-    progress.close(0, [3], {"rows": 8, "files": []})
-    assert progress.rows == 8
-    assert not progress.commit(key, 4)
-    assert not progress.chunks
 
 
 def test_parts_are_in_row_order(output):

@@ -3,7 +3,7 @@ import time
 import pytest
 
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.state import Progress
+from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
 from vggbatch.pipeline.total import Total

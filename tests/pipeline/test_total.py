@@ -9,7 +9,7 @@ import pytest
 from tests.images import cut, jpeg
 from vggbatch import api
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.state import Progress
+from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.total import Total, estimated_images
 from vggbatch.sources import Shard, discover
 from vggbatch.sources.base import Member, members_table

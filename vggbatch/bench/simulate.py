@@ -24,6 +24,7 @@ from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.errors import VggbatchError
 from vggbatch.models import synset
+from vggbatch.pipeline.chunk import NumberedShard
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import Output
@@ -196,7 +197,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     )
 
 
-def _shards(what: Simulation) -> list[tuple[int, int, Shard]]:
+def _shards(what: Simulation) -> list[NumberedShard]:
     names = [f"{image:04d}.jpg" for image in range(what.images_a_shard)]
     members = members_table([Member(name, 0, 130_000, None, f"file:///{name}") for name in names])
     size = 130_000 * what.images_a_shard

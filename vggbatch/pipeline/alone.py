@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.chunk import ChunkKey, NumberedShard
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.local import Work
 from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.state import NumberedShard
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
 from vggbatch.pipeline.total import estimated_images

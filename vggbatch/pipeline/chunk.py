@@ -19,6 +19,9 @@ import pyarrow as pa
 
 from vggbatch.sources.base import MEMBERS_SCHEMA, Shard
 
+NumberedShard = tuple[int, int, Shard]
+"""Shard number, group number, shard."""
+
 _MEMBERS = pa.list_(pa.struct(list(MEMBERS_SCHEMA)))
 
 SHARD_SCHEMA = pa.schema(
@@ -76,8 +79,8 @@ class ChunkKey:
         return cls(*(receipt[name] for name in KEY))
 
 
-def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
-    """Rows of SHARD_SCHEMA from (shard number, group number, shard)."""
+def shard_table(shards: Iterable[NumberedShard]) -> pa.Table:
+    """Rows of SHARD_SCHEMA."""
     rows = list(shards)
     columns: dict[str, Any] = {
         "shard": [number for number, _, _ in rows],
@@ -90,8 +93,8 @@ def shard_table(shards: Iterable[tuple[int, int, Shard]]) -> pa.Table:
     return pa.Table.from_arrays([*arrays, _list_of_members(tables)], schema=SHARD_SCHEMA)
 
 
-def shards_of(table: pa.Table) -> Iterator[tuple[int, int, Shard]]:
-    """Of a table of SHARD_SCHEMA or CHUNK_SCHEMA: (shard number, group number, shard)."""
+def shards_of(table: pa.Table) -> Iterator[NumberedShard]:
+    """The shards of a table of SHARD_SCHEMA or CHUNK_SCHEMA."""
     table = table.combine_chunks()
     for row in range(table.num_rows):
         value = {name: table[name][row].as_py() for name in table.column_names if name != "members"}

@@ -19,13 +19,13 @@ from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError
 
 from vggbatch.errors import JobFailed
-from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.chunk import ChunkKey, NumberedShard
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.plan import build
 from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import NumberedShard, Output
+from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
 from vggbatch.pipeline.telemetry import Telemetry

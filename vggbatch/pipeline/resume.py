@@ -7,6 +7,7 @@ from typing import Any
 
 from vggbatch.errors import UsageError
 from vggbatch.pipeline import documents
+from vggbatch.pipeline.chunk import NumberedShard
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.state import PLAN, PREDICTIONS, Output
 from vggbatch.sources import Shard
@@ -16,7 +17,7 @@ _COMPARED = {"chunk_size_used", "input_digest", "labels", "row_labels"}
 """What a plan must have, that differences are told of it."""
 
 
-def open_output(output: Output, job: Job) -> tuple[list[tuple[int, int, Shard]], int]:
+def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], int]:
     """Make the output this job's: record the plan, or check that the one recorded is the same.
 
     Returns:

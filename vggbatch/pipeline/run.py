@@ -15,6 +15,7 @@ from typing import Any
 
 from vggbatch.classifier import NetworkSpec
 from vggbatch.pipeline.alone import first_work, score_alone
+from vggbatch.pipeline.chunk import NumberedShard
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import Job, network_opener
@@ -26,7 +27,7 @@ from vggbatch.pipeline.record import RunResult
 from vggbatch.pipeline.resume import open_output
 from vggbatch.pipeline.runlog import RunLogger, json_lines, told
 from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import NumberedShard, Output
+from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
 from vggbatch.pipeline.total import Total

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.state import Progress
+from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.total import Total
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from vggbatch.sources import Shard
 
 if TYPE_CHECKING:
-    from vggbatch.pipeline.state import NumberedShard, Progress
+    from vggbatch.pipeline.chunk import NumberedShard
+    from vggbatch.pipeline.progress import Progress
 
 _TYPICAL_IMAGE_BYTES: float = 130_000
 """ILSVRC2012_img_val.tar: 6.3 GB of 50,000 images."""
