@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import os
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
-from vggbatch.pipeline.quiet import silent_stderr
+from vggbatch.submit.dashboard import connect, one_line, translated
 from vggbatch.submit.submission import Submission
 
 if TYPE_CHECKING:
-    from packaging.specifiers import SpecifierSet
-    from ray.job_submission import JobDetails, JobSubmissionClient
+    from ray.job_submission import JobDetails
 
 _DIGEST = "vggbatch_command"
 """Key of a job's metadata: what it was asked to do, as a digest."""
-_EXAMPLE = "http://HOST:8265"
-_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TERMINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 _ENVIRONMENT = {
     # a job that is stopped ends as by Ctrl-C: it gives its output free for the next run
@@ -33,14 +26,6 @@ _ENVIRONMENT = {
     # Ray's own lines in the log, which is no terminal
     "RAY_COLOR_PREFIX": "0",
 }
-_TALKATIVE = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-    "ray._private.runtime_env.working_dir",
-)
-"""Modules of Ray that log uploads and connections at levels of their own, and advise to change
-arguments that nobody gave."""
 _PATIENCE = 300.0
 """Seconds without an answer after which a job that is followed counts as lost."""
 _POLL = 0.5
@@ -72,21 +57,8 @@ class RayJobs:
     """
 
     def __init__(self, address: str | None) -> None:
-        named = next((name for name in _VARIABLES if os.environ.get(name)), None)
-        self._where = address or (f"the address in {named}" if named else "this machine")
-        try:
-            with self._translated(), _only(address):
-                self._client = _client(address)
-                self.url: str = self._client.get_address()
-        except VggbatchError as error:
-            if isinstance(error, UsageError) or address or named:
-                raise
-            raise UsageError(
-                "no cluster is named, and there is not one on this machine: give --address "
-                f"{_EXAMPLE}, or set RAY_API_SERVER_ADDRESS"
-            ) from None
-        self._where = self.url
-        self._check_version()
+        self._client = connect(address)
+        self.url: str = self._client.get_address()
 
     def page(self, job: str) -> str:
         """The job's page in the dashboard."""
@@ -99,7 +71,7 @@ class RayJobs:
             UsageError: the working directory is too large to be uploaded.
             VggbatchError: the cluster does not answer, or refuses.
         """
-        with self._translated():
+        with translated(self.url):
             package = self._upload(submission.working_dir)
             digest = submission.digest(package)
             for job in self._client.list_jobs():
@@ -150,7 +122,7 @@ class RayJobs:
                 if time.monotonic() - lost_at > patience:
                     raise VggbatchError(
                         f"the cluster at {self.url} has not answered for {patience:.0f} s; the job "
-                        f"may go on without being watched ({_line(error)})"
+                        f"may go on without being watched ({one_line(error)})"
                     ) from None
             time.sleep(_POLL)
 
@@ -169,12 +141,12 @@ class RayJobs:
             raise JobFailed(f"job {job} was stopped; submit the same command again to go on")
         status = 0 if details.status == "SUCCEEDED" else details.driver_exit_code
         if status is None:
-            raise JobFailed(f"job {job} failed: {_line(details.message)}")
+            raise JobFailed(f"job {job} failed: {one_line(details.message)}")
         return int(status) if status >= 0 else 128 - int(status)
 
     def stop(self, job: str) -> None:
         """Ask the job to end, as by Ctrl-C, and wait until it has."""
-        with self._translated():
+        with translated(self.url):
             self._client.stop_job(job)
         while self._details(job).status not in _TERMINAL:
             time.sleep(_POLL)
@@ -202,7 +174,7 @@ class RayJobs:
         return parts["working_dir"]
 
     def _details(self, job: str) -> JobDetails:
-        with self._translated():
+        with translated(self.url):
             return self._client.get_job_info(job)
 
     def _tail(self, job: str) -> Iterator[str]:
@@ -228,92 +200,3 @@ class RayJobs:
                 loop.run_until_complete(asyncio.wait(waiting))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.close()
-
-    def _check_version(self) -> None:
-        # the client has asked for it already and has no other way to tell
-        found, known = self._client._server_ray_version, _known_versions()
-        if found and known is not None and not known.contains(found, prereleases=True):
-            raise UsageError(
-                f"the cluster at {self.url} runs Ray {found}, and vggbatch knows Ray {known}: use "
-                "another image, or another release of vggbatch"
-            )
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Ray's errors as one line that says what to do."""
-        from ray.exceptions import AuthenticationError, RayError
-
-        try:
-            yield
-        except AuthenticationError as error:
-            raise UsageError(f"{self._where}: {_token_advice(str(error))}") from None
-        except (OSError, ValueError, KeyError, RayError) as error:
-            # requests raises OSErrors
-            raise VggbatchError(
-                f"no answer of a Ray dashboard at {self._where} ({_line(error)}); its address "
-                f"looks like {_EXAMPLE}"
-            ) from None
-        except RuntimeError as error:
-            raise VggbatchError(f"the cluster at {self._where} refuses: {_line(error)}") from None
-
-
-def _client(address: str | None) -> JobSubmissionClient:
-    try:
-        import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
-    except ImportError:
-        raise UsageError("submitting needs ray[default]: pip install 'vggbatch[submit]'") from None
-    from ray.job_submission import JobSubmissionClient
-
-    scheme, separator, _ = (address or "").partition("://")
-    if separator and scheme not in ("http", "https", "ray"):
-        raise UsageError(f"{address} is no address of a Ray dashboard; one looks like {_EXAMPLE}")
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with silent_stderr():
-            return JobSubmissionClient(address)
-    except ValueError as error:
-        raise UsageError(
-            f"no address of a Ray dashboard: {_line(error)}; one looks like {_EXAMPLE}"
-        ) from None
-
-
-@contextlib.contextmanager
-def _only(address: str | None) -> Iterator[None]:
-    """Ray lets its environment variables override an address; here the one given counts."""
-    hidden = {} if address is None else {name: os.environ.get(name) for name in _VARIABLES}
-    for name in hidden:
-        os.environ.pop(name, None)
-    try:
-        yield
-    finally:
-        os.environ.update({name: value for name, value in hidden.items() if value is not None})
-
-
-def _known_versions() -> SpecifierSet | None:
-    """The versions of Ray that this package asks for; None where it is not installed."""
-    from packaging.requirements import Requirement
-
-    try:
-        lines = metadata.requires("vggbatch") or []
-    except metadata.PackageNotFoundError:
-        return None
-    wanted = [Requirement(line) for line in lines if line.startswith("ray")]
-    return next((one.specifier for one in wanted if one.marker is None), None)
-
-
-def _token_advice(message: str) -> str:
-    if "Authentication required" in message:
-        return (
-            "the cluster wants a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or "
-            "RAY_AUTH_TOKEN_PATH"
-        )
-    return "the cluster does not accept the token of RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray"
-
-
-def _line(error: object) -> str:
-    """A message in one line: of a traceback the end, which says what happened."""
-    text = str(error).strip()
-    if "Traceback" in text:
-        text = text.splitlines()[-1]
-    return " ".join(text.split())[:500]
