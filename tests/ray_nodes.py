@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -52,7 +54,7 @@ class Node:
 
     def kill(self) -> None:
         """SIGKILL to all of the node at once, as a machine that is switched off."""
-        for process in self._processes():
+        for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.process.wait()
@@ -61,17 +63,18 @@ class Node:
         """SIGTERM, as Kubernetes gives it to a pod whose machine is taken away."""
         self.process.send_signal(signal.SIGTERM)
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
+        """What runs below it now, and what was noted."""
         try:
             parent = psutil.Process(self.process.pid)
             found = [parent, *parent.children(recursive=True)]
         except psutil.NoSuchProcess:
             found = []
-        return [*found, *self.started]
+        return list(dict.fromkeys([*found, *self.started]))
 
     def note_processes(self) -> None:
         """Remember what belongs to the node, for what outlives its parent."""
-        self.started = self._processes()
+        self.started = self.processes()
 
 
 class RayNodes:
@@ -80,9 +83,15 @@ class RayNodes:
     Args:
         folder: for logs; the session folders are beside it, where paths are short.
         environ: what the nodes see beside this process's environment.
+        autoscaling: an autoscaler's configuration, whose provider needs the head's address.
     """
 
-    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        environ: Mapping[str, str],
+        autoscaling: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder = folder
         # a Unix socket's path has 107 bytes at most, and Ray adds 60 of its own
         self.sessions = Path(tempfile.mkdtemp(prefix="rn", dir="/tmp"))
@@ -98,7 +107,14 @@ class RayNodes:
         for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
             self.environ.pop(name, None)
         self.nodes: list[Node] = []
-        self.head = self._start("--head", "--dashboard-host=127.0.0.1", cpus=0)
+        ports = _choose_ports(*_PORTS, *_HEAD_PORTS)
+        words = ["--head", "--dashboard-host=127.0.0.1"]
+        if autoscaling is not None:
+            provider = {**autoscaling["provider"], "gcs_address": f"127.0.0.1:{ports['port']}"}
+            config = folder / "autoscaling.yaml"
+            config.write_text(json.dumps({**autoscaling, "provider": provider}))
+            words.append(f"--autoscaling-config={config}")
+        self.head = self._start(*words, cpus=0, ports=ports)
 
     @property
     def dashboard(self) -> str:
@@ -112,7 +128,13 @@ class RayNodes:
 
     def add(self, cpus: int = 1, *, wait: bool = True) -> Node:
         """Start a worker node."""
-        return self._start(f"--address={self.address}", cpus=cpus, wait=wait)
+        address = f"--address={self.address}"
+        return self._start(address, cpus=cpus, ports=_choose_ports(*_PORTS), wait=wait)
+
+    def raylets(self) -> int:
+        """Nodes that run, those that an autoscaler has started included."""
+        processes = [process for node in self.nodes for process in node.processes()]
+        return sum(_runs(process, "raylet") for process in processes)
 
     def close(self) -> None:
         """End every node and remove the session folders."""
@@ -121,12 +143,9 @@ class RayNodes:
             node.kill()
         subprocess.run(["rm", "-rf", str(self.sessions)], check=True)
 
-    def _start(self, *words: str, cpus: int, wait: bool = True) -> Node:
+    def _start(self, *words: str, cpus: int, ports: dict[str, int], wait: bool = True) -> Node:
         number = len(self.nodes)
         head = "--head" in words
-        names = (*_PORTS, *(_HEAD_PORTS if head else ()))
-        *single, first = free_ports(len(names))
-        ports = dict(zip(names, (*single, first), strict=True))
         low = _free_range(_WORKER_PORTS)
         log = self.folder / f"node{number}.log"
         with log.open("wb") as file:
@@ -186,6 +205,16 @@ def ray_nodes(folder: Path, *workers: int, **environ: str) -> Iterator[RayNodes]
         yield cluster
     finally:
         cluster.close()
+
+
+def _runs(process: psutil.Process, name: str) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.name() == name and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _choose_ports(*names: str) -> dict[str, int]:
+    return dict(zip(names, free_ports(len(names)), strict=True))
 
 
 def _end_with_parent() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.autoscaler import autoscaling_nodes
 from tests.cluster import command, ray_nodes
 from tests.hosts import address, head, network_hosts
 from tests.images import write_folder
@@ -108,8 +109,7 @@ def test_classifiers_come_and_go_with_the_nodes(images, slow, expected, tmp_path
         before = seconds_of_classifiers(nodes, second)
         wait_until(lambda: seconds_of_classifiers(nodes, second) > before + 3)
         assert 1.9 < nodes.held() <= 2.001
-        joined = {line["node_id"] for line in worker_lines(nodes.temporary, "classifier started")}
-        assert joined == {first, second}
+        assert nodes_of(nodes.temporary, "classifier started") == {first, second}
         run.wait_for("node joined")
         assert run.process.poll() is None, "too few images: the run ended before the node went"
         nodes.kill(first)
@@ -118,6 +118,22 @@ def test_classifiers_come_and_go_with_the_nodes(images, slow, expected, tmp_path
         assert run.rows() == expected
         # the rest is the work of the one that came
         assert 0 < struck < IMAGES
+
+
+@pytest.mark.slow
+def test_an_autoscaler_brings_nodes_from_none_and_takes_them_away(
+    images, slow, expected, tmp_path, cache_folder
+):
+    """What the run asks for is all that the autoscaler knows: the second node, too."""
+    with autoscaling_nodes(tmp_path, most=2, VGGBATCH_CACHE_DIR=str(cache_folder)) as nodes:
+        assert nodes.raylets() == 1
+        run = Run(nodes.address, images, slow, tmp_path / "out")
+        run.wait_for("waiting for a node to join: the cluster has none with a logical CPU")
+        run.wait_for("pass started")
+        run.wait_for("node joined")
+        wait_until(lambda: len(nodes_of(nodes.sessions, "classifier started")) == 2)
+        assert run.rows() == expected
+        wait_until(lambda: nodes.raylets() == 1)
 
 
 @pytest.mark.slow
@@ -200,10 +216,15 @@ def worker_lines(temporary, message):
     """What workers logged, of one kind of line."""
     return [
         json.loads(line)
-        for file in temporary.glob("ray/session_2*/logs/worker-*.err")
+        for file in temporary.rglob("session_2*/logs/worker-*.err")
         for line in file.read_text().splitlines()
         if f'"{message}"' in line
     ]
+
+
+def nodes_of(temporary, message):
+    """Ids of the nodes whose workers logged such a line."""
+    return {line["node_id"] for line in worker_lines(temporary, message)}
 
 
 def classifiers_cores(temporary):
