@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
 
 import typer
@@ -12,6 +10,7 @@ from vggbatch.cli import console, models
 from vggbatch.cli.bench import bench
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
+from vggbatch.cli.help import Group, examples, polish
 from vggbatch.cli.pack import pack
 from vggbatch.cli.predict import predict
 from vggbatch.cli.report import report
@@ -26,6 +25,7 @@ _RUN, _READ, _HELPERS = "Score images", "Look at the output", "Models and data"
 
 app = typer.Typer(
     name="vggbatch",
+    cls=Group,
     help="Score images in bulk with the ONNX model zoo's VGG networks, into Parquet.",
     epilog="Begin with: [bold]vggbatch demo[/]",
     no_args_is_help=True,
@@ -35,15 +35,10 @@ app = typer.Typer(
 )
 
 
-def _examples(*lines: str) -> str:
-    """The end of a command's help."""
-    return "\n".join(["[bold]Examples[/]", *(f"  {line}" for line in lines)])
-
-
 app.command(
     "score",
     rich_help_panel=_RUN,
-    epilog=_examples(
+    epilog=examples(
         "vggbatch score photos/ -o out",
         "vggbatch score 's3://bucket/shards/*.tar' -o s3://bucket/out -m vgg16-12-int8",
         "vggbatch score photos/ -o out -m net.onnx --set model.preprocess=squash",
@@ -52,57 +47,55 @@ app.command(
 app.command(
     "evaluate",
     rich_help_panel=_RUN,
-    epilog=_examples(
+    epilog=examples(
         "vggbatch evaluate ILSVRC2012_img_val.tar -l ILSVRC2012_devkit_t12.tar.gz -o out",
         "vggbatch evaluate folder-per-class/ -l embedded -o out --json > result.json",
     ),
 )(evaluate)
-app.command("plan", rich_help_panel=_RUN, epilog=_examples("vggbatch plan photos/ -o out"))(plan)
+app.command("plan", rich_help_panel=_RUN, epilog=examples("vggbatch plan photos/ -o out"))(plan)
 app.command(
     rich_help_panel=_RUN,
-    epilog=_examples("vggbatch predict cat.jpg", "vggbatch predict cat.jpg -m net.onnx --json"),
+    epilog=examples("vggbatch predict cat.jpg", "vggbatch predict cat.jpg -m net.onnx --json"),
 )(predict)
-app.command(rich_help_panel=_RUN, epilog=_examples("vggbatch demo -o out"))(demo)
+app.command(rich_help_panel=_RUN, epilog=examples("vggbatch demo -o out"))(demo)
 app.command(
     rich_help_panel=_READ,
-    epilog=_examples("vggbatch status out", "vggbatch status s3://bucket/out --json"),
+    epilog=examples("vggbatch status out", "vggbatch status s3://bucket/out --json"),
 )(status)
 app.command(
     rich_help_panel=_READ,
-    epilog=_examples(
+    epilog=examples(
         "vggbatch rescore out -l real.json",
         "vggbatch rescore out -l val=LOC_val_solution.csv -l real=real.json -o rescored",
     ),
 )(rescore)
 app.command(
     rich_help_panel=_READ,
-    epilog=_examples("vggbatch compare out-fp32 out-int8"),
+    epilog=examples("vggbatch compare out-fp32 out-int8"),
 )(compare)
 app.command(
     rich_help_panel=_READ,
-    epilog=_examples("vggbatch report out", "vggbatch report out-int8 --against out-fp32"),
+    epilog=examples("vggbatch report out", "vggbatch report out-int8 --against out-fp32"),
 )(report)
 app.add_typer(models.app, name="models", rich_help_panel=_HELPERS)
 app.command(
     rich_help_panel=_HELPERS,
-    epilog=_examples("vggbatch pack photos/ -o shards", "vggbatch pack photos/ -o s3://bucket/new"),
+    epilog=examples("vggbatch pack photos/ -o shards", "vggbatch pack photos/ -o s3://bucket/new"),
 )(pack)
-app.command(rich_help_panel=_HELPERS, epilog=_examples("vggbatch bench images/ -m vgg16-12-int8"))(
+app.command(rich_help_panel=_HELPERS, epilog=examples("vggbatch bench images/ -m vgg16-12-int8"))(
     bench
 )
 app.command(
     rich_help_panel=_RUN,
     # what follows the first word belongs to the command that is submitted
     context_settings={"allow_interspersed_args": False},
-    epilog=_examples(
+    epilog=examples(
         "vggbatch submit --address http://HOST:8265 -- score s3://b/images -o s3://b/out"
     ),
 )(submit)
 
-for _command in (*app.registered_commands, *models.app.registered_commands):
-    # a line break inside a paragraph of a docstring is none in the help
-    _text = inspect.cleandoc(getattr(_command.callback, "__doc__", None) or "")
-    _command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", _text)
+polish(app)
+polish(models.app)
 
 
 def _version(wanted: bool) -> None:
@@ -116,7 +109,6 @@ def _options(
     version: bool = typer.Option(
         False,
         "--version",
-        metavar="",
         callback=_version,
         is_eager=True,
         help="Show the version and exit.",
@@ -140,8 +132,14 @@ def main() -> None:
         sys.exit(130)
     except OSError as error:
         # a disk or a store that fails under the driver itself, after its retries
-        console.failure(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        console.failure(_of_store(error))
         sys.exit(1)
+
+
+def _of_store(error: OSError) -> str:
+    if error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _refuse(error: typer.TyperException) -> int:
@@ -150,7 +148,7 @@ def _refuse(error: typer.TyperException) -> int:
         return 2  # the help was printed
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "vggbatch"
-    message = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().split()).replace(": Value error, ", ": ")
     end = "" if message.endswith((".", "?")) else "."
     console.failure(f"{message}{end} See {command} --help")
     return 2

@@ -41,10 +41,16 @@ def bench(
     images: Annotated[
         int | None,
         typer.Option(
-            "--images", "-n", min=1, help="Images to score; INPUT is repeated under other names."
+            "--images",
+            "-n",
+            metavar="N",
+            min=1,
+            help="Images to score; INPUT is repeated under other names.",
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Rounds over all.")] = 3,
+    rounds: Annotated[
+        int, typer.Option("--rounds", metavar="N", min=1, help="Rounds over all.")
+    ] = 3,
     only: Annotated[
         list[str] | None,
         typer.Option("--only", metavar="NAME", help="Contender to run; repeat for several."),

@@ -31,7 +31,10 @@ def compare(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", min=0, help="Classes and images to show of each list.")
+        int,
+        typer.Option(
+            "--limit", metavar="N", min=0, help="Classes and images to show of each list."
+        ),
     ] = 10,
     as_json: options.Json = False,
 ) -> None:
@@ -48,9 +51,8 @@ def compare(
 
     console.configure(as_json=as_json)
     first, second = open_source(Folder(a), classes), open_source(Folder(b), classes)
-    for source in (first, second):
-        if source.synthetic:
-            console.warning(f"{source.model['name']} has made-up weights: it means nothing")
+    for name in dict.fromkeys(s.model["name"] for s in (first, second) if s.synthetic):
+        console.warning(f"{name} has random weights: what it predicts means nothing")
     comparison = api.compare(a, b, labels=labels, errors=errors, classes=classes)
     if differences is not None:
         write_differences(comparison, differences)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
+from vggbatch.cli.help import Group, examples
 from vggbatch.cli.models_options import AnyModel, CacheDir, Mirrors, Name, catalog_entry, mirrors
 from vggbatch.cli.models_quantize import quantize
 from vggbatch.errors import UsageError, VggbatchError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vggbatch.models import CatalogEntry
 
 app = typer.Typer(
+    cls=Group,
     help="The zoo's models: list, get, verify, prepare and quantize them.",
     no_args_is_help=True,
 )
@@ -116,9 +118,7 @@ def pull(
     cache_dir: CacheDir = None,
     test_data: Annotated[
         bool,
-        typer.Option(
-            "--test-data", metavar="", help="The zoo's test vectors instead of the weights."
-        ),
+        typer.Option("--test-data", help="The zoo's test vectors instead of the weights."),
     ] = False,
 ) -> None:
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download goes on."""
@@ -187,9 +187,12 @@ def synthesize(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="ONNX file to write.")
     ],
-    seed: Annotated[int, typer.Option("--seed", help="Of the random weights.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of the random weights.")] = 0,
     shrink: Annotated[
-        int, typer.Option("--shrink", min=1, help="Divide the width of every layer by this.")
+        int,
+        typer.Option(
+            "--shrink", metavar="N", min=1, help="Divide the width of every layer by this."
+        ),
     ] = 1,
 ) -> None:
     """Write a structural twin of a zoo model: its graph with random weights."""
@@ -210,7 +213,7 @@ def prepare(
     cache_dir: CacheDir = None,
     features: Annotated[
         bool,
-        typer.Option("--features", metavar="", help="With the fc7 activations as a second output."),
+        typer.Option("--features", help="With the fc7 activations as a second output."),
     ] = False,
 ) -> None:
     """Make the batchable file that scoring uses, optimised for this machine, or show it."""
@@ -230,4 +233,9 @@ def prepare(
     console.facts(facts)
 
 
-app.command()(quantize)
+app.command(
+    epilog=examples(
+        "vggbatch models quantize net.onnx photos/ -o net-int8.onnx",
+        "vggbatch models quantize net.onnx val/ -l labels.csv --max-drop 0.5 -o net-int8.onnx",
+    )
+)(quantize)

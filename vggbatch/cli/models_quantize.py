@@ -45,7 +45,10 @@ def quantize(
         str, typer.Option("--output", "-o", metavar="FILE", help="ONNX file or URI to write.")
     ],
     images: Annotated[
-        int, typer.Option("--images", min=1, help="How many, spread evenly over the input.")
+        int,
+        typer.Option(
+            "--images", metavar="N", min=1, help="How many, spread evenly over the input."
+        ),
     ] = 50,
     labels: Annotated[
         str | None,
@@ -66,7 +69,12 @@ def quantize(
         QuantFormat, typer.Option("--format", help="Form of the int8 graph.")
     ] = QuantFormat.qdq,
     calibration: Annotated[
-        Calibration, typer.Option("--calibration", help="How activations' ranges are chosen.")
+        Calibration,
+        typer.Option(
+            "--calibration",
+            metavar="NAME",
+            help="How activations' ranges are chosen: minmax, entropy, percentile.",
+        ),
     ] = Calibration.minmax,
     address: options.Address = None,
     mirror: Mirrors = None,

@@ -150,20 +150,17 @@ MaxErrorRate = Annotated[
 ]
 Features = Annotated[
     bool,
-    typer.Option(
-        "--features", metavar="", help="Also write the 4096 fc7 activations of each image."
-    ),
+    typer.Option("--features", help="Also write the 4096 fc7 activations of each image."),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", metavar="", help="Delete what is in OUTPUT and start anew."),
+    typer.Option("--overwrite", help="Delete what is in OUTPUT and start anew."),
 ]
 Verbose = Annotated[
     bool,
     typer.Option(
         "--verbose",
         "-v",
-        metavar="",
         rich_help_panel=MESSAGES,
         help="Show log lines, Ray's too.",
     ),
@@ -173,7 +170,6 @@ Quiet = Annotated[
     typer.Option(
         "--quiet",
         "-q",
-        metavar="",
         rich_help_panel=MESSAGES,
         help="Show warnings and errors only.",
     ),
@@ -182,7 +178,6 @@ Json = Annotated[
     bool,
     typer.Option(
         "--json",
-        metavar="",
         rich_help_panel=MESSAGES,
         help="Print the result as one JSON document.",
     ),

@@ -25,7 +25,7 @@ def pack(
         _Format, typer.Option("--format", help="WebDataset tar, or Hugging Face's Parquet layout.")
     ] = _Format.tar,
     shard_mb: Annotated[
-        int, typer.Option(min=1, help="Megabytes of images in a shard, about.")
+        int, typer.Option(metavar="MB", min=1, help="Megabytes of images in a shard, about.")
     ] = 256,
     quiet: options.Quiet = False,
 ) -> None:

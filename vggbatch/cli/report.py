@@ -21,7 +21,7 @@ def report(
         ),
     ] = None,
     gallery: Annotated[
-        int, typer.Option("--gallery", min=4, max=200, help="Images in each gallery.")
+        int, typer.Option("--gallery", metavar="N", min=4, max=200, help="Images in each gallery.")
     ] = 24,
     classes: ClassesOption = None,
 ) -> None:

@@ -57,6 +57,6 @@ def rescore(
     console.configure(as_json=as_json)
     source = open_source(Folder(predictions), classes)
     if source.synthetic:
-        console.warning(f"{source.model['name']} has made-up weights: these metrics mean nothing")
+        console.warning(f"{source.model['name']} has random weights: these metrics mean nothing")
     evaluation = api.rescore(predictions, labels, output, errors=errors, classes=classes)
     console.result(evaluation.to_json(), lambda: console.out.print(render(evaluation)))

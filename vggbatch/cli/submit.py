@@ -38,15 +38,11 @@ def submit(
     ] = None,
     wait: Annotated[
         bool,
-        typer.Option(
-            "--wait", metavar="", help="Show what it prints, and end with its exit status."
-        ),
+        typer.Option("--wait", help="Show what it prints, and end with its exit status."),
     ] = False,
     stop_on_interrupt: Annotated[
         bool,
-        typer.Option(
-            "--stop-on-interrupt", metavar="", help="With --wait: Ctrl-C stops the job as well."
-        ),
+        typer.Option("--stop-on-interrupt", help="With --wait: Ctrl-C stops the job as well."),
     ] = False,
     working_dir: Annotated[
         str | None,
@@ -68,12 +64,20 @@ def submit(
     num_cpus: Annotated[
         float,
         typer.Option(
-            "--entrypoint-num-cpus", min=0, help="CPUs held for the command beside its tasks."
+            "--entrypoint-num-cpus",
+            metavar="N",
+            min=0,
+            help="CPUs held for the command beside its tasks.",
         ),
     ] = 0,
     memory: Annotated[
         int | None,
-        typer.Option("--entrypoint-memory", min=1, help="Bytes of memory held for the command."),
+        typer.Option(
+            "--entrypoint-memory",
+            metavar="BYTES",
+            min=1,
+            help="Bytes of memory held for the command.",
+        ),
     ] = None,
     resources: Annotated[
         list[str] | None,
