@@ -115,7 +115,7 @@ def test_the_plan_and_the_summary_say_what_is_averaged(net, folder, tmp_path):
     assert done.exit_code == 0, done.output
     rows = re.findall(r"^([ab]) +(top\d) % .* (\d+) *$", done.output, re.MULTILINE)
     assert rows == [(p, m, str(COUNT)) for p in "ab" for m in ("top1", "top5")]
-    assert "first, b: 1 labelled images could not be scored and are left out" in done.output
+    assert "first, b: 1 labelled image that could not be scored: left out" in done.output
 
 
 def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):

@@ -131,6 +131,12 @@ def test_other_labels_and_other_networks_are_told(pair):
     b.labels = [None if label is None else (label + 1) % 20 for label in a.labels]
     b.write(files=3)
     assert compare(a, b).label_conflicts == sum(label is not None for label in a.labels)
+    b.labels = [None] * len(b.labels)
+    b.write(files=3)
+    comparison = compare(a, b)
+    assert comparison.label_conflicts == 0
+    # whichever of the two has the labels
+    assert compare(b, a).labelled == comparison.labelled == compare(a, a).labelled > 0
     with pytest.raises(UsageError, match="network has 5 classes"):
         compare_runs(a.folder, b.folder, class_lines=a.class_lines[:5])
 

@@ -66,6 +66,13 @@ def test_refuses_to_write_over_a_run(run, classes, tmp_path: Path, make_run):
             rescore(source, ["embedded"], target)
 
 
+def test_its_own_output_has_nothing_to_rescore(run, classes, tmp_path: Path):
+    target = Folder(str(tmp_path / "metrics alone"))
+    rescore(open_source(run.folder, classes), ["embedded"], target)
+    with pytest.raises(UsageError, match=f"name the run they are from, {run.folder.uri}"):
+        open_source(target)
+
+
 def test_other_classes_must_be_named(run, classes, tmp_path: Path):
     record(run)
     with pytest.raises(UsageError, match=r"classes of its own \(20\): name its class file"):

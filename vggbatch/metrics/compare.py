@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
@@ -64,7 +65,7 @@ class Comparison:
     largest_difference: float | None
     labelled: int
     label_conflicts: int
-    """Images whose label is not the same in both runs; the first run's is used."""
+    """Images that have another label in each of the runs; the first run's is used."""
     accuracies: list[PairedAccuracy]
     """top1 and top5; none without labels."""
     movers: pa.Table
@@ -98,7 +99,7 @@ def compare_runs(
     Args:
         a: the first output, the reference.
         b: the second.
-        labels: what is right.
+        labels: what is right; those of the rows are the first run's, where it has one.
         class_lines: the network's classes, `wnid name`, in output order.
         errors: a labelled image that a run could not score is wrong for it, or the image is left
             out.
@@ -110,7 +111,7 @@ def compare_runs(
     tally = _Tally.zeros(len(class_lines))
     parted: list[pa.Table] = []
     for left, right in pairing:
-        column = labels.labels(left.image_id, left.label)
+        column = labels.labels(left.image_id, pc.coalesce(left.label, right.label))
         accepted = Accepted.of(column)
         if labels.classes is not None:
             accepted = accepted.keep(np.isin(accepted.cls, labels.classes))
@@ -164,7 +165,7 @@ class _Tally:
         self.n += np.bincount(accepted.cls, minlength=classes)
         self.labelled += int(labelled.sum())
         if labels.matcher is None:
-            self.conflicts += int(_conflicts(a.label, b.label))
+            self.conflicts += pc.sum(pc.not_equal(a.label, b.label)).as_py() or 0
         np.add.at(self.scored, (a.scored.astype(int), b.scored.astype(int)), 1)
         both = a.scored & b.scored
         self.same += int((a.index[both, 0] == b.index[both, 0]).sum())
@@ -238,11 +239,6 @@ def _accuracy(metric: str, cells: IntArray) -> PairedAccuracy:
         only_b=only_b,
         p_value=mcnemar(only_a, only_b),
     )
-
-
-def _conflicts(a: pa.Array, b: pa.Array) -> int:
-    x, y = (labels.fill_null(-1).to_numpy(zero_copy_only=False) for labels in (a, b))
-    return int((x != y).sum())
 
 
 def write_differences(comparison: Comparison, uri: str) -> None:

@@ -29,8 +29,8 @@ def render(evaluation: Evaluation) -> RenderableType:
         table.title, table.title_justify = escape(result.name), "left"
         for line in result.metrics:
             table.add_row(*_cells(line, published))
-        shown += [table, *(Text(f"{result.name}: {note}") for note in result.notes)]
-    return Group(*shown)
+        shown += [table, *(Text(f"{result.name}: {note}") for note in result.notes), Text()]
+    return Group(*shown[:-1])
 
 
 def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
@@ -49,8 +49,8 @@ def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
                 if line.metric in _HEADLINES:
                     table.add_row(escape(profile), *_cells(line, published))
             notes += [Text(f"{name}, {profile}: {note}") for note in result.notes]
-        shown += [table, *notes]
-    return Group(*shown)
+        shown += [table, *notes, Text()]
+    return Group(*shown[:-1])
 
 
 def render_comparison(

@@ -85,9 +85,15 @@ def open_source(folder: Folder, classes: str | None = None) -> Source:
             project's own, if run.json does not say that the network had others.
 
     Raises:
-        UsageError: the class file cannot be read, or is needed, or run.json cannot be.
+        UsageError: the class file cannot be read, or is needed, or run.json cannot be; or the
+            folder is the output of `rescore`, which has no predictions.
     """
     record = Output(folder).known_of_run()
+    if "rescored" in record:
+        raise UsageError(
+            f"{folder.uri} has the metrics of rescored predictions alone: name the run they are "
+            f"from, {record['rescored']['predictions']}"
+        )
     lines = synset() if classes is None else _read_lines(classes)
     digest = record.get("model", {}).get("classes_sha256")
     if digest is not None and digest != sha256("\n".join(lines).encode()).hexdigest():

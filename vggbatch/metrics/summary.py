@@ -164,21 +164,25 @@ def notes(sums: Partial, lines: Sequence[Metric], errors: ErrorPolicy) -> list[s
         said.append("no image has a label in this set")
     unlabelled = sums.rows - sums.errors - sums.labelled
     if unlabelled and sums.labelled:
-        said.append(f"{unlabelled:,} scored images have no label here and are not counted")
+        said.append(f"{_images(unlabelled, 'scored ')} without a label here: not counted")
     if sums.labelled_errors:
-        how = "count as wrong" if errors == "wrong" else "are left out"
-        said.append(f"{sums.labelled_errors:,} labelled images could not be scored and {how}")
+        how = "counted as wrong" if errors == "wrong" else "left out"
+        said.append(f"{_images(sums.labelled_errors, 'labelled ')} that could not be scored: {how}")
     if sums.open_top5:
         said.append(
-            f"{sums.open_top1:,} (top 1) and {sums.open_top5:,} (top 5) images have too few of the "
-            "set's classes among their five predictions to be decided: they count as wrong"
+            f"{sums.open_top1:,} (top 1) and {sums.open_top5:,} (top 5) with too few of the set's "
+            "classes among their five predictions to be decided: counted as wrong"
         )
     if any(line.metric == "nll_at_least" for line in lines):
         said.append(
-            f"nll is not known: the label of {sums.outside.n:,} images is not among their five "
+            f"nll is not known: for {_images(sums.outside.n)} the label is not among the five "
             "predictions"
         )
     return said + [_flag(line) for line in lines if line.flagged]
+
+
+def _images(count: int, kind: str = "") -> str:
+    return f"{count:,} {kind}image{'' if count == 1 else 's'}"
 
 
 def _flag(line: Metric) -> str:
