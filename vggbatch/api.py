@@ -26,7 +26,7 @@ from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.pipeline.headstart import HeadStart, wanted
 from vggbatch.pipeline.job import Job, prepare_job
 from vggbatch.pipeline.predict import predict as predict_job
-from vggbatch.pipeline.preview import Preview, preview
+from vggbatch.pipeline.preview import Preview, check_labelled, preview
 from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.record import RunResult, finish
 from vggbatch.pipeline.run import run
@@ -309,4 +309,5 @@ def _checked(config: JobConfig) -> Job:
     Folder(config.output)  # an unknown protocol shows before anything is listed
     job = prepare_job(config)
     check_subsets(config.labels, job.model.classes)
+    check_labelled(job)
     return job

@@ -194,6 +194,21 @@ class Folder:
         text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
         self.write_bytes(name, text.encode() + b"\n")
 
+    def check_writable(self) -> None:
+        """Make sure, before long work, that its result can be written: by writing a small file.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        name = f".{uuid.uuid4().hex[:8]}.partial"
+        try:
+            self.write_bytes(name, b"")
+            self.delete(name)
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {self.uri} ({error.strerror or error}): name another output"
+            ) from None
+
     def list(self, name: str = "", *, suffix: str = "") -> list[FileInfo]:
         """The files directly inside a sub-folder, sorted by name; none if it does not exist."""
         self.fs.invalidate_cache()

@@ -59,6 +59,9 @@ MISTAKES = [
     (f"evaluate images {RUN} -l none.csv", "none.csv"),
     (f"evaluate images {RUN} -l labels.csv", "notanumber"),
     (f"evaluate images {RUN} -l embedded@nosuch", "nosuch"),
+    (f"evaluate images {RUN} -l embedded", "no image has a label in embedded"),
+    (f"plan images {RUN} -l embedded", "00000.jpg"),
+    (f"evaluate images {RUN} --protocol densee", "'--protocol': 'densee'"),
     (f"evaluate images {RUN} -l embedded --errors maybe", "left_out"),
     # settings
     (f"score images {RUN} -c none.yaml", "none.yaml"),
@@ -105,6 +108,7 @@ MISTAKES = [
     ("pack images", "--output"),
     ("pack nowhere -o shards", "nowhere"),
     ("pack images -o shards --format zip", "parquet"),
+    ("pack images -o text.onnx/shards", "cannot write to"),
     ("pack images -o shards --shard-mb 0", "--shard-mb"),
     # models
     ("models lits", "list"),
@@ -118,6 +122,7 @@ MISTAKES = [
     ("models synthesize vgg16-12 -o x.onnx --shrink 0", "--shrink"),
     ("models prepare none.onnx", "none.onnx"),
     ("models quantize net.onnx images -o x.txt", ".onnx"),
+    ("models quantize net.onnx images -o text.onnx/x.onnx", "cannot write to"),
     ("models quantize net.onnx nowhere -o x.onnx", "nowhere"),
     ("models quantize net.onnx images -o x.onnx --format int4", "qdq"),
     ("models quantize net.onnx images -o x.onnx --images 0", "--images"),

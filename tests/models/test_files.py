@@ -1,4 +1,5 @@
 import http.server
+import os
 import pickle
 import threading
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.cache import sha256_of
-from vggbatch.models.files import base_name, localise, sibling
+from vggbatch.models.files import base_name, localise, read_blocks, sibling
 
 EXTERNAL = {"save_as_external_data": True, "size_threshold": 0}
 
@@ -141,6 +142,13 @@ def test_the_same_file_under_two_names_is_kept_twice(twin, tmp_path):
     assert [local.graph.name for local in found] == ["a.onnx", "b.onnx"]
     assert {local.sha256 for local in found} == {sha256_of(local.graph) for local in found}
     assert not list((tmp_path / "cache/weights").glob(".incoming*"))
+
+
+def test_a_web_server_needs_no_ranges(tmp_path):
+    data = os.urandom(20 * 2**20)
+    (tmp_path / "large").write_bytes(data)
+    with http_server(tmp_path) as (address, _):
+        assert b"".join(read_blocks(f"{address}/large")) == data
 
 
 def test_what_is_not_there_is_one_line(folder, tmp_path):

@@ -3,6 +3,7 @@ import os
 import fsspec
 import pytest
 
+from tests.s3 import free_ports
 from vggbatch.errors import UsageError
 from vggbatch.sources import listing
 from vggbatch.sources.listing import list_input
@@ -69,6 +70,12 @@ def test_other_stores(tree):
 def test_nothing_there(tree):
     with pytest.raises(UsageError, match="no such file"):
         list(list_input(str(tree / "none")))
+
+
+def test_no_web_server_there():
+    [port] = free_ports(1)
+    with pytest.raises(UsageError, match=r"cannot be listed: .*127\.0\.0\.1"):
+        list(list_input(f"http://127.0.0.1:{port}/a.tar"))
 
 
 @pytest.fixture

@@ -87,7 +87,9 @@ def base_name(uri: str) -> str:
 def read_blocks(uri: str) -> Iterator[bytes]:
     """The content of a file at a URI. Raises OSError."""
     fs, path = filesystem(uri)
-    with store_errors(), fs.open(path, "rb") as file:
+    # a web server need not know ranges for a file that is read from front to back
+    streamed = {"block_size": 0} if "http" in fs.protocol else {}
+    with store_errors(), fs.open(path, "rb", **streamed) as file:
         while block := file.read(BLOCK):
             yield block
 

@@ -202,7 +202,9 @@ def _classes(uri: str | None, width: int | None) -> tuple[str, ...]:
             with store_errors():
                 classes = tuple(fs.cat_file(path).decode().splitlines())
         except OSError:
-            raise UsageError(f"no class list {public_uri(uri)}") from None
+            raise UsageError(
+                f"the class list {public_uri(uri)} (model.classes) is not there"
+            ) from None
     if width is not None and len(classes) != width:
         origin = public_uri(uri) if uri else "the project's synset.txt"
         raise UsageError(

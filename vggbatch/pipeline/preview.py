@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
+from vggbatch.errors import UsageError
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, cluster_address
@@ -111,6 +112,26 @@ def preview(job: Job) -> Preview:
         placement=placement,
         pinning=cores,
         notes=tuple(notes),
+    )
+
+
+def check_labelled(job: Job) -> None:
+    """Make sure that labels which were asked for are of these images, as far as they are listed.
+
+    Raises:
+        UsageError: none of the images has one.
+    """
+    if job.labels is None or any(shard.members is None for shard in job.shards):
+        return
+    ids: list[str] = []
+    for shard in job.shards:
+        assert shard.members is not None
+        ids += shard.image_ids(shard.members)
+        found = job.labels.match(ids[-len(shard.members) :], shard.members["label"].to_pylist())
+        if found.null_count < len(found):
+            return
+    raise UsageError(
+        f"no image has a label in {job.row_labels}; the first of {len(ids):,} images is {ids[0]}"
     )
 
 

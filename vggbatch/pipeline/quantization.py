@@ -90,13 +90,16 @@ def quantize_model(
         progress: told of each step.
 
     Raises:
-        UsageError: the model cannot be quantized, or there are no images, or none with a label.
+        UsageError: the model cannot be quantized, the output not be written, or there are no
+            images, or none with a label.
         VggbatchError: the cluster does not answer, or a node of it has other versions.
     """
     if not base_name(output).endswith(".onnx"):
         raise UsageError(f"the output {output} must end in .onnx")
     if max_drop is not None and labels is None:
         raise UsageError("--max-drop is measured on labelled images: name their labels, --labels")
+    target = _folder_of(output)
+    target.check_writable()
     _, profile = resolve_profile(model.preprocess)
     if model.input_size not in (None, (profile.crop, profile.crop)):
         raise UsageError(
@@ -114,7 +117,7 @@ def quantize_model(
         tempfile.TemporaryDirectory() as folder,
         _observer(compute or ComputeOptions(), progress) as observe,
     ):
-        work, target = Path(folder), Path(folder) / "int8.onnx"
+        work, graph = Path(folder), Path(folder) / "int8.onnx"
         progress(f"calibrating on {len(chosen)} images")
         quantizer = Quantizer(
             model,
@@ -126,17 +129,15 @@ def quantize_model(
             cache_dir=cache_dir,
             observe=observe,
         )
-        quantizer.write(target)
+        quantizer.write(graph)
         few = drawn.crops[chosen[:: max(1, len(chosen) // _NOISE_IMAGES)][:_NOISE_IMAGES]]
         noise = layer_noise(quantizer, few, work, progress)
         measured: list[Measured] = []
         if labels:
-            measured = compare(quantizer, target, labelled, progress)
+            measured = compare(quantizer, graph, labelled, progress)
         if max_drop is not None:
-            measured += leave_worst(
-                quantizer, target, labelled, measured, noise, max_drop, progress
-            )
-        _publish(model, target, output)
+            measured += leave_worst(quantizer, graph, labelled, measured, noise, max_drop, progress)
+        _publish(model, graph, target, base_name(output))
     return Quantized(len(chosen), drawn.failed, held_out, noise, measured)
 
 
@@ -166,10 +167,12 @@ def _split(drawn: Sample, count: int) -> tuple[np.ndarray[Any, Any], Labelled, b
     return chosen, Labelled(drawn.crops[kept], drawn.labels[kept]), held_out
 
 
-def _publish(model: Model, graph: Path, output: str) -> None:
+def _folder_of(output: str) -> Folder:
+    return Folder(output[: output.rindex(base_name(output))] or ".")
+
+
+def _publish(model: Model, graph: Path, folder: Folder, base: str) -> None:
     """Write the network and what the file does not say of it, so that score takes it as it is."""
-    base = base_name(output)
-    folder = Folder(output[: output.rindex(base)] or ".")
     _, profile = resolve_profile(model.preprocess)
     described: dict[str, Any] = {
         "layout": model.layout,

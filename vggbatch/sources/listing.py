@@ -57,7 +57,11 @@ def list_input(uri: str) -> Iterator[Listed]:
                 yield from _walk(fs, path, path)
             else:
                 yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        # fsspec says so of any web server from which nothing comes
+        why = error.__cause__
+        if isinstance(why, OSError) and not isinstance(why, FileNotFoundError):
+            raise UsageError(f"{uri}: cannot be listed: {' '.join(str(why).split())}") from None
         raise UsageError(f"{uri}: no such file or folder") from None
     except PermissionError as error:
         raise UsageError(f"{uri}: may not be read: {error.strerror or error}") from None

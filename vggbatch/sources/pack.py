@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import names
+from vggbatch.sources.base import Shard
 from vggbatch.sources.discover import discover, reader_for
 from vggbatch.storage import Folder
 
@@ -68,13 +69,15 @@ def pack(
         shard_size: bytes of images after which a shard is closed.
 
     Raises:
-        UsageError: no images, or the output has shards already.
+        UsageError: no images, or the output has shards already, or cannot be written to.
     """
     folder = Folder(output)
     if any(names.shard_format(file.path) for file in folder.list()):
         raise UsageError(f"{output} has shards already; name an empty folder")
+    shards = discover(inputs)
+    folder.check_writable()
     totals = Packed()
-    for images in _batches(inputs, shard_size, totals):
+    for images in _batches(shards, shard_size, totals):
         name = f"shard-{totals.shards:06}.{shard_format}"
         folder.write_bytes(name, (_tar if shard_format == "tar" else _parquet)(images))
         totals.shards += 1
@@ -85,11 +88,11 @@ def pack(
         yield totals
 
 
-def _batches(inputs: Sequence[str], shard_size: int, totals: Packed) -> Iterator[list[_Image]]:
+def _batches(shards: Sequence[Shard], shard_size: int, totals: Packed) -> Iterator[list[_Image]]:
     batch: list[_Image] = []
     size = 0
     keys: set[str] = set()
-    for image in _images(inputs, totals):
+    for image in _images(shards, totals):
         # Two images under one key would be one sample, and share a label.
         if batch and (size >= shard_size or image.key in keys):
             yield batch
@@ -101,8 +104,8 @@ def _batches(inputs: Sequence[str], shard_size: int, totals: Packed) -> Iterator
         yield batch
 
 
-def _images(inputs: Sequence[str], totals: Packed) -> Iterator[_Image]:
-    for shard in discover(inputs):
+def _images(shards: Sequence[Shard], totals: Packed) -> Iterator[_Image]:
+    for shard in shards:
         reader = reader_for(shard.format)
         members = reader.members(shard)
         rows = zip(
