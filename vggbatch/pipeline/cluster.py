@@ -97,7 +97,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                     _quieten()
                     with silent_stderr():
                         ray.init(**settings, logging_level=logging.ERROR)
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        except Exception as error:  # a node that is slow to start is a bare one of Ray's
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
         finally:
