@@ -67,6 +67,12 @@ def test_a_long_run_has_few_bars_and_the_same_mean():
     assert plot.x_ticks[-1].text.endswith(" min")
 
 
+def test_bars_hold_several_of_the_chunks_that_come_now_and_then():
+    plot = charts.throughput(record([[second, 16] for second in range(0, 120, 4)]))
+    assert len(plot.bars) == 10
+    assert {row[1] for row in plot.rows[:-1]} == {"4.0"}
+
+
 def test_a_pause_of_an_interrupted_run_is_cut_out():
     moments = [[second, 10] for second in [*range(10), *range(5000, 5010)]]
     plot = charts.throughput(record(moments))

@@ -21,6 +21,9 @@ from vggbatch.report.scan import BINS, Scan
 
 _BARS = 48
 """Bars of the throughput chart at most."""
+_CHUNKS_A_BAR = 3
+_STEADY = 1.25
+"""Intervals for each in which images were done, at most: then a bar may be a single one."""
 _FEWEST_BARS = 4
 _PAUSE = 60.0
 """Seconds without an image, and two bars, after which a run counts as interrupted."""
@@ -181,9 +184,9 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
         return None
     interval = float(recorded["interval_seconds"])
     moments = [(float(second), int(images)) for second, images in recorded["images"]]
-    width = interval * math.ceil((moments[-1][0] / interval + 1) / _BARS)
-    moments, pauses = _without_pauses(moments, interval, max(_PAUSE, 2 * width))
-    width = interval * math.ceil((moments[-1][0] / interval + 1) / _BARS)
+    lasted = moments[-1][0] + interval
+    moments, pauses = _without_pauses(moments, interval, max(_PAUSE, 2 * lasted / _BARS))
+    width = _bar_width(moments, interval)
     count = int(moments[-1][0] // width) + 1
     if count < _FEWEST_BARS:
         return None
@@ -191,8 +194,8 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
     for second, images in moments:
         rates[int(second // width)] += images
     # the last bar lasts as long as the run did
-    lasted = [width] * (count - 1) + [moments[-1][0] + interval - width * (count - 1)]
-    rates = [images / seconds for images, seconds in zip(rates, lasted, strict=True)]
+    seconds = [width] * (count - 1) + [moments[-1][0] + interval - width * (count - 1)]
+    rates = [images / time for images, time in zip(rates, seconds, strict=True)]
     ticks = nice_ticks(max(rates))
     unit, name = _time_unit(width * count)
     end = width * count / unit
@@ -218,6 +221,14 @@ def throughput(recorded: dict[str, Any] | None) -> Plot | None:
             for i, rate in enumerate(rates)
         ],
     )
+
+
+def _bar_width(moments: Sequence[tuple[float, int]], interval: float) -> float:
+    """Seconds of a bar: few bars, and in each several of the chunks that come in now and then."""
+    intervals = moments[-1][0] / interval + 1
+    apart = intervals / len(moments)
+    chunks = _CHUNKS_A_BAR if apart > _STEADY else 1
+    return interval * math.ceil(max(intervals / _BARS, chunks * apart))
 
 
 def _without_pauses(

@@ -92,6 +92,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY) -> str:
             if line.metric in _HEADLINES
         ],
         several_sets=len({line.label_set for line in metrics}) > 1,
+        bounded=any(line.metric == "nll_at_least" for line in metrics),
         flagged=[line for line in metrics if line.flagged],
         stages=_stages(output.record),
         throughput=charts.throughput(output.record.get("throughput")),
