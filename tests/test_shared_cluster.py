@@ -185,6 +185,24 @@ def seconds_of_classifiers(nodes, node):
 
 
 @pytest.mark.slow
+def test_a_node_that_hangs_is_named_until_ray_gives_it_up(images, slow, expected, tmp_path):
+    with ray_nodes(head_cpus=0) as nodes:
+        node = nodes.add()
+        run = Run(nodes.address, images, slow, tmp_path / "out")
+        wait_until(lambda: run.staged() > 0, lambda: run.lines[-5:])
+        raylet = psutil.Process(nodes.raylet(node))
+        stopped = [raylet, *raylet.children(recursive=True)]
+        for process in stopped:
+            process.suspend()
+        try:
+            run.wait_for("waiting for a node to answer, or to be given up by Ray: ")
+        finally:
+            for process in stopped:
+                process.resume()
+        assert run.rows() == expected
+
+
+@pytest.mark.slow
 def test_two_runs_share_a_cluster_and_leave_it_clean(images, net, expected, tmp_path, cache_folder):
     with ray_nodes(head_cpus=0) as nodes:
         nodes.add(num_cpus=4)

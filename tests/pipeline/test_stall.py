@@ -23,7 +23,8 @@ def stages(**changes):
 
 
 PENDING = Stage(waiting=3, running=0, actors=0, pending=2)
-WORKING = Stage(waiting=3, running=4, actors=2)
+WORKING = Stage(waiting=3, running=4, actors=2, pending=1, restarting=1, busy=2)
+ELSEWHERE = Stage(waiting=0, running=2, actors=2, pending=1, restarting=1)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,12 @@ WORKING = Stage(waiting=3, running=4, actors=2)
         (View((4.0,), 0, stages(decode=Stage(9, 1))), "the input's store: 1 chunk to read"),
         (View((4.0,), 0, stages(write=Stage(1, 2))), "the output's store: 3 chunks to write"),
         (View((4.0,), 0, stages(index=Stage(0, 1))), "the input's store: 1 task at work on index"),
-        (View((4.0,), 4, {}), "predictions files are being put together"),
-        (View((4.0,), 4, {}, begun=False), "Ray Data to start the stages"),
-        (View((4.0,), 0, {}, begun=False), "takes 1.96, others hold 4 of the"),
+        (View((4.0,), 4, {}, between="the output's store"), "the output's store"),
+        (View((4.0,), 4, {}), "Ray Data to start the stages"),
+        (View((4.0,), 0, {}), "takes 1.96, others hold 4 of the"),
+        (View((4.0,), 2, stages(classify=ELSEWHERE)), "1 classifier to start again elsewhere"),
+        (View((4.0,), 2, stages(), silent=("b",)), "a node to answer, or to be given up by Ray: b"),
+        (View((4.0,), 2, {}, silent=tuple("abcd")), "4 nodes to answer, or to be given up by Ray"),
         (View((4.0,), 0, stages(classify=PENDING), starting=2), "2 classifiers to start and open"),
         (View((4.0,), 3, None), "receipts (3 of 4 CPUs are free)"),
     ],

@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import ray
 from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
+from vggbatch.pipeline.greeting import greet
 from vggbatch.pipeline.placement import Growth, cluster_address
 from vggbatch.pipeline.quiet import silent_stderr
 
@@ -32,10 +32,6 @@ _LOST_HOST = ("RAY_grpc_client_keepalive_timeout_ms", "30000")
 """After so long without an answer a connection to another node counts as broken. That a host has
 dropped off the network Ray tells its classifiers' callers, but not its tasks' (measured: by its
 default of 120 s all work stood still for two to three minutes)."""
-_HTTP2_SETTINGS = b"\x04"
-_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _HTTP2_SETTINGS + bytes(5)
-"""What either side of gRPC says first (RFC 9113, 3.4): the client this, the server a frame of
-settings, whose type is the fourth byte."""
 
 
 @dataclass(frozen=True)
@@ -130,12 +126,7 @@ def _reach(address: str) -> None:
     if named is None:
         return  # as `auto`, which Ray looks up
     try:
-        with socket.create_connection((named[1], int(named[2])), _CONNECT_PATIENCE) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") not in ("1", "true"):
-                connection.sendall(_HTTP2_HELLO)
-                greeting = connection.recv(9)
-                if greeting[3:4] != _HTTP2_SETTINGS:
-                    raise OSError("what listens there is no Ray head")
+        greet(named[1], int(named[2]), _CONNECT_PATIENCE)
     except OSError as error:
         raise VggbatchError(
             f"cannot join the Ray cluster at {address}: {error.strerror or error}; `ray start "

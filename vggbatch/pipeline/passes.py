@@ -25,6 +25,7 @@ from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.plan import build
 from vggbatch.pipeline.sink import compact
+from vggbatch.pipeline.stages import between_passes
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
@@ -109,10 +110,12 @@ class Passes:
         reserved = head.reserve(scoring.chunk_size) if head else []
         self._take_over(head)
         while left := progress.left(shards):
+            between_passes("")
             before = self.tally.chunks
             task = replace(scoring, isolate=isolate)
             outcome = self._pass(left, task, placement, reserved, head)
             while head and not head.ended:
+                between_passes("the head start to end its chunks")
                 self._take_over(head, seconds=1.0)
                 self.notify()
                 head.end_if_silent()
@@ -125,6 +128,7 @@ class Passes:
             lost = {number for number, _, _ in progress.left(left)} - outcome.failed_shards
             isolate = outcome.timed_out or broken_before or bool(lost and not broken)
             broken_before = broken
+        between_passes("the output's store: predictions files are being put together")
         self._collect(wait=True)
 
     def _take_over(self, head: HeadStart | None, seconds: float = 0.0) -> None:

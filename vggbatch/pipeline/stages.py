@@ -18,6 +18,7 @@ STAGES = ("index", "decode", "classify", "write")
 
 _LOG = logging.getLogger(__name__)
 _executor: weakref.ref[Any] | None = None
+_between = ""
 _wanted = 0
 """Classifiers that the run has cores for."""
 
@@ -34,6 +35,10 @@ class Stage:
     """Classifiers that are ready."""
     pending: int = 0
     """Classifiers that wait for a CPU, start, or start again."""
+    restarting: int = 0
+    """Those among them that start again, for their process or their node is gone."""
+    busy: int = 0
+    """Ready classifiers that have chunks."""
 
 
 class _Hold(ExecutionCallback):
@@ -92,6 +97,17 @@ def read_stages() -> dict[str, Stage] | None:
         return None  # nothing public says as much; no more than this view is lost
 
 
+def between_passes(what: str) -> None:
+    """What the run waits for while it has no stages; nothing: for them to start."""
+    global _between
+    _between = what
+
+
+def awaited_between_passes() -> str:
+    """As `between_passes` was told last."""
+    return _between
+
+
 def want_classifiers(count: int) -> None:
     """Let the passes have so many classifiers, if there are chunks for them; 0: as Ray Data likes.
 
@@ -113,9 +129,12 @@ def _add_classifiers(executor: Any, wanted: int) -> None:
 
 def _stage(operator: Any, state: Any) -> Stage:
     actors = operator.get_actor_info()
+    active = sum(pool.num_active_actors() for pool in operator.get_autoscaling_actor_pools())
     return Stage(
         waiting=state.total_enqueued_input_blocks(),
         running=operator.num_active_tasks(),
         actors=actors.running,
         pending=actors.pending + actors.restarting,
+        restarting=actors.restarting,
+        busy=max(0, active - actors.restarting),
     )

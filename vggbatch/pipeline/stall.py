@@ -11,14 +11,18 @@ from typing import Any
 import ray
 
 from vggbatch.pipeline.cluster import Cluster, living_nodes
+from vggbatch.pipeline.greeting import silent_nodes
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.runlog import RunLogger
-from vggbatch.pipeline.stages import Stage, read_stages, want_classifiers
+from vggbatch.pipeline.stages import Stage, awaited_between_passes, read_stages, want_classifiers
 
 _JOIN_PATIENCE = 1800.0
 """Seconds that a cluster without any node for work is given to get one."""
 _AGAIN = 60.0
 """Seconds from one line about the same wait to the next."""
+_GREETING_PATIENCE = 3.0
+"""Seconds for a node to take a connection, and again to answer."""
+_NAMED = 3
 _NO_NODE = "a node to join: the cluster has none with a logical CPU"
 
 
@@ -32,8 +36,10 @@ class View:
     """Logical CPUs that nobody holds."""
     stages: dict[str, Stage] | None
     """As `read_stages` gives them."""
-    begun: bool = True
-    """Whether a receipt has come at all."""
+    between: str = ""
+    """What is waited for where there are no stages; nothing: for them to start."""
+    silent: tuple[str, ...] = ()
+    """Addresses of nodes that do not answer and are not given up by Ray yet."""
     starting: int = 0
     """Classifiers that have their CPUs and are not ready yet."""
 
@@ -66,7 +72,6 @@ class Watch:
         self.sample = sample
         self.tell = tell
         self._moved = time.monotonic()
-        self._begun = False
         self._told = -_AGAIN
         self._nodes = _by_id(living_nodes())
         self._done = threading.Event()
@@ -84,7 +89,6 @@ class Watch:
 
     def moved(self) -> None:
         """A receipt has come."""
-        self._begun = True
         self._moved = time.monotonic()
 
     def _run(self) -> None:
@@ -116,10 +120,16 @@ class Watch:
         if silent < self.patience or now - self._told < _AGAIN:
             return
         self._told = now
-        cpus = tuple(node["Resources"].get("CPU", 0.0) for node in living_nodes())
+        nodes = living_nodes()
         free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
-        stages = read_stages()
-        view = View(cpus, free.get("CPU", 0.0), stages, self._begun, starting_classifiers())
+        view = View(
+            node_cpus=tuple(node["Resources"].get("CPU", 0.0) for node in nodes),
+            free_cpus=free.get("CPU", 0.0),
+            stages=read_stages(),
+            between=awaited_between_passes(),
+            silent=silent_nodes(nodes, _GREETING_PATIENCE),
+            starting=starting_classifiers(),
+        )
         reason = explain(view, self.placement)
         self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
         self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
@@ -188,19 +198,25 @@ def explain(view: View, placement: Placement) -> str:
     total = sum(view.node_cpus)
     if total < 1:
         return _NO_NODE
+    if view.silent:
+        what = "a node" if len(view.silent) == 1 else f"{len(view.silent)} nodes"
+        names = ", ".join(view.silent[:_NAMED])
+        return f"{what} to answer, or to be given up by Ray: {names}"
     if view.stages is None:
         return f"receipts ({view.free_cpus:.4g} of {total:g} CPUs are free)"
     if not view.stages:
-        if view.begun:
-            return "the output's store: predictions files are being put together"
         # its helpers take a CPU for a moment before the first stage starts
-        return _no_cpu(view, placement.actor_cpus) or "Ray Data to start the stages"
+        why = view.between or _no_cpu(view, placement.actor_cpus)
+        return why or "Ray Data to start the stages"
     index, decode, classify, write = view.stages.values()
     if classify.pending and not classify.actors:
         why = None if view.starting else _no_cpu(view, placement.actor_cpus)
         return why or f"{_count(classify.pending, 'classifier')} to start and open the model"
     if write.running or write.waiting:
         return f"the output's store: {_count(write.running + write.waiting, 'chunk')} to write"
+    if classify.running and classify.restarting and not classify.busy:
+        gone = _count(classify.restarting, "classifier")
+        return f"{gone} to start again elsewhere, whose node or process is gone"
     if classify.running:
         chunks = _count(classify.running, "chunk")
         return f"{_count(classify.actors, 'classifier')} at work on {chunks}"

@@ -1,0 +1,59 @@
+"""Whether somebody who speaks gRPC answers at an address, as every node of a Ray cluster does."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+_SETTINGS = b"\x04"
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + _SETTINGS + bytes(5)
+"""What either side of gRPC says first (RFC 9113, 3.4): the client this, the server a frame of
+settings, whose type is the fourth byte."""
+_AT_ONCE = 64
+
+
+def greet(host: str, port: int, patience: float) -> None:
+    """Say hello and wait for an answer; with TLS only connect.
+
+    Args:
+        host: name or address.
+        port: the port.
+        patience: seconds for it to take the connection, and again to answer.
+
+    Raises:
+        OSError: nobody answers, or somebody else does.
+    """
+    with socket.create_connection((host, port), patience) as connection:
+        if os.environ.get("RAY_USE_TLS", "0") not in ("1", "true"):
+            connection.sendall(_HELLO)
+            if connection.recv(9)[3:4] != _SETTINGS:
+                raise OSError("what listens there is no Ray head")
+
+
+def silent_nodes(nodes: Sequence[Mapping[str, Any]], patience: float) -> tuple[str, ...]:
+    """The addresses of nodes that do not answer, of those that Ray takes for alive.
+
+    Args:
+        nodes: as Ray describes them.
+        patience: as `greet` takes it.
+
+    Returns:
+        Nothing, too, where not one node answers: they cannot be reached from here.
+    """
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        answers = list(pool.map(lambda node: _answers(node, patience), nodes))
+    if not any(answers):
+        return ()
+    pairs = zip(nodes, answers, strict=True)
+    return tuple(node["NodeManagerAddress"] for node, answered in pairs if not answered)
+
+
+def _answers(node: Mapping[str, Any], patience: float) -> bool:
+    with suppress(OSError):
+        greet(node["NodeManagerAddress"], node["NodeManagerPort"], patience)
+        return True
+    return False
