@@ -190,7 +190,7 @@ def test_an_output_of_an_older_version(unfinished, tmp_path):
 
 def test_a_run_json_of_another_version(finished, tmp_path):
     folder = copy_of(finished, tmp_path)
-    record = folder.read_json("run.json")
+    record = json.loads(folder.read_bytes("run.json"))
     folder.write_json("run.json", {**record, "new_in_a_later_version": [1]})
     assert api.load_run(folder.uri)["new_in_a_later_version"] == [1]
     del record["model"]["synthetic"]
@@ -212,7 +212,7 @@ def refusal(*words):
 
 def test_no_name_in_it_leads_out_of_the_output(unfinished, tmp_path):
     folder = copy_of(unfinished, tmp_path)
-    plan = folder.read_json("_vggbatch/plan.json")
+    plan = json.loads(folder.read_bytes("_vggbatch/plan.json"))
     for wrong in ({"id": "../../.."}, {"profiles": {"zoo": {}, "../../x": {}}}):
         folder.write_json("_vggbatch/plan.json", {**plan, **wrong})
         with pytest.raises(UsageError, match="made by another version"):
@@ -246,7 +246,7 @@ def test_predictions_of_another_shape(finished, tmp_path):
 def test_a_lease_that_cannot_be_read_is_none(unfinished, tmp_path):
     folder = copy_of(unfinished, tmp_path)
     assert read_lease(folder).snapshot.rows == 2
-    older = folder.read_json("_vggbatch/lease.json")
+    older = json.loads(folder.read_bytes("_vggbatch/lease.json"))
     del older["snapshot"]["exact"]
     folder.write_json("_vggbatch/lease.json", {**older, "later": 1})
     assert read_lease(folder) == read_lease(unfinished)

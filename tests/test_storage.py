@@ -1,5 +1,6 @@
 """The few file operations, the same on disk and in every kind of store."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def test_what_is_written_is_read(folder):
     folder.write_bytes("a/b.bin", b"content")
     folder.write_json("a/c.json", {"x": [1, 2]})
     assert folder.read_bytes("a/b.bin") == b"content"
-    assert folder.read_json("a/c.json") == {"x": [1, 2]}
+    assert json.loads(folder.read_bytes("a/c.json")) == {"x": [1, 2]}
     assert folder.exists("a/b.bin")
     assert not folder.exists("a/none")
     with pytest.raises(FileNotFoundError):

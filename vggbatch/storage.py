@@ -149,10 +149,6 @@ class Folder:
             data: bytes = self.fs.cat_file(self.path(name))
         return data
 
-    def read_json(self, name: str) -> Any:
-        """A parsed JSON file. Raises FileNotFoundError."""
-        return json.loads(self.read_bytes(name))
-
     @contextmanager
     def open_atomic(self, name: str) -> Iterator[BinaryIO]:
         """A file to write that appears under its name only if the block ends without an error."""

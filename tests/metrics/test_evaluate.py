@@ -12,18 +12,18 @@ import pytest
 from sklearn import metrics as sk
 
 from vggbatch.errors import UsageError
-from vggbatch.metrics import EMBEDDED, Evaluation, LabelSet, Metric, evaluate_predictions
+from vggbatch.metrics import RECORDED, Evaluation, LabelSet, Metric, evaluate_predictions
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.storage import Folder
 
 
 def evaluate(run, *label_sets: LabelSet, **options) -> Evaluation:
     return evaluate_predictions(
-        run.folder, label_sets or (EMBEDDED,), class_lines=run.class_lines, **options
+        run.folder, label_sets or (RECORDED,), class_lines=run.class_lines, **options
     )
 
 
-def lines(evaluation: Evaluation, label_set: str = "labels") -> dict[str, Metric]:
+def lines(evaluation: Evaluation, label_set: str = RECORDED.name) -> dict[str, Metric]:
     return {m.metric: m for m in evaluation.metrics if m.label_set == label_set}
 
 
@@ -227,15 +227,15 @@ def test_published_values_stand_beside_and_are_flagged(run):
     assert top1.published == value - 0.4
     assert top1.published_delta == pytest.approx(0.4)
     assert not top1.flagged
-    found = evaluate(run, benchmark, EMBEDDED, published=far)
+    found = evaluate(run, benchmark, RECORDED, published=far)
     assert lines(found, "val")["top1"].flagged
-    assert lines(found, "labels")["top1"].published is None
+    assert lines(found, RECORDED.name)["top1"].published is None
     assert any("-0.41 points from the published" in note for note in found.results[0].notes)
     assert any("within the interval" in note for note in found.results[0].notes)
 
 
 def test_writes_the_tables_of_the_contract(run, tmp_path: Path):
-    found = evaluate(run, EMBEDDED, LabelSet("../odd name", Lookup({run.ids[0]: [1]})))
+    found = evaluate(run, RECORDED, LabelSet("../odd name", Lookup({run.ids[0]: [1]})))
     out = Folder(str(tmp_path / "out"))
     found.write(out)
     read = {
@@ -270,7 +270,7 @@ def test_faults_are_told(run, tmp_path: Path):
     with pytest.raises(UsageError, match="class 20, but the network has classes 0 to 19"):
         evaluate(run, LabelSet("bad", Lookup({run.ids[0]: [20]})))
     with pytest.raises(UsageError, match="different names"):
-        evaluate(run, EMBEDDED, EMBEDDED)
+        evaluate(run, RECORDED, RECORDED)
     part = Path(run.folder.root, "predictions", "part-00000.parquet")
     table = pq.read_table(part)
     pq.write_table(table.replace_schema_metadata(LabelLikelihood(n=1).to_metadata()), part)

@@ -1,13 +1,13 @@
 import numpy as np
 
 from vggbatch import api
-from vggbatch.metrics import EMBEDDED
+from vggbatch.metrics import RECORDED
 from vggbatch.report.scan import BINS, find, scan
 from vggbatch.storage import Folder
 
 
 def test_counts_agree_with_a_plain_loop(run):
-    found = scan(Folder(str(run)), EMBEDDED, 4)
+    found = scan(Folder(str(run)), RECORDED, 4)
     right, wrong, unlabelled = (np.zeros(BINS, int) for _ in range(3))
     predicted = {}
     for row in api.load_predictions(str(run)).to_pylist():
@@ -30,14 +30,14 @@ def test_counts_agree_with_a_plain_loop(run):
 
 
 def test_galleries_are_as_long_as_asked_for(run):
-    found = scan(Folder(str(run)), EMBEDDED, 4)
+    found = scan(Folder(str(run)), RECORDED, 4)
     assert len(found.mistakes.examples()) == len(found.unsure.examples()) == 4
     assert all(len(examples) == 1 for examples in found.errors.values())
 
 
 def test_images_are_found_with_their_rows(run):
-    [wanted] = scan(Folder(str(run)), EMBEDDED, 4).errors["truncated"]
-    found = find(Folder(str(run)), EMBEDDED, [wanted.image_id, "not there"])
+    [wanted] = scan(Folder(str(run)), RECORDED, 4).errors["truncated"]
+    found = find(Folder(str(run)), RECORDED, [wanted.image_id, "not there"])
     assert found == {wanted.image_id: wanted}
     assert wanted.error.startswith("truncated: ")
     assert wanted.index == wanted.probability == wanted.synsets == ()

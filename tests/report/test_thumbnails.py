@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.images import cut
 from vggbatch.config import Preprocess
-from vggbatch.metrics import EMBEDDED
+from vggbatch.metrics import RECORDED
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import find
 from vggbatch.report.thumbnails import SIZE, thumbnails
@@ -28,7 +28,7 @@ def record(run):
     ],
 )
 def test_a_thumbnail_is_what_the_network_saw(run, record, image_id, image):
-    examples = find(Folder(str(run)), EMBEDDED, [image_id])
+    examples = find(Folder(str(run)), RECORDED, [image_id])
     made = thumbnails(Folder(str(run)), list(examples.values()), record)
     assert made.problem is None
     head, _, data = made.uris[image_id].partition(",")
@@ -41,13 +41,13 @@ def test_a_thumbnail_is_what_the_network_saw(run, record, image_id, image):
 
 
 def test_what_cannot_be_decoded_has_none(run, record):
-    examples = find(Folder(str(run)), EMBEDDED, ["bad <b>.jpg", "00000.jpg"])
+    examples = find(Folder(str(run)), RECORDED, ["bad <b>.jpg", "00000.jpg"])
     made = thumbnails(Folder(str(run)), list(examples.values()), record)
     assert list(made.uris) == ["00000.jpg"]
 
 
 def test_an_output_without_its_state_has_none_and_says_why(run, record, tmp_path):
-    examples = find(Folder(str(run)), EMBEDDED, ["00000.jpg"])
+    examples = find(Folder(str(run)), RECORDED, ["00000.jpg"])
     made = thumbnails(Folder(str(tmp_path)), list(examples.values()), record)
     assert made.uris == {}
     assert "could not be read" in made.problem

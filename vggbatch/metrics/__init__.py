@@ -1,11 +1,11 @@
 """Metrics of a run, computed from its predictions files and label sets, with no inference."""
 
 from vggbatch.metrics.evaluate import Evaluation, LabelSetResult, evaluate_predictions
-from vggbatch.metrics.labelset import EMBEDDED, LabelSet, Matcher
+from vggbatch.metrics.labelset import RECORDED, LabelSet, Matcher
 from vggbatch.metrics.summary import ErrorPolicy, Metric
 
 __all__ = [
-    "EMBEDDED",
+    "RECORDED",
     "ErrorPolicy",
     "Evaluation",
     "LabelSet",

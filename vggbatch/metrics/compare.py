@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import UsageError
 from vggbatch.metrics.disagreement import differing_images, largest_difference
 from vggbatch.metrics.intervals import mcnemar, paired_difference, wilson
-from vggbatch.metrics.labelset import EMBEDDED, Accepted, IntArray, LabelSet
+from vggbatch.metrics.labelset import RECORDED, Accepted, IntArray, LabelSet
 from vggbatch.metrics.pairing import Pairing
 from vggbatch.metrics.partial import best_rank
 from vggbatch.metrics.rows import Rows
@@ -85,7 +85,7 @@ class Comparison:
 def compare_runs(
     a: Folder,
     b: Folder,
-    labels: LabelSet = EMBEDDED,
+    labels: LabelSet = RECORDED,
     *,
     class_lines: Sequence[str],
     errors: ErrorPolicy = "wrong",

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
-from vggbatch.metrics.labelset import EMBEDDED, Accepted, LabelSet
+from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
@@ -87,7 +87,7 @@ class Evaluation:
 
 def evaluate_predictions(
     folder: Folder,
-    label_sets: Sequence[LabelSet] = (EMBEDDED,),
+    label_sets: Sequence[LabelSet] = (RECORDED,),
     *,
     class_lines: Sequence[str],
     published: dict[str, dict[str, float]] | None = None,

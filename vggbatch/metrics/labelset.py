@@ -73,5 +73,5 @@ class LabelSet:
         return self.matcher.match(ids, [None] * len(ids))
 
 
-EMBEDDED = LabelSet("labels")
+RECORDED = LabelSet("embedded")
 """The labels that the run itself recorded in its predictions."""

@@ -26,7 +26,6 @@ class CatalogEntry:
     name: str
     title: str
     opset: int
-    onnx_version: str
     weights: ZooFile
     test_data: ZooFile
     input: str | None

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.storage import Folder, arrow_file
@@ -30,7 +29,7 @@ _MAGIC = b"PAR1"
 
 def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
     """A file of an output: in parts where it is on a disk, else whole (see `arrow_file`)."""
-    if isinstance(folder.fs, LocalFileSystem):
+    if folder.local:
         return pa.OSFile(folder.path(name))
     return arrow_file(folder.read_bytes(name))
 

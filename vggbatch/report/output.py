@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
-from vggbatch.metrics import EMBEDDED, LabelSet, Metric
+from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.evaluate import METRICS
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
@@ -97,7 +97,7 @@ class RunOutput:
         """
         metrics = self.metrics()
         if not metrics:
-            return EMBEDDED
+            return RECORDED
         lines = [class_lines[i] for i in sorted(class_lines)]
         if "rescored" in self.record:
             specs, recorded = self.record["rescored"]["labels"], None

@@ -9,6 +9,7 @@ from vggbatch.sources import columns
 from vggbatch.sources.labels import devkit, real
 from vggbatch.sources.labels.lookup import Labels
 from vggbatch.sources.labels.real import MultiLabels
+from vggbatch.sources.labels.spec import EMBEDDED
 from vggbatch.sources.labels.tables import from_table
 from vggbatch.storage import filesystem
 
@@ -25,7 +26,7 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels | MultiLabels:
         UsageError: the labels cannot be read, or do not fit the classes.
     """
     synsets = [line.split(" ", 1)[0] for line in classes]
-    if spec == "embedded":
+    if spec == EMBEDDED:
         return Labels.embedded(synsets)
     fs, path = filesystem(spec)
     try:

@@ -12,8 +12,6 @@ import pyarrow as pa
 
 from vggbatch.sources import names
 
-_NONE = -1
-
 
 @dataclass(frozen=True)
 class Labels:
