@@ -44,8 +44,8 @@ def compare(
     and the images where the runs part. Without labels, how far they agree.
     """
     from vggbatch import api
+    from vggbatch.cli.tables import render_comparison
     from vggbatch.metrics.compare import write_differences
-    from vggbatch.metrics.render import render_comparison
     from vggbatch.metrics.rescore import open_source
     from vggbatch.storage import Folder
 

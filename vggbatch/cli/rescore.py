@@ -50,7 +50,7 @@ def rescore(
 ) -> None:
     """Compute metrics anew from saved predictions, with other labels; no inference."""
     from vggbatch import api
-    from vggbatch.metrics.render import render
+    from vggbatch.cli.tables import render
     from vggbatch.metrics.rescore import open_source
     from vggbatch.storage import Folder
 

@@ -29,7 +29,7 @@ def run_score(config: JobConfig) -> Scored:
 def run_evaluate(config: JobConfig) -> Scored:
     """Score labelled images, and write the metrics beside the predictions."""
     from vggbatch import api
-    from vggbatch.metrics.render import render, render_profiles
+    from vggbatch.cli.tables import render, render_profiles
 
     with console.interruptible(), console.progress() as listener:
         scored = api.evaluate(config, listener=listener, announce=announce)

@@ -20,6 +20,8 @@ ErrorPolicy = Literal["wrong", "left_out"]
 PUBLISHED_TOLERANCE = 0.4
 """Percentage points; the zoo's own tolerance between its published and measured accuracies."""
 
+_IN_PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
+
 SUMMARY_SCHEMA = pa.schema(
     [
         pa.field("label_set", pa.string(), nullable=False),
@@ -49,6 +51,17 @@ class Metric:
     n: int
     published: float | None = None
     published_delta: float | None = None
+
+    @property
+    def unit(self) -> str:
+        """What stands behind its values where they are shown: `%`, or nothing."""
+        return "%" if self.metric in (*_IN_PERCENT, "error_rate") else ""
+
+    def shown(self, value: float) -> str:
+        """One of its values as it is shown, without the unit."""
+        if self.metric in _IN_PERCENT:
+            return f"{value:.2f}"
+        return f"{100 * value:.3f}" if self.metric == "error_rate" else f"{value:.4f}"
 
     @property
     def flagged(self) -> bool:

@@ -18,7 +18,6 @@ _NAMES = {
     "nll_at_least": "NLL at least",
     "error_rate": "Images that failed",
 }
-_IN_PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,14 @@ def metric_value(line: Metric, value: float | None) -> str:
     """A value of a metric with its unit."""
     if value is None:
         return "–"  # noqa: RUF001
-    if line.metric in _IN_PERCENT:
-        return f"{value:.2f} %"
-    if line.metric == "error_rate":
-        return f"{100 * value:.3f} %"
-    return f"{value:.4f}"
+    return f"{line.shown(value)} {line.unit}".rstrip()
 
 
 def metric_interval(line: Metric) -> str:
     """The 95 % interval, or nothing."""
     if line.ci_low is None or line.ci_high is None:
         return ""
-    low, high = (metric_value(line, x).removesuffix(" %") for x in (line.ci_low, line.ci_high))
-    return f"{low} to {high}"
+    return f"{line.shown(line.ci_low)} to {line.shown(line.ci_high)}"
 
 
 def number(value: float | None, digits: int = 0) -> str:

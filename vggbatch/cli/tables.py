@@ -17,7 +17,6 @@ from vggbatch.metrics.summary import Metric
 _HEADLINES = ("top1", "top5")
 _PUBLISHED = ("published", "delta")
 """Shown where there is a published value to stand beside."""
-_PERCENT = ("top1", "top5", "mean_per_class_top1", "top1_at_most", "top5_at_most")
 
 
 def render(evaluation: Evaluation) -> RenderableType:
@@ -168,11 +167,10 @@ def _heads(published: bool) -> tuple[str, ...]:
 def _cells(line: Metric, with_published: bool) -> list[str]:
     value, interval = "-", ""
     if line.value is not None:
-        value = _number(line.metric, line.value)
+        value = line.shown(line.value)
     if line.ci_low is not None and line.ci_high is not None:
-        interval = f"{_number(line.metric, line.ci_low)} - {_number(line.metric, line.ci_high)}"
-    unit = " %" if line.metric in (*_PERCENT, "error_rate") else ""
-    cells = [line.metric + unit, value, interval, f"{line.n:,}"]
+        interval = f"{line.shown(line.ci_low)} - {line.shown(line.ci_high)}"
+    cells = [f"{line.metric} {line.unit}".rstrip(), value, interval, f"{line.n:,}"]
     if not with_published:
         return cells
     published = "" if line.published is None else f"{line.published:.2f}"
@@ -180,11 +178,3 @@ def _cells(line: Metric, with_published: bool) -> list[str]:
     if line.flagged:
         delta = f"[yellow]! {delta}[/yellow]"
     return [*cells, published, delta]
-
-
-def _number(metric: str, value: float) -> str:
-    if metric in _PERCENT:
-        return f"{value:.2f}"
-    if metric == "error_rate":
-        return f"{100 * value:.3f}"
-    return f"{value:.4f}"

@@ -1,0 +1,43 @@
+"""Tables as they stand on the terminal."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+from rich.console import Console
+
+from vggbatch.cli.tables import render
+from vggbatch.metrics import Evaluation, LabelSetResult, Metric
+
+NONE = pa.table({})
+
+
+def printed(*results: LabelSetResult) -> str:
+    out = io.StringIO()
+    Console(file=out, width=90).print(render(Evaluation(list(results))))
+    return out.getvalue()
+
+
+def result(name: str, *metrics: Metric, notes: tuple[str, ...] = ()) -> LabelSetResult:
+    return LabelSetResult(name, list(metrics), list(notes), NONE, NONE, NONE)
+
+
+def test_a_value_stands_beside_its_interval_and_the_published_one():
+    top1 = Metric("val [1]", "top1", 71.25, 70.9, 71.6, 50_000, 72.38, -1.13)
+    rate = Metric("val [1]", "error_rate", 0.0004, 0.0002, 0.0006, 50_000)
+    text = printed(result("val [1]", top1, rate, notes=("far off [it is]",)))
+    title, _, _, first, second, note, *_ = text.splitlines()
+    assert title.strip() == "val [1]"
+    assert " ".join(first.split()) == "top1 % 71.25 70.90 - 71.60 50,000 72.38 ! -1.13"
+    assert " ".join(second.split()) == "error_rate % 0.040 0.020 - 0.060 50,000"
+    assert note == "val [1]: far off [it is]"
+
+
+def test_label_sets_stand_apart():
+    unknown = Metric("a", "nll", None, None, None, 3)
+    lines = printed(result("a", unknown), result("b", unknown)).splitlines()
+    at = lines.index(next(line for line in lines if line.strip() == "b"))
+    assert lines[at - 1].strip() == ""
+    assert lines[at - 2].split() == ["nll", "-", "3"]
+    assert lines[-1].split() == ["nll", "-", "3"]
