@@ -123,8 +123,8 @@ def prepare_networks(names: Sequence[str], config: JobConfig, work: Path) -> lis
 
 
 def _network(model: Model, cache_dir: str | None, folder: Path) -> Network:
-    if model.synthetic:
-        graph = synthesize(model.name.removesuffix("@synthetic"))
+    if model.twin is not None:
+        graph = synthesize(model.twin)
     else:
         graph = onnx.load(original_file(model, folder, cache_dir, None))
     outputs = make_batchable(graph, input_name=model.input)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from vggbatch.config import Preprocess
@@ -22,6 +21,7 @@ from vggbatch.errors import VggbatchError
 from vggbatch.models.dense import make_dense
 from vggbatch.models.graph import OLDEST_OPSET, is_quantized, make_batchable, opset
 from vggbatch.models.normalise import add_normalisation
+from vggbatch.models.runtime import open_network, write_optimised
 from vggbatch.models.synthesis import synthesize
 from vggbatch.models.widen import widen_first_convolution
 
@@ -94,16 +94,12 @@ def build(job: BuildJob) -> None:
 
 def _optimise(source: Path, folder: Path) -> None:
     """Let onnxruntime optimise for this machine and save the result with prepacked weights."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.optimized_model_filepath = str(folder / "model.onnx")
-    for key, value in {
+    settings = {
         "optimized_model_external_initializers_file_name": "model.data",
         "optimized_model_external_initializers_min_size_in_bytes": "1024",
         "save_external_prepacked_constant_initializers": "1",
-    }.items():
-        options.add_session_config_entry(f"session.{key}", value)
-    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    }
+    write_optimised(source, folder / "model.onnx", settings=settings)
 
 
 def _normalise(pixels: NDArray[np.uint8], profile: Preprocess, layout: str) -> NDArray[np.float32]:
@@ -116,11 +112,7 @@ def _normalise(pixels: NDArray[np.uint8], profile: Preprocess, layout: str) -> N
 def _run(
     path: Path, name: str, images: NDArray[np.uint8] | NDArray[np.float32], *, optimised: bool
 ) -> list[NDArray[np.float32]]:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if optimised:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = open_network(path, optimise=not optimised)
     results: list[NDArray[np.float32]] = session.run(None, {name: images})
     return results
 

@@ -18,10 +18,10 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from vggbatch.models import entropy
+from vggbatch.models.runtime import open_network
 
 Calibration = Literal["minmax", "entropy", "percentile"]
 Normalise = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -95,18 +95,12 @@ class LocalObserver:
     ) -> None:
         self._input, self._normalise = name, normalise
         model, self._names = _with_activations(graph)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        # what is fused away has no range
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "observed.onnx"
             onnx.save(model, path)
             del model
-            self._session = onnxruntime.InferenceSession(
-                path, options, providers=["CPUExecutionProvider"]
-            )
+            # what is fused away has no range
+            self._session = open_network(path, optimise=False, threads=threads)
 
     def ranges(self, images: NDArray[np.uint8]) -> Ranges:
         """As Observer has it."""

@@ -155,7 +155,7 @@ def _build(
         job = BuildJob(
             name=model.name,
             original=original_file(model, work, cache_dir, source),
-            twin=model.name.removesuffix("@synthetic") if model.synthetic else None,
+            twin=model.twin,
             work=work,
             target=work / "prepared",
             input=model.input,

@@ -20,9 +20,9 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import shape_inference, version_converter
+from onnxruntime import GraphOptimizationLevel
 
 from vggbatch.errors import UsageError
 from vggbatch.models.calibration import (
@@ -37,6 +37,7 @@ from vggbatch.models.calibration import (
 from vggbatch.models.graph import is_quantized, make_batchable, opset
 from vggbatch.models.original import original_file
 from vggbatch.models.resolve import Model
+from vggbatch.models.runtime import write_optimised
 from vggbatch.models.synthesis import synthesize
 
 Format = Literal["qdq", "qoperator"]
@@ -158,10 +159,7 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     from onnxruntime.quantization import quant_utils
 
     path = original_file(model, folder, cache_dir, None)
-    if model.synthetic:
-        graph = synthesize(model.name.removesuffix("@synthetic"))
-    else:
-        graph = onnx.load(path)
+    graph = onnx.load(path) if model.twin is None else synthesize(model.twin)
     if is_quantized(graph):
         raise UsageError(f"{model.name} is quantized already")
     make_batchable(graph, input_name=model.input)
@@ -171,11 +169,6 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     quant_utils.add_pre_process_metadata(graph)
     onnx.save(graph, folder / "batchable.onnx")
     del graph
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(folder / "folded.onnx")
-    onnxruntime.InferenceSession(
-        folder / "batchable.onnx", options, providers=["CPUExecutionProvider"]
-    )
-    return folder / "folded.onnx"
+    folded = folder / "folded.onnx"
+    write_optimised(folder / "batchable.onnx", folded, GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    return folded

@@ -56,6 +56,11 @@ class Model:
     input_size: tuple[int, int] | None
     """Height and width the graph asks for; None where they are free."""
 
+    @property
+    def twin(self) -> str | None:
+        """The zoo model that it is a synthetic twin of; None for a network of its own weights."""
+        return self.name.removesuffix(SYNTHETIC) if self.synthetic else None
+
 
 def resolve(
     options: ModelOptions, *, cache_dir: str | None = None, mirrors: Sequence[str] = ()

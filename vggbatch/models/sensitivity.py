@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from vggbatch.models.calibration import BATCH
 from vggbatch.models.quantize import Quantizer
+from vggbatch.models.runtime import open_network
 
 Progress = Callable[[str], None]
 """Told what is being done, in a few words."""
@@ -138,9 +138,7 @@ def _scores(
     quantizer: Quantizer, path: Path, images: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], float]:
     """Scores [n, classes], and the seconds that the network took for them."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = open_network(path)
     name = session.get_outputs()[0].name
     parts, seconds = [], 0.0
     for start in range(0, len(images), BATCH):

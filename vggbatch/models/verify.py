@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from vggbatch.errors import UsageError
 from vggbatch.models.prepare import PreparedModel
+from vggbatch.models.runtime import open_network
 
 TOLERANCE = 1e-3
 """Of the largest score: the relative tolerance of ONNX's own backend tests."""
@@ -53,12 +53,7 @@ def verify(prepared: PreparedModel, vectors: Path) -> list[VectorResult]:
     Raises:
         UsageError: no vectors are in it, it is damaged, or they do not fit the model.
     """
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        prepared.path, options, providers=["CPUExecutionProvider"]
-    )
+    session = open_network(prepared.path, optimise=False)
     results = []
     for name, given, expected in _vectors(vectors):
         try:

@@ -28,28 +28,17 @@ class _Extent:
     data: Future[bytes]
 
 
-class RemoteFile(io.RawIOBase):
-    """Reads like a local file. After the first pieces in a row up to 16 MiB are under way ahead.
+class Seekable(io.RawIOBase):
+    """A file of known size that is read from anywhere: a position, and what `io` asks of it.
 
     Args:
-        read: `(start, end)` -> the bytes between, retried.
-        size: the file's, in bytes.
-        pool: where `read` is called.
+        size: in bytes.
     """
 
-    def __init__(self, read: Callable[[int, int], bytes], size: int, pool: Executor) -> None:
+    def __init__(self, size: int) -> None:
         super().__init__()
-        self._until = size
-        self._read = read
         self.size = size
-        self._pool = pool
         self._position = 0
-        self._extents: list[_Extent] = []
-        self._ahead = 0
-
-    def fetch(self, start: int, end: int) -> bytes:
-        """The bytes between, by a request of their own. Raises OSError."""
-        return self._read(start, end)
 
     def readable(self) -> bool:
         """Yes."""
@@ -68,6 +57,28 @@ class RemoteFile(io.RawIOBase):
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}[whence]
         self._position = max(0, base + offset)
         return self._position
+
+
+class RemoteFile(Seekable):
+    """Reads like a local file. After the first pieces in a row up to 16 MiB are under way ahead.
+
+    Args:
+        read: `(start, end)` -> the bytes between, retried.
+        size: the file's, in bytes.
+        pool: where `read` is called.
+    """
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, pool: Executor) -> None:
+        super().__init__(size)
+        self._until = size
+        self._read = read
+        self._pool = pool
+        self._extents: list[_Extent] = []
+        self._ahead = 0
+
+    def fetch(self, start: int, end: int) -> bytes:
+        """The bytes between, by a request of their own. Raises OSError."""
+        return self._read(start, end)
 
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, fewer only at the end. Raises OSError."""

@@ -9,13 +9,11 @@ and fetches by itself what a walk that went astray has missed.
 
 from __future__ import annotations
 
-import io
-import os
 import tarfile
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 
-from vggbatch.sources.stream import RemoteFile
+from vggbatch.sources.stream import RemoteFile, Seekable
 
 BLOCK = tarfile.BLOCKSIZE
 _WALKS = 64
@@ -42,7 +40,7 @@ _NO_CONTENT = frozenset(
 )
 
 
-class HeaderFile(io.RawIOBase):
+class HeaderFile(Seekable):
     """Reads as the file does, headers sooner. Only for reading from front to back.
 
     Args:
@@ -50,30 +48,11 @@ class HeaderFile(io.RawIOBase):
     """
 
     def __init__(self, file: RemoteFile) -> None:
-        super().__init__()
+        super().__init__(file.size)
         self._file = file
-        self._position = 0
         self._walked = 0 if file.size >= _LEAST else file.size
         self._starts: list[int] = []
         self._kept: list[bytes] = []
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """The position."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position; costs nothing by itself."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
 
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, fewer only at the end. Raises OSError."""

@@ -1,0 +1,62 @@
+"""onnxruntime as preparation, quantization and checks use it; `classifier` has its own session.
+
+One place for what all of these want alike: the CPU, and warnings about a graph's age unsaid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime
+from onnxruntime import GraphOptimizationLevel, InferenceSession
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_ERRORS = 3
+"""Severity of the log lines that are shown, at least."""
+
+
+def open_network(
+    path: Path, *, optimise: bool = True, threads: int | None = None
+) -> InferenceSession:
+    """Open a network to run it.
+
+    Args:
+        path: ONNX file.
+        optimise: let onnxruntime rewrite the graph; not where it is prepared already, or where
+            what would be fused away is wanted.
+        threads: None: as many as there are cores.
+    """
+    options = _options()
+    options.intra_op_num_threads = threads or 0
+    if not optimise:
+        options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
+    return InferenceSession(path, options, providers=_PROVIDERS)
+
+
+def write_optimised(
+    source: Path,
+    target: Path,
+    level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
+    settings: Mapping[str, str] | None = None,
+) -> None:
+    """Write what onnxruntime makes of a graph when it opens it.
+
+    Args:
+        source: ONNX file.
+        target: ONNX file to write.
+        level: how much it may rewrite; all of it fits this machine alone.
+        settings: of the session, by their names after `session.`.
+    """
+    options = _options()
+    options.graph_optimization_level = level
+    options.optimized_model_filepath = str(target)
+    for key, value in (settings or {}).items():
+        options.add_session_config_entry(f"session.{key}", value)
+    InferenceSession(source, options, providers=_PROVIDERS)
+
+
+def _options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS
+    return options
