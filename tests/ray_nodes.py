@@ -16,9 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -126,10 +127,30 @@ class RayNodes:
         """Where drivers connect."""
         return f"127.0.0.1:{self.head.ports['port']}"
 
-    def add(self, cpus: int = 1, *, wait: bool = True) -> Node:
-        """Start a worker node."""
-        address = f"--address={self.address}"
-        return self._start(address, cpus=cpus, ports=_choose_ports(*_PORTS), wait=wait)
+    def add(
+        self,
+        cpus: int = 1,
+        *,
+        wait: bool = True,
+        inside: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> Node:
+        """Start a worker node.
+
+        Args:
+            cpus: that it says it has.
+            wait: until it is there.
+            inside: a command that runs the one after it.
+            environ: what this node sees beside what all see.
+        """
+        return self._start(
+            f"--address={self.address}",
+            cpus=cpus,
+            ports=_choose_ports(*_PORTS),
+            wait=wait,
+            inside=inside,
+            environ=environ or {},
+        )
 
     def raylets(self) -> int:
         """Nodes that run, those that an autoscaler has started included."""
@@ -143,7 +164,15 @@ class RayNodes:
             node.kill()
         subprocess.run(["rm", "-rf", str(self.sessions)], check=True)
 
-    def _start(self, *words: str, cpus: int, ports: dict[str, int], wait: bool = True) -> Node:
+    def _start(
+        self,
+        *words: str,
+        cpus: int,
+        ports: dict[str, int],
+        wait: bool = True,
+        inside: Sequence[str] = (),
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Node:
         number = len(self.nodes)
         head = "--head" in words
         low = _free_range(_WORKER_PORTS)
@@ -151,6 +180,7 @@ class RayNodes:
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [
+                    *inside,
                     *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *words),
                     *("--node-ip-address=127.0.0.1", f"--num-cpus={cpus}"),
                     f"--object-store-memory={100 * 2**20}",
@@ -162,29 +192,29 @@ class RayNodes:
                 ],
                 stdout=file,
                 stderr=file,
-                env=self.environ,
+                env={**self.environ, **environ},
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
             )
         node = Node(process, log, ports)
         self.nodes.append(node)
         if wait:
-            self._wait(node, head)
+            self._wait(node)
         return node
 
-    def _wait(self, node: Node, head: bool) -> None:
+    def _wait(self, node: Node) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        while not self._up(node, head):
+        while not self._up(node):
             if node.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"Ray did not start:\n{node.log.read_text()[-3000:]}")
             time.sleep(0.2)
         node.note_processes()
 
-    def _up(self, node: Node, head: bool) -> bool:
+    def _up(self, node: Node) -> bool:
         if "Ray runtime started" not in node.log.read_text(errors="replace"):
             return False
         port, path = node.ports["dashboard-agent-listen-port"], "/api/local_raylet_healthz"
-        if head:
+        if node is self.nodes[0]:
             port, path = node.ports["dashboard-port"], "/api/version"
         try:
             urlopen(f"http://127.0.0.1:{port}{path}", timeout=2).close()

@@ -1,18 +1,34 @@
-"""Every check provoked on real nodes: other versions, a stopped node, keys that may not write."""
+"""Every fault provoked on real nodes: other versions, wrong keys, too little room, no answer."""
 
+import contextlib
 import os
+import platform
 import signal
+import subprocess
+import sys
+import uuid
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import vggbatch
 from tests.cluster import command, ray_nodes
 from tests.images import write_folder
+from tests.ray_nodes import ray_nodes as started_nodes
 from tests.s3 import READER
+
+MEMORY = Path("/sys/fs/cgroup/memory")
 
 OTHER_VERSION = """
 import vggbatch.version
 vggbatch.version.__version__ = "0.0.1"
+"""
+OTHER_PYTHON = """
+import sys
+class Info(tuple):
+    major, minor, micro, releaselevel, serial = *sys.version_info[:2], 99, "final", 0
+sys.version_info = Info([*sys.version_info[:2], 99, "final", 0])
 """
 NOT_INSTALLED = """
 import sys
@@ -84,6 +100,116 @@ def test_a_node_that_cannot_answer_is_named(nodes, net, tmp_path):
         nodes.kill(stopped)
     assert "cannot run this vggbatch (ModuleNotFoundError" in about(bare, err)
     assert "does not answer within 20 s" in about(stopped, err)
+
+
+@pytest.fixture(scope="module")
+def unfit(_s3_process, cache_folder, tmp_path_factory):
+    """A cluster with a node for each fault, and the folder that is another one on the last."""
+    if os.getuid() or subprocess.run(["unshare", "--mount", "true"], check=False).returncode:
+        pytest.skip("mounting small disks takes root")
+    folder = tmp_path_factory.mktemp("unfit")
+    for name in ("packages", "elsewhere"):
+        (folder / name).mkdir()
+    for name in ("onnxruntime-1.0.0", "ray-2.59.0"):
+        (folder / f"packages/{name}.dist-info").mkdir()
+        words = (
+            f"Metadata-Version: 2.1\nName: {name.split('-')[0]}\nVersion: {name.split('-')[1]}\n"
+        )
+        (folder / f"packages/{name}.dist-info/METADATA").write_text(words)
+    environ = {**_s3_process.environ, "VGGBATCH_CACHE_DIR": str(cache_folder)}
+    with (
+        limited_memory(1_500 * 2**20) as group,
+        started_nodes(folder, **environ) as cluster,
+    ):
+        cluster.add(environ={"PYTHONPATH": f"{folder / 'packages'}:{os.getcwd()}"})
+        cluster.add(environ={"AWS_SECRET_ACCESS_KEY": "wrong"})
+        cluster.add(inside=mounted(f"mount -t tmpfs -o ro tmpfs {cache_folder}"))
+        cluster.add(inside=mounted(f"mount -t tmpfs -o size=64k tmpfs {cache_folder}"))
+        cluster.add(
+            8,
+            inside=mounted(f"echo $$ > {group}/cgroup.procs", f"mount --bind {group} {MEMORY}"),
+        )
+        cluster.add(
+            inside=mounted(
+                f"mount -t tmpfs -o size=300m tmpfs {cluster.sessions}",
+                f"mount -t tmpfs tmpfs {folder / 'elsewhere'}",
+            ),
+        )
+        yield cluster, folder / "elsewhere"
+
+
+def mounted(*steps):
+    """A command that runs another one where things are mounted that nobody else sees."""
+    return ["unshare", "--mount", "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh"]
+
+
+@contextlib.contextmanager
+def limited_memory(size):
+    """A control group, of the version whose files are in a folder of that name."""
+    group = MEMORY / f"vggbatch-{uuid.uuid4().hex[:8]}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(size))
+    except OSError as error:
+        pytest.skip(f"this machine lets nobody set limits: {error}")
+    try:
+        yield group
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.slow
+def test_each_fault_of_a_node_is_told_with_what_to_do(
+    unfit, net, tmp_path, cache_folder, s3_server
+):
+    import s3fs
+
+    cluster, elsewhere = unfit
+    s3fs.S3FileSystem().mkdir("unfit")
+    write_folder(tmp_path / "images", 1)
+    s3fs.S3FileSystem().put(str(tmp_path / "images/00000.jpg"), "unfit/in/00000.jpg")
+    inputs = ["s3://unfit/in", "-m", net, "--set", "compute.threads=1"]
+    _, err = plan(cluster, *inputs, "-o", "s3://unfit/out", status=2)
+    here = {name: metadata.version(name) for name in ("ray", "onnxruntime")}
+    expected = [
+        f"has ray 2.59.0 (here {here['ray']}), onnxruntime 1.0.0 (here {here['onnxruntime']}): ",
+        "cannot read s3://unfit/in/00000.jpg, which can be read here (",
+        "cannot write to s3://unfit/out (",
+        f"cannot write to the model cache {cache_folder}: set cache_dir or VGGBATCH_CACHE_DIR",
+        "has 0.00 GB free for the model cache ",
+        "of memory free and 8 classifiers of net take 1.68 GB: ",
+        f"free for Ray's {cluster.sessions}, which takes 0.54 GB at least: ",
+    ]
+    assert err[0] == "error: the run cannot start:"
+    assert len(err) == len(expected) + 1, "\n".join(err)
+    for words in expected:
+        assert sum(words in line for line in err) == 1, (words, err)
+    _, err = plan(cluster, *inputs, "-o", elsewhere / "out", status=2)
+    assert sum(f"has another {elsewhere}/out than this machine: " in line for line in err) == 1
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_ray_itself_refuses_another_python(unfit, net, tmp_path):
+    cluster, _ = unfit
+    write_folder(tmp_path / "images", 1)
+    other = customised(tmp_path / "other", OTHER_PYTHON)
+    driver = command(
+        *("plan", tmp_path / "images", "-o", tmp_path / "out", "-m", net),
+        *("--address", cluster.address),
+        **other,
+    )
+    _, err = driver.communicate(timeout=120)
+    assert driver.returncode == 1
+    *_, line = err.splitlines()
+    assert line.startswith(f"error: cannot join the Ray cluster at {cluster.address}: Version mis")
+    assert f"Python: {platform.python_version()} " in line
+    assert f"Python: {sys.version_info.major}.{sys.version_info.minor}.99" in line
+    assert "Traceback" not in err
+    with pytest.raises(RuntimeError, match=r"Version mismatch"):
+        cluster.add(environ=other)
+    # it is there no more, and nothing is to be waited for
+    cluster.nodes.pop().process.wait(30)
 
 
 def about(node, lines):
