@@ -135,7 +135,7 @@ class Quantizer:
         onnx.save(self._quantized("qdq", [layer], []), target)
 
     def _quantized(self, form: Format, only: list[str], without: list[str]) -> onnx.ModelProto:
-        # its import costs a second and needs an extra, which only quantization uses
+        # its import costs a second, and with some onnxruntimes needs the extra `quantize`
         from onnxruntime import quantization
         from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 

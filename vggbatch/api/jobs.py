@@ -1,4 +1,4 @@
-"""What the commands do, for Python: score, evaluate, predict, plan, and reading the output.
+"""Jobs: score, evaluate, plan and predict.
 
 A job is given as its input and keyword options, the keys of a YAML file, or as a JobConfig:
 `score("images", output="out", model="vgg16-12-int8", compute={"threads": 2})`.
@@ -6,35 +6,26 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vggbatch import report
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
-from vggbatch.metrics.compare import Comparison, compare_runs
-from vggbatch.metrics.rescore import open_source, published_accuracies
-from vggbatch.metrics.rescore import rescore as rescore_source
-from vggbatch.metrics.rows import prediction_files
+from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
-from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.pipeline.headstart import HeadStart, wanted
 from vggbatch.pipeline.job import Job, prepare_job
 from vggbatch.pipeline.predict import predict as predict_job
 from vggbatch.pipeline.preview import Preview, check_labelled, preview
-from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.record import RunResult, finish
 from vggbatch.pipeline.run import run
-from vggbatch.pipeline.state import Output
-from vggbatch.pipeline.status import Status, read_status
 from vggbatch.pipeline.tally import Listener
-from vggbatch.report.run import GALLERY
-from vggbatch.storage import Folder, arrow_file
+from vggbatch.storage import Folder
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -169,127 +160,6 @@ def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
         image in input order.
     """
     return predict_job(prepare_job(job_config(input, options)))
-
-
-def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The predictions of a finished or unfinished run, as one Arrow table.
-
-    Raises:
-        UsageError: there are none, or one is damaged.
-    """
-    folder = Folder(output)
-    chosen = list(columns) if columns is not None else None
-    tables = []
-    for name in prediction_files(folder):
-        try:
-            tables.append(read_table(arrow_file(folder.read_bytes(name)), chosen))
-        except pa.ArrowInvalid as error:
-            raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
-    return pa.concat_tables(tables).unify_dictionaries()
-
-
-def load_run(output: str) -> dict[str, Any]:
-    """The content of a finished run's run.json. Raises UsageError if there is none."""
-    return Output(Folder(output)).read_run()
-
-
-def status(output: str) -> Status:
-    """How far a run is, from its output alone and from any machine.
-
-    >>> status("out").state
-    'complete'
-
-    Raises:
-        UsageError: nobody's output.
-    """
-    return read_status(Folder(output))
-
-
-def rescore(
-    predictions: str,
-    labels: str | Sequence[str],
-    output: str | None = None,
-    *,
-    errors: ErrorPolicy = "wrong",
-    classes: str | None = None,
-) -> Evaluation:
-    """Metrics anew from saved predictions, with other labels; no inference.
-
-    >>> evaluation = rescore("out", "labels.csv")
-    >>> evaluation.metrics[0].n
-    3
-
-    Args:
-        predictions: output of a run.
-        labels: label sets, each `[NAME=]LABELS[@SUBSET]`.
-        output: gets metrics/ and run.json; None: nothing is written.
-        errors: what a labelled image that could not be scored counts as.
-        classes: the network's class file, where it is not the project's.
-
-    Raises:
-        UsageError: no predictions, unreadable labels, or an output that holds a run.
-    """
-    source = open_source(Folder(predictions), classes)
-    specs = [labels] if isinstance(labels, str) else labels
-    target = Folder(output) if output is not None else None
-    return rescore_source(source, specs, target, errors=errors)
-
-
-def compare(
-    a: str,
-    b: str,
-    *,
-    labels: str = "embedded",
-    errors: ErrorPolicy = "wrong",
-    classes: str | None = None,
-) -> Comparison:
-    """Compare two runs on the same images, image by image.
-
-    >>> compare("out", "evaluated").agreement
-    100.0
-
-    Args:
-        a: output of the reference run.
-        b: output of the other run.
-        labels: what is right; `embedded`: what the runs recorded.
-        errors: what a labelled image that could not be scored counts as.
-        classes: the networks' class file, where it is not the project's.
-
-    Raises:
-        UsageError: no predictions, or no image in common.
-    """
-    first, second = (open_source(Folder(output), classes) for output in (a, b))
-    [label_set] = label_sets([labels], first.folder, first.class_lines)
-    return compare_runs(
-        first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
-    )
-
-
-def write_report(
-    output: str, *, against: str | None = None, classes: str | None = None, gallery: int = GALLERY
-) -> str:
-    """Write a page about a finished run into its output: report.html, or comparison.html.
-
-    >>> write_report("evaluated").rsplit("/", 1)[-1]
-    'report.html'
-
-    Args:
-        output: output of a run, or of `rescore`.
-        against: output of the reference run to compare it with.
-        classes: the networks' class file, where it is not the project's; for comparisons.
-        gallery: images in each gallery.
-
-    Returns:
-        The page's URI.
-
-    Raises:
-        UsageError: a run is not finished, or the two have no image in common.
-    """
-    if against is None:
-        return report.write_report(Folder(output), gallery=gallery)
-    return report.write_comparison(
-        Folder(against), Folder(output), classes=classes, gallery=gallery
-    )
 
 
 def _run(

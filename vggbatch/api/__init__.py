@@ -1,0 +1,27 @@
+"""What the commands do, for Python; `import vggbatch` offers the same functions."""
+
+from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
+from vggbatch.api.outputs import (
+    compare,
+    load_predictions,
+    load_run,
+    rescore,
+    status,
+    write_report,
+)
+from vggbatch.config import JobConfig
+
+__all__ = [
+    "JobConfig",
+    "Scored",
+    "compare",
+    "evaluate",
+    "load_predictions",
+    "load_run",
+    "plan",
+    "predict",
+    "rescore",
+    "score",
+    "status",
+    "write_report",
+]
