@@ -113,6 +113,11 @@ def store_errors() -> Iterator[None]:
         raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
+def unwritable(uri: str, error: OSError) -> UsageError:
+    """The error of a place that does not take what is written to it."""
+    return UsageError(f"cannot write to {uri} ({error.strerror or error}): name another output")
+
+
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
@@ -201,9 +206,7 @@ class Folder:
             self.write_bytes(name, b"")
             self.delete(name)
         except OSError as error:
-            raise UsageError(
-                f"cannot write to {self.uri} ({error.strerror or error}): name another output"
-            ) from None
+            raise unwritable(self.uri, error) from None
 
     def list(self, name: str = "", *, suffix: str = "") -> list[FileInfo]:
         """The files directly inside a sub-folder, sorted by name; none if it does not exist."""

@@ -3,8 +3,24 @@
 import io
 import tarfile
 
+import fsspec
 import numpy as np
+import pytest
 from PIL import Image
+
+
+def requests_of_memory(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int | None]]:
+    """The ranges asked of fsspec's store in memory from now on, as they come."""
+    kind = type(fsspec.filesystem("memory"))
+    asked = []
+    original = kind.cat_file
+
+    def counted(self, path, start=None, end=None, **options):
+        asked.append((start, end))
+        return original(self, path, start=start, end=end, **options)
+
+    monkeypatch.setattr(kind, "cat_file", counted)
+    return asked
 
 
 def jpeg(seed: int, size: tuple[int, int] = (40, 30)) -> bytes:

@@ -1,6 +1,7 @@
 import fsspec
 import pytest
 
+from tests.sources.samples import requests_of_memory
 from vggbatch.errors import ImageError
 from vggbatch.sources import ranges
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
@@ -13,15 +14,7 @@ def requests(monkeypatch):
     """A file in memory, and the ranges that were asked of its store."""
     fs = fsspec.filesystem("memory")
     fs.pipe("/ranges/a", DATA)
-    asked = []
-    original = type(fs).cat_file
-
-    def counted(self, path, start=None, end=None, **options):
-        asked.append((start, end))
-        return original(self, path, start=start, end=end, **options)
-
-    monkeypatch.setattr(type(fs), "cat_file", counted)
-    yield asked
+    yield requests_of_memory(monkeypatch)
     fs.rm("/ranges", recursive=True)
 
 

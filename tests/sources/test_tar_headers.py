@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sources.samples import jpeg, tar_bytes
+from tests.sources.samples import jpeg, requests_of_memory, tar_bytes
 from vggbatch.sources import tar_headers
 from vggbatch.sources.base import Shard
 from vggbatch.sources.tar import TarReader
@@ -21,16 +21,7 @@ def requests(monkeypatch):
     """The ranges asked of a store in memory; walks are of a few kilobytes."""
     for name, value in SMALL.items():
         monkeypatch.setattr(tar_headers, name, value)
-    fs = fsspec.filesystem("memory")
-    asked = []
-    original = type(fs).cat_file
-
-    def counted(self, path, start=None, end=None, **options):
-        asked.append((start, end))
-        return original(self, path, start=start, end=end, **options)
-
-    monkeypatch.setattr(type(fs), "cat_file", counted)
-    return asked
+    return requests_of_memory(monkeypatch)
 
 
 def both(tmp_path, data: bytes) -> tuple[list[dict], list[dict]]:

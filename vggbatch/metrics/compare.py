@@ -20,7 +20,7 @@ from vggbatch.metrics.partial import best_rank
 from vggbatch.metrics.rows import Rows
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.pipeline.schema import TOP_K
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, unwritable
 
 
 @dataclass(frozen=True)
@@ -252,4 +252,4 @@ def write_differences(comparison: Comparison, uri: str) -> None:
         with Folder(parent or ("/" if uri.startswith("/") else ".")).open_atomic(name) as file:
             pq.write_table(comparison.differences, file)
     except OSError as error:
-        raise UsageError(f"cannot write {uri}: {error}") from None
+        raise unwritable(uri, error) from None

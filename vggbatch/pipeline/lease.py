@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.pipeline.state import STATE
 from vggbatch.pipeline.tally import Snapshot
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, unwritable
 
 _log = logging.getLogger(__name__)
 
@@ -111,10 +111,7 @@ class Held:
         try:
             self._take()
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-            raise UsageError(
-                f"cannot write to {self.folder.uri} ({error.strerror or error}): name another "
-                "output"
-            ) from None
+            raise unwritable(self.folder.uri, error) from None
         time.sleep(_SETTLE)
         winner = read_lease(self.folder)
         if winner is not None and winner.token != self._lease.token:
