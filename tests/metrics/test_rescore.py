@@ -64,6 +64,9 @@ def test_refuses_to_write_over_a_run(run, classes, tmp_path: Path, make_run):
     for target in (run.folder, other.folder):
         with pytest.raises(UsageError, match="output of a run"):
             rescore(source, ["embedded"], target)
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot write to"):
+        rescore(source, ["embedded"], Folder(str(tmp_path / "file/below")))
 
 
 def test_its_own_output_has_nothing_to_rescore(run, classes, tmp_path: Path):

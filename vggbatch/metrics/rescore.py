@@ -121,10 +121,13 @@ def rescore(
         errors: what a labelled image that could not be scored counts as.
 
     Raises:
-        UsageError: no predictions, unreadable labels, or a target that holds a run.
+        UsageError: no predictions, unreadable labels, or a target that holds a run or cannot be
+            written to.
     """
     if target is not None and (target.exists(PREDICTIONS) or target.uri == source.folder.uri):
         raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
+    if target is not None:
+        target.check_writable()
     sets = label_sets(specs, source.folder, source.class_lines)
     evaluation = evaluate_predictions(
         source.folder,
