@@ -30,7 +30,7 @@ class Kept:
 
     @staticmethod
     def watch(monkeypatch):
-        from vggbatch.pipeline.stages import _Hold
+        from vggbatch.pipeline.executor import _Hold
 
         ended = _Hold.after_execution_succeeds
 

@@ -6,6 +6,7 @@ actors, where the cluster is) may differ from one run to the next on the same ou
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any, Literal
 
@@ -109,14 +110,20 @@ class ComputeOptions(_Strict):
     micro_batch: int | None = Field(None, ge=1, le=1024)
     """Images in one run of the network."""
     ray_after: float = Field(120, ge=0)
-    """Without a cluster to join: a run that is expected to take fewer seconds is done in one
-    process. Starting and ending Ray costs about five, and its driver a tenth of a core."""
+    """A run that is expected to take fewer seconds is done in one process here: without Ray, and on
+    a cluster that is joined without Ray Data (at most ten seconds where it has more nodes for it).
+    Starting and ending Ray costs about five, and its driver a tenth of a core."""
     decode_tasks: int | None = Field(None, ge=1)
     """Decoding tasks at a time."""
     pin: bool = True
     """Pin each actor to cores of its own where the machine allows it."""
     log_format: Literal["text", "json"] = "text"
     """Format of the log lines of the driver and its workers; json for log collectors."""
+
+    @property
+    def cluster_address(self) -> str | None:
+        """The cluster to join, None where Ray is to be started on this machine."""
+        return self.address or os.environ.get("RAY_ADDRESS") or None
 
 
 class JobConfig(_Strict):

@@ -12,7 +12,7 @@ from ray.util.annotations import RayDeprecationWarning
 
 from vggbatch.config import ComputeOptions
 from vggbatch.pipeline.cluster import Cluster
-from vggbatch.pipeline.stages import observe
+from vggbatch.pipeline.executor import observe
 
 _PATIENCE = 300
 _CLUSTER_PATIENCE = 1800

@@ -15,7 +15,6 @@ their hands, stay within what is there; the others end by themselves.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -86,11 +85,6 @@ class Placement:
     def describe(self) -> dict[str, Any]:
         """For run.json and `vggbatch plan`."""
         return asdict(self)
-
-
-def cluster_address(options: ComputeOptions) -> str | None:
-    """The cluster to join, None where Ray is to be started on this machine."""
-    return options.address or os.environ.get("RAY_ADDRESS") or None
 
 
 def place_here(options: ComputeOptions) -> Placement:

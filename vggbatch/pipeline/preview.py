@@ -10,7 +10,7 @@ from vggbatch.classifier.cores import pinning
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
-from vggbatch.pipeline.placement import Placement, cluster_address
+from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.resume import check_output
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.total import counted_images, estimated_images
@@ -94,7 +94,7 @@ def preview(job: Job) -> Preview:
     labels, odd = _labels(job.shards, job.labels) if job.labels is not None else (None, ())
     notes: list[str] = []
     cores = None
-    if cluster_address(compute) is None:
+    if compute.cluster_address is None:
         placement = check_own_machine(job)
         cores = pinning() if compute.pin else "not pinned: compute.pin is off"
     else:

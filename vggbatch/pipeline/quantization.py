@@ -28,7 +28,6 @@ from vggbatch.models.sensitivity import (
     layer_noise,
     leave_worst,
 )
-from vggbatch.pipeline.placement import cluster_address
 from vggbatch.pipeline.sample import Sample, sample
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
@@ -144,7 +143,7 @@ def quantize_model(
 @contextlib.contextmanager
 def _observer(compute: ComputeOptions, progress: Progress) -> Iterator[Observe]:
     """Who looks at the activations."""
-    if cluster_address(compute) is None:
+    if compute.cluster_address is None:
         yield LocalObserver
         return
     # only here: a second of imports that one machine does without

@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from vggbatch.pipeline.chunk import ChunkKey
-
 if TYPE_CHECKING:
+    from vggbatch.pipeline.chunk import ChunkKey
+
     _Adapter = logging.LoggerAdapter[logging.Logger]
 else:
     _Adapter = logging.LoggerAdapter  # takes no type argument before Python 3.11

@@ -1,22 +1,17 @@
-"""The stages of the run at work inside Ray Data: what they have to do, how many classifiers."""
+"""The stages of the run at work inside Ray Data: what they have to do, how many classifiers.
+
+Nothing here imports Ray Data, which a run may do without; executor.py ties the two together.
+"""
 
 from __future__ import annotations
 
-import logging
 import weakref
 from dataclasses import dataclass
 from typing import Any
 
-from ray.data import DataContext
-from ray.data._internal.actor_autoscaler import ActorPoolScalingRequest
-from ray.data._internal.execution.execution_callback import ExecutionCallback
-
-from vggbatch.pipeline.backpressure import bound_queues, forget_blocks
-
 STAGES = ("index", "decode", "classify", "write")
 """In the order in which `pipeline.build` puts them."""
 
-_LOG = logging.getLogger(__name__)
 _executor: weakref.ref[Any] | None = None
 _between = ""
 _wanted = 0
@@ -41,41 +36,10 @@ class Stage:
     """Ready classifiers that have chunks."""
 
 
-class _Hold(ExecutionCallback):
-    """Keeps hold of the executor, in whose own thread it adds classifiers.
-
-    Ray Data makes this object itself, out of its class alone.
-    """
-
-    def before_execution_starts(self, executor: Any) -> None:
-        global _executor
-        _executor = weakref.ref(executor)
-
-    def on_execution_step(self, executor: Any) -> None:
-        global _wanted
-        forget_blocks(executor)
-        try:
-            _add_classifiers(executor, _wanted)
-        except Exception as error:
-            # nothing public does as much; no more than growth is lost
-            _wanted = 0
-            _LOG.warning("this Ray Data does not let classifiers follow the nodes: %s", error)
-
-    def after_execution_succeeds(self, executor: Any) -> None:
-        global _executor
-        _executor = None
-
-    def after_execution_fails(self, executor: Any, error: Exception) -> None:
-        self.after_execution_succeeds(executor)
-
-
-def observe(context: DataContext) -> None:
-    """Make runs under this context observable, and keep them from growing in memory."""
-    bound_queues(context)
-    context.custom_execution_callback_classes = [
-        *context.custom_execution_callback_classes,
-        _Hold,
-    ]
+def hold(executor: Any | None) -> None:
+    """Look at this executor of Ray Data from now on; None: at none."""
+    global _executor
+    _executor = weakref.ref(executor) if executor is not None else None
 
 
 def read_stages() -> dict[str, Stage] | None:
@@ -118,13 +82,9 @@ def want_classifiers(count: int) -> None:
     _wanted = count
 
 
-def _add_classifiers(executor: Any, wanted: int) -> None:
-    for operator, state in executor._topology.items():
-        for pool in operator.get_autoscaling_actor_pools():
-            missing = min(wanted - pool.current_size(), state.total_enqueued_input_blocks())
-            if missing > 0:
-                reason = "the nodes have cores for more"
-                pool.scale(ActorPoolScalingRequest.upscale(delta=missing, reason=reason))
+def wanted_classifiers() -> int:
+    """As `want_classifiers` was told last."""
+    return _wanted
 
 
 def _stage(operator: Any, state: Any) -> Stage:
