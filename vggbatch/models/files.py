@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -37,6 +37,8 @@ class LocalModel:
     graph: Path
     files: tuple[ModelFile, ...]
     """The graph first, then its external weights."""
+    parsed: onnx.ModelProto | None = field(default=None, compare=False, repr=False)
+    """The graph, where it had to be read."""
 
     @property
     def sha256(self) -> str:
@@ -58,9 +60,9 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
     fs, path = filesystem(uri)
     if is_local(fs):
         graph = Path(path).expanduser().resolve()
-        names = _external_files(graph, public_uri(uri))
+        read = _read(graph, public_uri(uri))
         try:
-            return LocalModel(graph, _described(graph.parent, names))
+            return LocalModel(graph, _described(graph.parent, read), read.parsed)
         except FileNotFoundError as error:
             raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
     root = cache_folder(cache_dir) / "weights"
@@ -102,19 +104,29 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
             file.write(block)
 
 
-def _described(folder: Path, names: Sequence[str]) -> tuple[ModelFile, ...]:
-    return tuple(ModelFile(name, sha256_of(folder / name)) for name in names)
+@dataclass(frozen=True)
+class _Graph:
+    parsed: onnx.ModelProto
+    file: ModelFile
+    external: list[str]
+    """Names of the files that keep its weights."""
 
 
-def _external_files(graph: Path, uri: str) -> list[str]:
-    """The graph's own name and those of the files that keep its weights."""
+def _described(folder: Path, graph: _Graph) -> tuple[ModelFile, ...]:
+    others = (ModelFile(name, sha256_of(folder / name)) for name in graph.external)
+    return (graph.file, *others)
+
+
+def _read(graph: Path, uri: str) -> _Graph:
+    """Read the graph's file, once."""
     try:
-        model = onnx.load(graph, load_external_data=False)
+        data = graph.read_bytes()
+        model = onnx.load_from_string(data)
     except FileNotFoundError:
         raise UsageError(f"no model file {uri}") from None
     except Exception as error:
         raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
-    names = {graph.name: None}
+    names: dict[str, None] = {}
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location":
@@ -123,7 +135,8 @@ def _external_files(graph: Path, uri: str) -> list[str]:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
             raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it anew")
-    return list(names)
+    names.pop(graph.name, None)
+    return _Graph(model, ModelFile(graph.name, hashlib.sha256(data).hexdigest()), list(names))
 
 
 def _recorded(uri: str, record: Path) -> LocalModel | None:
@@ -150,11 +163,11 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
     try:
         versions = [_version(uri)]
         write_blocks(work / name, read_blocks(uri))
-        names = _external_files(work / name, public_uri(uri))
-        for other in names[1:]:
+        read = _read(work / name, public_uri(uri))
+        for other in read.external:
             versions.append(_version(sibling(uri, other)))
             write_blocks(work / other, read_blocks(sibling(uri, other)))
-        files = _described(work, names)
+        files = _described(work, read)
         target = weights_path(str(root.parent), LocalModel(work / name, files).sha256, name)
         for file in reversed(files):  # the graph last: where it is, its weights are
             (target.parent / file.name).parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +182,7 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
         "files": [asdict(file) for file in files],
     }
     record.write_text(json.dumps(known, indent=1))
-    return LocalModel(target, files)
+    return LocalModel(target, files, read.parsed)
 
 
 def _version(uri: str) -> str:

@@ -97,24 +97,13 @@ def prepare(
         VggbatchError: the bytes are missing or have another SHA-256, or the prepared file does not
             compute what the original does.
     """
-    key = {
-        "model": model.sha256,
-        "recipe": RECIPE,
-        "onnxruntime": onnxruntime.__version__,
-        "cpu": cpu_flags(),
-        "features": features,
-        "normalise": normalise and normalise.model_dump(),
-        "input": model.input,
-        **({"dense": True} if dense else {}),
-    }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    stem = Path(base_name(model.name)).stem if model.entry is None else model.name
-    folder = cache_folder(cache_dir) / "prepared" / f"{stem}-{digest}"
+    options = _Options(features, dense, normalise)
+    folder = _folder(model, cache_dir, options)
     if not (folder / "prepared.json").exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             if not (folder / "prepared.json").exists():
-                _build(model, folder, cache_dir, _Options(features, dense, normalise), source)
+                _build(model, folder, cache_dir, options, source)
     facts = json.loads((folder / "prepared.json").read_text())
     return PreparedModel(
         path=folder / "model.onnx",
@@ -125,6 +114,30 @@ def prepare(
         quantized=facts["quantized"],
         max_difference=facts["max_difference"],
     )
+
+
+def is_prepared(
+    model: Model, *, cache_dir: str | None = None, features: bool = False, dense: bool = False
+) -> bool:
+    """Whether `prepare` would find its file in the cache."""
+    return (_folder(model, cache_dir, _Options(features, dense, None)) / "prepared.json").exists()
+
+
+def _folder(model: Model, cache_dir: str | None, options: _Options) -> Path:
+    """Where the cache has the prepared file of a model, if it has it."""
+    key = {
+        "model": model.sha256,
+        "recipe": RECIPE,
+        "onnxruntime": onnxruntime.__version__,
+        "cpu": cpu_flags(),
+        "features": options.features,
+        "normalise": options.normalise and options.normalise.model_dump(),
+        "input": model.input,
+        **({"dense": True} if options.dense else {}),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    stem = Path(base_name(model.name)).stem if model.entry is None else model.name
+    return cache_folder(cache_dir) / "prepared" / f"{stem}-{digest}"
 
 
 def cpu_flags() -> str:

@@ -143,7 +143,8 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     name = public_uri(options.name)
     local = localise(options.name, cache_dir)
     described = _beside(options)
-    ports = read_ports(onnx.load(local.graph, load_external_data=False), described.input)
+    graph = local.parsed or onnx.load(local.graph, load_external_data=False)
+    ports = read_ports(graph, described.input)
     layout = described.layout or "NCHW"
     channel = 1 if layout == "NCHW" else 3
     if ports.input_shape[channel] not in (3, None):
