@@ -13,7 +13,7 @@ from tests.cluster import command
 from tests.images import write_folder
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline import cluster
-from vggbatch.pipeline.cluster import _reach
+from vggbatch.pipeline.cluster import reach
 
 
 @pytest.fixture
@@ -59,24 +59,24 @@ def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path, scheme):
 def test_a_host_that_does_not_answer(silent, monkeypatch):
     monkeypatch.setattr(cluster, "_CONNECT_PATIENCE", 0.5)
     with pytest.raises(VggbatchError, match="timed out; `ray start --head` prints"):
-        _reach(f"127.0.0.1:{silent}")
+        reach(f"127.0.0.1:{silent}")
 
 
 def test_a_port_that_is_the_dashboards(web):
     with pytest.raises(VggbatchError, match=r"no Ray head; .*\(8265 is for `vggbatch submit`\)"):
-        _reach(f"127.0.0.1:{web}")
+        reach(f"127.0.0.1:{web}")
 
 
 def test_a_name_that_nobody_knows():
     with pytest.raises(VggbatchError, match=re.escape("at ray://nobody.invalid:6379: ")):
-        _reach("ray://nobody.invalid:6379")
+        reach("ray://nobody.invalid:6379")
 
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_head_that_is_there():
-    _reach(ray.get_runtime_context().gcs_address)
+    reach(ray.get_runtime_context().gcs_address)
 
 
 @pytest.mark.parametrize("address", ["auto", "local", "a head of a name without a port"])
 def test_what_ray_looks_up_is_left_to_ray(address):
-    _reach(address)
+    reach(address)

@@ -100,7 +100,9 @@ def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_pa
         def __call__(self):
             raise FileNotFoundError("no model on this node")
 
-    monkeypatch.setattr("vggbatch.pipeline.run.network_opener", lambda job, sources: Missing())
+    monkeypatch.setattr(
+        "vggbatch.pipeline.rest.network_opener", lambda job, sources=None: Missing()
+    )
     with pytest.raises(JobFailed, match="no model on this node"):
         api.score(config)
     monkeypatch.undo()

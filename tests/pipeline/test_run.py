@@ -9,6 +9,7 @@ from tests.pipeline.test_local import make
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError
+from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.local import Working
@@ -37,7 +38,7 @@ def job(net, folder, output, *settings):
 
 def score(job, listener=None):
     with HeadStart() as head:
-        return run(job, listener, head)
+        return run(job, listener, Early(head, None))
 
 
 def files(path):

@@ -22,13 +22,18 @@ SERIES = re.compile(r"^(ray_vggbatch_\w+)\{(.*)\} (\S+)$")
 
 def scrape(run_id):
     """Metric name -> labels (those of ours) -> value, of one run."""
+    return series("run_id", run_id)
+
+
+def series(label, value):
+    """Of those that have a label of this value."""
     (node,) = [node for node in ray.nodes() if node["Alive"]]
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     found = defaultdict(dict)
     for line in urlopen(url, timeout=10).read().decode().splitlines():
         if match := SERIES.match(line):
             labels = dict(re.findall(r'(\w+)="([^"]*)"', match[2]))
-            if labels["run_id"] == run_id:
+            if labels[label] == value:
                 key = tuple(labels[n] for n in ("output", "kind", "stage", "state") if n in labels)
                 found[match[1]][key] = float(match[3])
     return found

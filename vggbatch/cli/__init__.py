@@ -19,6 +19,7 @@ from vggbatch.cli.score import evaluate, plan, score
 from vggbatch.cli.status import status
 from vggbatch.cli.submit import submit
 from vggbatch.errors import VggbatchError
+from vggbatch.pipeline.quiet import own_stderr
 from vggbatch.version import __version__
 
 _RUN, _READ, _HELPERS = "Score images", "Look at the output", "Models and data"
@@ -119,6 +120,7 @@ def _options(
 
 def main() -> None:
     """Run a command; a failure that the user can mend is one line and an exit status."""
+    own_stderr()
     try:
         sys.exit(app(standalone_mode=False))
     except VggbatchError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from vggbatch.cli import console, options
@@ -9,6 +11,7 @@ from vggbatch.cli import console, options
 if TYPE_CHECKING:
     from vggbatch.api import Scored
     from vggbatch.config import JobConfig
+    from vggbatch.pipeline.early import Early
     from vggbatch.pipeline.job import Job
     from vggbatch.pipeline.preview import Preview
 
@@ -18,21 +21,23 @@ def run_score(config: JobConfig) -> Scored:
 
     Repeat a command that was interrupted and it goes on where it stopped.
     """
-    from vggbatch import api
+    with console.interruptible(), _begun(config) as begun, console.progress() as listener:
+        # only here: goes on beside what was begun
+        from vggbatch import api
 
-    with console.interruptible(), console.progress() as listener:
-        scored = api.score(config, listener=listener, announce=announce)
+        scored = api.score(config, listener=listener, announce=announce, begun=begun)
     console.result(scored.to_json(), lambda: summarise(scored))
     return scored
 
 
 def run_evaluate(config: JobConfig) -> Scored:
     """Score labelled images, and write the metrics beside the predictions."""
-    from vggbatch import api
-    from vggbatch.cli.tables import render, render_profiles
+    with console.interruptible(), _begun(config) as begun, console.progress() as listener:
+        # only here: goes on beside what was begun
+        from vggbatch import api
+        from vggbatch.cli.tables import render, render_profiles
 
-    with console.interruptible(), console.progress() as listener:
-        scored = api.evaluate(config, listener=listener, announce=announce)
+        scored = api.evaluate(config, listener=listener, announce=announce, begun=begun)
     evaluation = scored.evaluation
     assert evaluation is not None
 
@@ -44,6 +49,17 @@ def run_evaluate(config: JobConfig) -> Scored:
 
     console.result(scored.to_json(), show)
     return scored
+
+
+@contextmanager
+def _begun(config: JobConfig) -> Iterator[Early]:
+    """Begin what takes long, in a process that does nothing else."""
+    from vggbatch.pipeline.early import early
+    from vggbatch.pipeline.pandas_later import postpone_pandas
+
+    postpone_pandas()
+    with early(config.compute) as begun:
+        yield begun
 
 
 def run_plan(config: JobConfig) -> None:

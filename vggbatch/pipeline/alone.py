@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from vggbatch.config import ComputeOptions
+from vggbatch.models.prepare import is_prepared
 from vggbatch.pipeline.chunk import ChunkKey, NumberedShard
 from vggbatch.pipeline.headstart import HeadStart
+from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.local import Work
 from vggbatch.pipeline.pipeline import Scoring
+from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Tally
 from vggbatch.pipeline.total import estimated_images
@@ -16,6 +20,20 @@ _IMAGES = 20_000
 """Images that a head start is given at most: it indexes their shards."""
 _CLASSIFIERS = 8
 """Classifiers in one process at most: beyond, Python's lock makes them wait for each other."""
+_OTHER_NODES = 10.0
+"""Seconds of work at most that are done alone beside classifiers that Ray could start elsewhere: it
+takes five until they have a chunk, and two to be imported and ended (measured)."""
+
+
+def opens_at_once(job: Job) -> bool:
+    """Whether this machine has the networks' files, so that to open them leaves nothing behind."""
+    crops, config = job.protocol.crops is not None, job.config
+    features = config.features is not None
+    return all(
+        (not crops or is_prepared(model, cache_dir=config.cache_dir, features=features))
+        and (not job.protocol.dense or is_prepared(model, cache_dir=config.cache_dir, dense=True))
+        for model in job.models
+    )
 
 
 def first_work(
@@ -40,9 +58,27 @@ def first_work(
     return Work(
         scoring,
         tally.progress.to_score(shards),
-        classifiers=max(1, min(cores // scoring.threads, _CLASSIFIERS)),
+        classifiers=classifiers_on(cores, scoring),
         gives_way=gives_way,
     )
+
+
+def classifiers_on(cores: int, scoring: Scoring) -> int:
+    """Classifiers that a head start gets."""
+    return max(1, min(cores // scoring.threads, _CLASSIFIERS))
+
+
+def seconds_alone(compute: ComputeOptions, work: Work, placement: Placement) -> float:
+    """For how many seconds of work a head start needs no Ray.
+
+    Args:
+        compute: the user's limit.
+        work: what the head start was given.
+        placement: what Ray would make of the run: on more cores than these, it is soon worth it.
+    """
+    if work.classifiers >= placement.actors:
+        return compute.ray_after
+    return min(compute.ray_after, _OTHER_NODES)
 
 
 def score_alone(
@@ -51,6 +87,7 @@ def score_alone(
     tally: Tally,
     limit: float,
     notify: Callable[[], None],
+    committed: Callable[[Stats], None] | None = None,
 ) -> bool:
     """Let a head start go on for as long as it is expected to do all within `limit` seconds.
 
@@ -60,6 +97,7 @@ def score_alone(
         tally: counts what is committed.
         limit: seconds of work that are left at most; 0: none.
         notify: called after chunks that were committed.
+        committed: called with what was counted of each of them.
 
     Returns:
         Whether all shards are complete.
@@ -69,7 +107,9 @@ def score_alone(
         receipts = head.receipts(seconds=0.5)
         head.end_if_silent()
         for receipt in receipts:
-            tally.commit(ChunkKey.of(receipt), Stats.from_json(receipt["stats"]))
+            stats = Stats.from_json(receipt["stats"])
+            if tally.commit(ChunkKey.of(receipt), stats) and committed:
+                committed(stats)
         if receipts:
             notify()
         if head.seconds_left(tally.total.images - tally.progress.rows) > limit:

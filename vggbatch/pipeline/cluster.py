@@ -8,18 +8,19 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from vggbatch.classifier.cores import usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.greeting import greet
-from vggbatch.pipeline.placement import Growth, cluster_address
 from vggbatch.pipeline.quiet import silent_stderr
+
+if TYPE_CHECKING:
+    from vggbatch.pipeline.placement import Growth
 
 _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
@@ -44,6 +45,8 @@ class Cluster:
     """Started on this machine for this run alone: one node, which stays the only one."""
     here: float = 0.0
     """Logical CPUs of the node that this process is on; 0 where it is on none."""
+    woken: Mapping[str, Any] = field(default_factory=dict)
+    """Node id -> a task that was sent ahead (see joining.py), where one was."""
 
     @property
     def growth(self) -> Growth | None:
@@ -65,7 +68,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         VggbatchError: the cluster does not answer.
     """
     ours = not ray.is_initialized()
-    address = cluster_address(options)
+    address = options.cluster_address
     if ours:
         verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
         settings: dict[str, Any] = {"log_to_driver": verbose}
@@ -74,10 +77,12 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                 encoding="JSON", additional_log_standard_attrs=["name"]
             )
         if address:
-            _reach(address)
+            reach(address)
             os.environ.setdefault(*_LOST_HOST)
             settings["address"] = address
         else:
+            from vggbatch.classifier.cores import usable_cpus
+
             cpus = options.num_cpus or usable_cpus()
             store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
             # `local`, for Ray would else join what somebody has started on this machine
@@ -116,7 +121,7 @@ def living_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def _reach(address: str) -> None:
+def reach(address: str) -> None:
     """Find out whether something that may be Ray listens, where an address says where.
 
     Raises:
@@ -136,6 +141,8 @@ def _reach(address: str) -> None:
 
 def _growth() -> Growth:
     """What the autoscaler has said of itself; nothing where there is none."""
+    from vggbatch.pipeline.placement import Growth
+
     try:
         config = ray._private.state.state.get_cluster_config()
     except Exception:
@@ -174,3 +181,5 @@ def _quieten() -> None:
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # says that it connects, and that a thread which joins can set no handler of SIGTERM
+    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)

@@ -5,11 +5,13 @@ the same stages in threads has its first rows by then, and a short run is over. 
 module run as a program, so that an image that kills it does not take the driver along, and so that
 its imports run while the driver still checks the job.
 
-The driver writes a pickled `Work`, later at most one line, `reserve N`: Ray's classifiers are about
-to start, do N chunks more and end. The child writes lines of JSON: `ready` once a classifier is,
-then receipts, and in answer to `reserve` the names of all chunks that it is still going to commit,
-which Ray's plan leaves out. A child that dies, or is killed with its driver, leaves what any
-killed task leaves: chunks that are committed, and chunks that are not.
+The driver writes a pickled `Work`, whose networks the child opens; another once the checks have
+passed, with what to score, before which nothing of the input is read; and later at most one line,
+`reserve N`: Ray's classifiers are about to start, do N chunks more and end. The child writes lines
+of JSON: `ready` once a classifier is, then receipts, and in answer to `reserve` the names of all
+chunks that it is still going to commit, which Ray's plan leaves out. A child that dies, or is
+killed with its driver, leaves what any killed task leaves: chunks that are committed, and chunks
+that are not.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ from dataclasses import astuple
 from typing import IO, TYPE_CHECKING, Any
 
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.placement import cluster_address
 
 if TYPE_CHECKING:
     from vggbatch.pipeline.chunk import ChunkKey
@@ -52,7 +53,7 @@ _SECONDS_A_CROP = 3
 
 def wanted(options: ComputeOptions) -> bool:
     """Whether a run has yet to start Ray or to join it, and may be on one of its nodes."""
-    if (cluster_address(options) or "").startswith("ray://"):
+    if (options.cluster_address or "").startswith("ray://"):
         return False
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
@@ -79,8 +80,10 @@ class HeadStart:
         self._messages = queue.SimpleQueue()
         self._receipts: list[dict[str, Any]] = []
         self._reserved: list[ChunkKey] | None = None
-        self._began: float | None = None
+        self._asked: float | None = None
         self._ready: float | None = None
+        self._begun = 0.0
+        self._classifiers = 0
         self._heard = 0.0
         self._patience = _SILENCE
         self._rows = 0
@@ -103,27 +106,29 @@ class HeadStart:
         with contextlib.suppress(OSError):
             self._child.stdin.close()
 
+    def prepare(self, work: Work) -> None:
+        """Open the networks for such work; nothing of the input is read before `begin`."""
+        if self._classifiers:
+            return
+        self._classifiers = work.classifiers
+        self._tell(pickle.dumps(work))
+        threading.Thread(target=self._listen, name="head start", daemon=True).start()
+
     def begin(self, work: Work, chunk_work: float) -> None:
-        """Start scoring.
+        """Start scoring, with as many classifiers as were prepared.
 
         Args:
             work: what to do.
             chunk_work: what a chunk costs, in single crops of one network.
         """
-        assert self._child.stdin is not None
-        self._heard = time.monotonic()
+        self.prepare(work)
+        self._heard = self._begun = time.monotonic()
         self._patience = _SILENCE + _SECONDS_A_CROP * chunk_work
-        self._in_work = work.classifiers * work.scoring.chunk_size
+        self._in_work = self._classifiers * work.scoring.chunk_size
         # Ray that runs already has no use for these cores before all of its workers are up
-        self._at_least = 0 if work.gives_way else work.classifiers
+        self._at_least = 0 if work.gives_way else self._classifiers
         self.ended = False
-        try:
-            pickle.dump(work, self._child.stdin)
-            self._child.stdin.flush()
-        except OSError:
-            self.ended = True
-            return
-        threading.Thread(target=self._listen, name="head start", daemon=True).start()
+        self._tell(pickle.dumps(work))
 
     def receipts(self, seconds: float = 0.0) -> list[dict[str, Any]]:
         """The receipts that have come since the last call, those of failed chunks left out.
@@ -148,9 +153,9 @@ class HeadStart:
         """
         now = time.monotonic()
         if self._ready is None:
-            self._began = self._began or now
-            return math.inf if now - self._began > READY_PATIENCE else 0.0
-        elapsed = now - self._ready
+            self._asked = self._asked or now
+            return math.inf if now - self._asked > READY_PATIENCE else 0.0
+        elapsed = now - max(self._ready, self._begun)
         if elapsed < _LEAST:
             return 0.0
         return images * elapsed / max(self._rows, self._in_work)
@@ -167,12 +172,9 @@ class HeadStart:
             return []
         chunks = self._at_least
         if self._ready and self._rows:
-            rate = self._rows / (time.monotonic() - self._ready)
+            rate = self._rows / (time.monotonic() - max(self._ready, self._begun))
             chunks = max(chunks, math.ceil(_UNTIL_CLASSIFIERS * rate / chunk_size))
-        assert self._child.stdin is not None
-        with contextlib.suppress(OSError):
-            self._child.stdin.write(f"reserve {chunks}\n".encode())
-            self._child.stdin.flush()
+        self._tell(f"reserve {chunks}\n".encode())
         while self._reserved is None and not self.ended:
             if not self._take(_ANSWER_PATIENCE):
                 self._child.kill()  # nobody knows what it would commit: then it had better not
@@ -186,6 +188,12 @@ class HeadStart:
         """End a child that has committed nothing for long: an image may hang its decoder."""
         if time.monotonic() - self._heard > self._patience:
             self._child.kill()
+
+    def _tell(self, what: bytes) -> None:
+        assert self._child.stdin is not None
+        with contextlib.suppress(OSError):  # that it died is heard
+            self._child.stdin.write(what)
+            self._child.stdin.flush()
 
     def _take(self, seconds: float) -> bool:
         """Take in the next message; whether one came within so many seconds."""
@@ -216,10 +224,11 @@ class HeadStart:
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
     """The child: works until it is done, or its driver is gone."""
-    # these take most of a second, before there is work
-    import pandas  # noqa: F401 - as pyarrow does, at its first array of Python objects
-
+    # these take half a second, before there is work
     from vggbatch.pipeline.local import Working
+    from vggbatch.pipeline.pandas_later import postpone_pandas
+
+    postpone_pandas()
 
     try:
         work: Work = pickle.load(source)
@@ -234,6 +243,8 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
             sink.flush()
 
     def listen() -> None:
+        with contextlib.suppress(EOFError):
+            begun.put(pickle.load(source))
         for line in source:
             keys = working.reserve(int(line.split()[1]))
             if work.gives_way:
@@ -242,8 +253,9 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
         os._exit(1)  # the driver is gone
 
     working = Working(work, send)
+    begun: queue.SimpleQueue[Work] = queue.SimpleQueue()
     threading.Thread(target=listen, daemon=True).start()
-    working.run()
+    working.run(begun.get)
     # neither a thread that reads nor an interpreter that tidies up is waited for
     os._exit(0)
 

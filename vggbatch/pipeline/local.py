@@ -58,14 +58,21 @@ class Working:
         # decoding runs ahead by so many chunks
         self._decoded: queue.Queue[Future[pa.Table] | None] = queue.Queue(self.classifiers)
 
-    def run(self) -> None:
-        """Score all, or what `reserve` has left."""
+    def run(self, wait: Callable[[], Work | None] = lambda: None) -> None:
+        """Score all, or what `reserve` has left.
+
+        Args:
+            wait: called while the networks are opened, before anything of the input is read; may
+                return what to score instead, with as many classifiers.
+        """
         cores = self.classifiers * self.scoring.threads
         with (
             ThreadPoolExecutor(cores, "decode") as decoders,
             ThreadPoolExecutor(self.classifiers, "classify") as classifiers,
         ):
             ends = [classifiers.submit(self._classify) for _ in range(self.classifiers)]
+            if (work := wait()) is not None:
+                self.scoring, self.shards = work.scoring, work.shards
             for table in self._chunks():
                 self._decoded.put(decoders.submit(guarded, table, decode, self.scoring))
             for _ in ends:

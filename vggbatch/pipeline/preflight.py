@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,19 @@ _INPUTS = 4
 """Files of the input that every node tries, each from another folder."""
 
 
-def check(job: Job, cluster: Cluster, tell: Callable[[str], None]) -> Placement:
+def check(
+    job: Job,
+    cluster: Cluster,
+    tell: Callable[[str], None],
+    meanwhile: Callable[[Placement], None] = lambda placement: None,
+) -> Placement:
     """Fit a job into a cluster, and check the nodes.
 
     Args:
         job: the job.
         cluster: what the run is connected to.
         tell: called with what is odd about the nodes but stops nothing, a line each.
+        meanwhile: called while the nodes of a cluster that was joined look at themselves.
 
     Raises:
         UsageError: no classifier fits, or nodes are not fit for the run.
@@ -56,8 +62,9 @@ def check(job: Job, cluster: Cluster, tell: Callable[[str], None]) -> Placement:
     """
     if cluster.own:
         return check_own_machine(job)
-    with Preflight(job) as preflight:
+    with Preflight(job, woken=cluster.woken) as preflight:
         placement = place(cluster.node_cpus, job.config.compute, cluster.growth)
+        meanwhile(placement)
         for line in preflight.finish(placement):
             tell(line)
     return placement
@@ -68,11 +75,15 @@ class Preflight:
 
     Args:
         job: the job.
+        woken: node id -> a task there whose process is to answer, once it has ended.
         patience: seconds for all nodes to answer.
     """
 
-    def __init__(self, job: Job, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, job: Job, *, woken: Mapping[str, Any] | None = None, patience: float = PATIENCE
+    ) -> None:
         self.job = job
+        self.woken = woken or {}
         self.patience = patience
         self.output = Folder(job.config.output)
         self.inputs = _inputs(job)
@@ -85,11 +96,11 @@ class Preflight:
         self._deadline = time.monotonic() + self.patience
         if self.output.local:
             self._leave_mark()
-        probe = ray.remote(num_cpus=0, max_retries=0)(answer)
+        probe: Any = ray.remote(num_cpus=0, max_retries=0)(answer)
         for name in self.nodes:
             place = NodeAffinitySchedulingStrategy(name, soft=False)
             asked = probe.options(scheduling_strategy=place, name="preflight")
-            self._answers[asked.remote(self._question(name))] = name
+            self._answers[asked.remote(self._question(name), self.woken.get(name))] = name
         return self
 
     def __exit__(self, *exception: object) -> None:

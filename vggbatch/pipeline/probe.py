@@ -106,8 +106,8 @@ def check_versions(expected: Mapping[str, str]) -> None:
         )
 
 
-def answer(question: Question) -> Report:
-    """Look at this node."""
+def answer(question: Question, after: object = None) -> Report:
+    """Look at this node; as a task, once another, `after`, has ended."""
     output = Folder(question.output)
     kept = cache_folder(question.cache_dir)
     unseen = question.mark is not None and not os.path.exists(output.path(question.mark))

@@ -8,6 +8,21 @@ import sys
 from collections.abc import Iterator
 
 
+def own_stderr() -> None:
+    """Give Python's standard error a file descriptor of its own, which `silent_stderr` leaves.
+
+    For a process whose threads go on talking meanwhile; to be called before anything else.
+    """
+    try:
+        if sys.stderr.fileno() != 2:
+            return
+    except (AttributeError, OSError, ValueError):
+        return  # it is somebody's object, or closed
+    sys.stderr = open(  # noqa: SIM115 - for as long as the process lives
+        os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors
+    )
+
+
 @contextlib.contextmanager
 def silent_stderr() -> Iterator[None]:
     """Throw away what this process writes to file descriptor 2 within the block."""

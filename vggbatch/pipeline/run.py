@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib import import_module
-from threading import Thread
-from typing import Any
 
-from vggbatch.classifier import NetworkSpec
-from vggbatch.pipeline.alone import first_work, score_alone
-from vggbatch.pipeline.chunk import NumberedShard
-from vggbatch.pipeline.fitness import check_own_machine
-from vggbatch.pipeline.headstart import HeadStart
-from vggbatch.pipeline.job import Job, network_opener
+from vggbatch.pipeline.early import Early
+from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.lease import Held
-from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.placement import Placement, cluster_address
-from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.record import RunResult
+from vggbatch.pipeline.rest import Notify, Rest, open_early
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.runlog import RunLogger, json_lines, told
+from vggbatch.pipeline.runlog import RunLogger, told
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
@@ -34,13 +23,13 @@ from vggbatch.pipeline.total import Total
 from vggbatch.storage import Folder
 
 
-def run(job: Job, listener: Listener | None = None, head: HeadStart | None = None) -> RunResult:
+def run(job: Job, listener: Listener | None = None, early: Early | None = None) -> RunResult:
     """Score what the output lacks. `finish` must follow; until then the run is not a success.
 
     Args:
         job: the checked job.
         listener: called with a Snapshot while results come in.
-        head: a process that waits for work, where the run may have Ray to itself.
+        early: what is under way already.
 
     Raises:
         UsageError: the output belongs to another run or another driver is at work on it, or no
@@ -48,16 +37,13 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
         JobFailed: chunks failed for a reason that is not in the images.
     """
     started = time.perf_counter()
+    early = early or Early(None, None)
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
-        if job.config.compute.log_format == "json":
-            stack.enter_context(json_lines())
-        if cluster_address(job.config.compute) is not None:
-            # takes the time in which the lease settles
-            Thread(target=import_module, args=("vggbatch.pipeline.passes",), daemon=True).start()
         held = None
         if job.config.overwrite or not output.succeeded():
+            open_early(job, run_id, output, early)  # goes on while the lease settles
             held = stack.enter_context(Held(output.folder))
         numbered, chunk_size = open_output(output, job)
         progress = output.progress()
@@ -73,9 +59,9 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
                 log = RunLogger(__name__, run_id)
                 fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
                 stack.enter_context(told(log, **fields))
-                placement = _score(
-                    job, run_id, output, numbered, groups, chunk_size, tally, held, listener, head
-                )
+                notify = _notifier(tally, held, listener)
+                rest = Rest(job, run_id, output, numbered, groups, chunk_size, tally, notify)
+                placement = rest.score(early)
                 _close(output, groups, tally, job.rows_per_file)
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
@@ -96,95 +82,16 @@ def run(job: Job, listener: Listener | None = None, head: HeadStart | None = Non
     )
 
 
-def _score(
-    job: Job,
-    run_id: str,
-    output: Output,
-    numbered: list[NumberedShard],
-    groups: dict[int, list[int]],
-    chunk_size: int,
-    tally: Tally,
-    held: Held,
-    listener: Listener | None,
-    head: HeadStart | None,
-) -> Placement:
+def _notifier(tally: Tally, held: Held, listener: Listener | None) -> Notify:
+    """Tells the lease and whoever listens how far the run is."""
+
     def notify(note: str | None = None) -> None:
         snapshot = replace(tally.snapshot(), note=note)
         held.report(snapshot)
         if listener:
             listener(snapshot)
 
-    def scoring(
-        placement: Placement, open_networks: Callable[[], list[NetworkSpec]], labels: Any
-    ) -> Scoring:
-        return Scoring(
-            output=output,
-            chunk_size=chunk_size,
-            recipes=job.recipes,
-            protocol=job.protocol,
-            decode=job.config.decode,
-            classes=job.model.classes,
-            open_networks=open_networks,
-            threads=placement.threads,
-            micro_batch=compute.micro_batch,
-            pin=compute.pin,
-            features=job.config.features,
-            labels=labels,
-            run_id=run_id,
-            versions=result_versions(),
-        )
-
-    compute = job.config.compute
-    chunk_work = chunk_size * job.work
-    tally.start()
-    open_networks = network_opener(job, None)
-    if head is not None and cluster_address(compute) is None:
-        placement = check_own_machine(job)
-        local = scoring(placement, open_networks, job.labels)
-        cores = placement.actors * placement.threads
-        head.begin(first_work(numbered, tally, local, cores, gives_way=True), chunk_work)
-        # its classifiers wait for the same file; here its faults come to light at once
-        open_networks()
-        if score_alone(head, numbered, tally, compute.ray_after, notify):
-            return placement
-
-    # only here: a second of imports that a short run does without
-    import ray
-
-    from vggbatch.pipeline.cluster import ray_cluster
-    from vggbatch.pipeline.context import data_context
-    from vggbatch.pipeline.passes import Passes
-    from vggbatch.pipeline.preflight import check
-    from vggbatch.pipeline.ship import ship
-    from vggbatch.pipeline.stall import Watch, await_node
-    from vggbatch.pipeline.telemetry import Telemetry
-
-    with (
-        ray_cluster(compute, chunk_bytes=chunk_size * job.picture_bytes) as cluster,
-        data_context(cluster, compute, chunk_work=chunk_work),
-    ):
-        cluster = await_node(cluster, notify)
-        placement = check(job, cluster, notify)
-        if head is not None and head.ended and not cluster.own and cluster.here >= 1:
-            local = scoring(placement, open_networks, job.labels)
-            cores = min(math.floor(cluster.here), placement.actors * placement.threads)
-            head.begin(first_work(numbered, tally, local, cores, gives_way=False), chunk_work)
-        source = None if cluster.own else ship(job.models, job.config.cache_dir)
-        labels = ray.put(job.labels) if job.labels is not None else None
-        task = scoring(placement, network_opener(job, source), labels)
-        with (
-            Telemetry(run_id, output.folder.uri, tally) as telemetry,
-            Watch(run_id, placement, telemetry.sample, notify) as watch,
-        ):
-            telemetry.placed(placement.describe())
-
-            def received() -> None:
-                watch.moved()
-                notify()
-
-            passes = Passes(output, groups, job.rows_per_file, tally, received, telemetry)
-            passes.run(numbered, task, placement, head)
-    return placement
+    return notify
 
 
 def _close(output: Output, groups: dict[int, list[int]], tally: Tally, rows_per_file: int) -> None:
