@@ -101,6 +101,13 @@ class Hosts:
         """Pull a host's plug to the network; its processes know nothing of it."""
         _ip("link", "set", self._name(number), "down")
 
+    def nowhere(self, number: int) -> str:
+        """An address to which a host's packets go, and none comes back."""
+        found = address(99)
+        link = ("lladdr", "02:00:00:00:00:63", "dev", "eth0")
+        _ip("-n", self._name(number), "neigh", "replace", found, *link)
+        return found
+
     def close(self) -> None:
         """End what runs in the namespaces, and remove them."""
         for name in map(self._name, range(1, self._count + 1)):

@@ -2,6 +2,8 @@
 
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -10,6 +12,7 @@ import pytest
 import ray
 
 from tests.cluster import command
+from tests.hosts import network_hosts
 from tests.images import write_folder
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline import cluster
@@ -53,6 +56,22 @@ def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path, scheme):
     assert score.returncode == 1
     error = said.splitlines()[-1]
     assert error.startswith(f"error: cannot join the Ray cluster at {address}: Connection refused;")
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_that_swallows_packets_is_one_line(net, tmp_path, scheme):
+    write_folder(tmp_path / "images", 1)
+    with network_hosts(1) as hosts:
+        address = f"{scheme}{hosts.nowhere(1)}:6379"
+        words = ["score", tmp_path / "images", "-m", net, "-o", tmp_path / "out"]
+        command = [sys.executable, "-m", "vggbatch", *words, "--address", address]
+        score = hosts.start(1, *command, stderr=subprocess.PIPE, text=True)
+        _, said = score.communicate(timeout=90)
+    assert score.returncode == 1
+    error = said.splitlines()[-1]
+    assert error.startswith(f"error: cannot join the Ray cluster at {address}: timed out; ")
     assert "Traceback" not in said
 
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.hosts import network_hosts
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.submit import RayJobs
 
@@ -43,9 +44,9 @@ def test_what_is_no_dashboard_is_told(server):
             RayJobs(f"http://127.0.0.1:{taken.getsockname()[1]}")
 
 
-@pytest.mark.slow
-def test_a_head_that_does_not_answer_is_one_line(tmp_path):
-    words = ["submit", "--address", "127.0.0.1:9", "models", "list"]
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "http://127.0.0.1:9", "ray://127.0.0.1:9"])
+def test_where_nobody_listens_is_one_line(address):
+    words = ["submit", "--address", address, "models", "list"]
     done = subprocess.run(
         [sys.executable, "-m", "vggbatch", *words],
         capture_output=True,
@@ -54,7 +55,29 @@ def test_a_head_that_does_not_answer_is_one_line(tmp_path):
     )
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
-    assert line.startswith("error: no answer of a Ray dashboard at 127.0.0.1:9")
+    assert line.startswith(
+        f"error: no answer of a Ray dashboard at {address} (Connection refused); "
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["http://{}:8265", "{}:6379"])
+def test_an_address_that_swallows_packets_is_one_line(form):
+    with network_hosts(1) as hosts:
+        address = form.format(hosts.nowhere(1))
+        words = ["-m", "vggbatch", "submit", "--address", address, "models", "list"]
+        submit = hosts.start(1, sys.executable, *words, stderr=subprocess.PIPE, text=True)
+        _, said = submit.communicate(timeout=90)
+    assert submit.returncode == 1
+    assert said.startswith(f"error: no answer of a Ray dashboard at {address} (timed out); ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_proxy_is_asked_by_whoever_uses_it(monkeypatch):
+    """It may know the way where this machine does not."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with pytest.raises(VggbatchError, match="Failed to connect to Ray"):
+        RayJobs("http://dashboard.invalid:8265")
 
 
 def test_the_address_given_counts_more_than_the_environment(server, monkeypatch):

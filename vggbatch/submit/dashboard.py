@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from importlib import metadata
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.pipeline.quiet import silent_stderr
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "http://HOST:8265"
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
+_CONNECT_PATIENCE = 15.0
+"""Seconds for an address to take a connection."""
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -90,6 +95,21 @@ def one_line(error: object) -> str:
     return " ".join(text.split())[:500]
 
 
+def _reach(address: str) -> None:
+    """Find out whether somebody listens: Ray's client would try for minutes.
+
+    Raises:
+        OSError: nobody does, with the reason alone.
+    """
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    if parts.hostname and port and parts.scheme not in getproxies():
+        try:
+            socket.create_connection((parts.hostname, port), _CONNECT_PATIENCE).close()
+        except OSError as error:
+            raise ConnectionError(error.strerror or str(error)) from None
+
+
 def _client(address: str | None) -> JobSubmissionClient:
     try:
         import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
@@ -100,6 +120,7 @@ def _client(address: str | None) -> JobSubmissionClient:
     scheme, separator, _ = (address or "").partition("://")
     if separator and scheme not in ("http", "https", "ray"):
         raise UsageError(f"{address} is no address of a Ray dashboard; one looks like {_EXAMPLE}")
+    _reach(address or next(filter(None, map(os.environ.get, _VARIABLES)), ""))
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
