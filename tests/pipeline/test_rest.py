@@ -76,7 +76,7 @@ def score(nodes, images, net, output, *settings):
         timeout=200,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
 
 
