@@ -49,7 +49,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vggbatch into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[report]'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib vggbatch || true
 	@touch $@
 
