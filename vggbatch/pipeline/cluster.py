@@ -180,6 +180,5 @@ def _quieten() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     # says that it connects, and that a thread which joins can set no handler of SIGTERM
     logging.getLogger("ray._private.worker").setLevel(logging.ERROR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,6 +32,9 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float
         options: the run's share of it.
         chunk_work: what a chunk costs a network, in single crops.
     """
+    if not logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG):
+        # when it is imported Ray Data sets its loggers up, so this can be said no earlier
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     before = DataContext.get_current()
     context = before.copy()
     # a block for each row: a chunk must be neither merged with others nor split
