@@ -1,7 +1,7 @@
 """The rest of a run, what its output lacks: scored by a head start, by Ray Data, or by both.
 
 A head start begins as soon as the checks have passed. Where it is expected to be done soon it is
-left alone, and Ray Data is not even imported; else its chunks are left out of Ray Data's plan.
+left alone, and Ray Data is not even imported; else Ray Data's plan leaves its chunks out.
 """
 
 from __future__ import annotations
