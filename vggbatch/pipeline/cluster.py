@@ -165,6 +165,11 @@ def _own_sigterm() -> Iterator[None]:
     """Keep the caller's way to end: Ray puts one in its place that prints its own stack."""
     handler = signal.getsignal(signal.SIGTERM)
     yield
+    take_sigterm(handler)
+
+
+def take_sigterm(handler: Any) -> None:
+    """Let SIGTERM go to a handler again, where it can be said: in the main thread alone."""
     if callable(handler) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
 

@@ -6,6 +6,7 @@ before the run need (see preflight.py), which takes a second from the first word
 
 from __future__ import annotations
 
+import signal
 import threading
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -17,7 +18,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.cluster import Cluster, living_nodes, ray_cluster, reach
+from vggbatch.pipeline.cluster import Cluster, living_nodes, ray_cluster, reach, take_sigterm
 
 _PATIENCE = 5.0
 """Seconds that leaving waits for Ray to have joined; it takes a fifth of one, or minutes."""
@@ -67,6 +68,8 @@ class Joining:
         if self._error is not None:
             raise self._error
         assert self._cluster is not None, "joined, or it is an error"
+        # Python's own was kept, as the thread could set none; the one below it is Ray's by now
+        take_sigterm(signal.getsignal(signal.SIGTERM))
         return self._cluster
 
     def _join(self) -> None:
