@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.configure import configure
 from tests.images import cut, jpeg, write_folder
 from tests.nets import hidden_net
 from tests.plain_loop import plain_input, plain_scores
 from vggbatch import api
-from vggbatch.config import Preprocess, load_config
+from vggbatch.config import Preprocess
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.schema import predictions_schema
 
@@ -21,11 +22,6 @@ PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 45
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-def configure(net, output, inputs, *settings, **options):
-    values = {"input": (str(inputs),), "model": str(net), "output": str(output), **options}
-    return load_config(options=values, settings=("chunk_size=8", *settings), environ={})
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from tests.configure import configure
 from tests.images import write_folder
 from tests.nets import colour_net
 from tests.plain_loop import plain_protocol, plain_scores
 from vggbatch import api
 from vggbatch.cli import app
-from vggbatch.config import Preprocess, load_config
+from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.metrics.compare import compare_runs
 from vggbatch.metrics.rescore import open_source, rescore
@@ -25,11 +26,6 @@ PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 20
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
-
-
-def configure(net, output, inputs, *settings, **options):
-    values = {"input": (str(inputs),), "model": str(net), "output": str(output), **options}
-    return load_config(options=values, settings=("chunk_size=8", *settings), environ={})
 
 
 @pytest.fixture(scope="module")
