@@ -6,7 +6,6 @@ left alone, and Ray Data is not even imported; else Ray Data's plan leaves its c
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -247,11 +246,7 @@ def scoring_of(job: Job, run_id: str, output: Output, placement: Placement) -> S
 def _load_ray_data() -> None:
     """A second of imports, which other threads had better not begin from another end."""
     know_pandas()
-    log = logging.getLogger("ray.data")
-    level = log.level
     import_module("vggbatch.pipeline.passes")
-    if level:
-        log.setLevel(level)  # it was quietened with the rest of Ray, and has set its own since
 
 
 def _cores(placement: Placement, cluster: Cluster) -> int:
