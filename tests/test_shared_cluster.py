@@ -17,6 +17,7 @@ from tests.cluster import command, ray_nodes
 from tests.hosts import address, head, network_hosts
 from tests.images import write_folder
 from tests.nets import slow_net
+from tests.ray_nodes import ray_nodes as started_nodes
 from vggbatch import api
 from vggbatch.config import load_config
 
@@ -200,6 +201,25 @@ def test_a_node_that_hangs_is_named_until_ray_gives_it_up(images, slow, expected
             for process in stopped:
                 process.resume()
         assert run.rows() == expected
+
+
+@pytest.mark.slow
+def test_a_head_that_dies_is_told_and_the_same_command_goes_on(
+    images, slow, expected, tmp_path, cache_folder
+):
+    with started_nodes(tmp_path, 1, VGGBATCH_CACHE_DIR=str(cache_folder)) as nodes:
+        run = Run(nodes.address, images, slow, tmp_path / "out")
+        wait_until(lambda: run.staged() > 0, lambda: run.lines[-5:])
+        nodes.head.note_processes()
+        nodes.head.kill()
+        run.wait_for(" does not answer; if that lasts, Ray ends this run within a minute")
+        assert run.process.wait(120) == 1
+        assert not any("Traceback" in line for line in run.lines)
+        assert 0 < run.staged() < IMAGES
+    values = {"input": (str(images),), "model": str(slow), "output": str(run.output)}
+    again = api.score(load_config(options=values, settings=["chunk_size=1"], environ={}))
+    assert again.result.scored_now < IMAGES
+    assert rows_of(run.output) == expected
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from vggbatch.pipeline.cluster import Cluster, living_nodes
-from vggbatch.pipeline.greeting import silent_nodes
+from vggbatch.pipeline.greeting import greet, silent_nodes
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.runlog import RunLogger
 from vggbatch.pipeline.stages import Stage, awaited_between_passes, read_stages, want_classifiers
@@ -22,6 +22,9 @@ _AGAIN = 60.0
 """Seconds from one line about the same wait to the next."""
 _GREETING_PATIENCE = 3.0
 """Seconds for a node to take a connection, and again to answer."""
+_HEAD_PATIENCE = 8.0
+"""Seconds without an answer of the head until that is told; Ray ends a driver without a word when
+it has been so for 60."""
 _NAMED = 3
 _NO_NODE = "a node to join: the cluster has none with a logical CPU"
 
@@ -71,7 +74,8 @@ class Watch:
         self.placement = placement
         self.sample = sample
         self.tell = tell
-        self._moved = time.monotonic()
+        self._moved = self._heard = time.monotonic()
+        self._head = _head()
         self._told = -_AGAIN
         self._nodes = _by_id(living_nodes())
         self._done = threading.Event()
@@ -94,12 +98,36 @@ class Watch:
     def _run(self) -> None:
         while not self._done.wait(min(self.look, self.patience)):
             try:
+                self._listen()
                 self._note_nodes()
                 self.sample()
                 self._look()
             except Exception as error:
                 # the run itself finds out what it means that the cluster does not answer
                 self.log.debug("the cluster does not answer: %s", error)
+
+    def _listen(self) -> None:
+        """Tell of a head that does not answer, while there is time.
+
+        Raises:
+            OSError: it does not, and to ask it for anything would not come back.
+        """
+        if self._head is None:
+            return
+        try:
+            greet(*self._head, _GREETING_PATIENCE)
+        except OSError:
+            now = time.monotonic()
+            if now - self._heard > _HEAD_PATIENCE:
+                self._heard = now + _AGAIN
+                address = ":".join(map(str, self._head))
+                self.log.info("the head does not answer", extra={"address": address})
+                self.tell(
+                    f"the cluster's head at {address} does not answer; if that lasts, Ray ends "
+                    "this run within a minute, and the same command goes on where it stopped"
+                )
+            raise
+        self._heard = time.monotonic()
 
     def _note_nodes(self) -> None:
         nodes, known = _by_id(living_nodes()), self._nodes
@@ -133,6 +161,15 @@ class Watch:
         reason = explain(view, self.placement)
         self.log.info("no progress for %.0f s, waiting for %s", silent, reason)
         self.tell(f"no progress for {silent:.0f} s, waiting for {reason}")
+
+
+def _head() -> tuple[str, int] | None:
+    """Where the cluster's head listens; None where it cannot be known."""
+    try:
+        host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+        return host.strip("[]"), int(port)
+    except Exception:
+        return None  # a client connection: no more than a line is lost
 
 
 def starting_classifiers() -> int:
