@@ -174,7 +174,6 @@ class RayNodes:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Node:
         number = len(self.nodes)
-        head = "--head" in words
         low = _free_range(_WORKER_PORTS)
         log = self.folder / f"node{number}.log"
         with log.open("wb") as file:
@@ -186,8 +185,9 @@ class RayNodes:
                     f"--object-store-memory={100 * 2**20}",
                     *(f"--{name}={port}" for name, port in ports.items()),
                     *(f"--min-worker-port={low}", f"--max-worker-port={low + _WORKER_PORTS}"),
-                    # a node that joins uses the head's folder whatever it is told
-                    *((f"--temp-dir={self.sessions}",) if head else ()),
+                    # each its own, as hosts have: Ray unpacks a job's working directory anew for
+                    # every node, which takes modules away from a driver that shares the folder
+                    f"--temp-dir={self.sessions / str(number)}",
                     "--disable-usage-stats",
                 ],
                 stdout=file,
