@@ -31,7 +31,7 @@ def listen(snapshot):
     if snapshot.rows < snapshot.total or counted is not None:
         return
     from tests.pipeline.test_telemetry import series
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 150
     while counted != snapshot.total and time.monotonic() < deadline:
         time.sleep(0.5)
         counted = series("output", output)["ray_vggbatch_images_total"].get((output,))
@@ -73,7 +73,7 @@ def score(nodes, images, net, output, *settings):
         capture_output=True,
         text=True,
         env=os.environ | ENVIRON,
-        timeout=200,
+        timeout=300,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
