@@ -109,6 +109,7 @@ class Passes:
         progress = self.tally.progress
         reserved = head.reserve(scoring.chunk_size) if head else []
         self._take_over(head)
+        self.notify()  # it may have done all, and then nothing follows
         while left := progress.left(shards):
             between_passes("")
             before = self.tally.chunks
