@@ -62,6 +62,17 @@ def test_reads_nothing_before_it_is_told_to_begin(net, folder, tmp_path):
         assert len(all_of(head)) == COUNT / CHUNK
 
 
+def test_gives_way_as_it_is_told_at_the_beginning_not_before(net, folder, tmp_path):
+    work = make(net, folder, tmp_path / "out")
+    with HeadStart() as head:
+        head.prepare(replace(work, shards=work.shards.slice(0, 0)))
+        head.begin(replace(work, gives_way=True), CHUNK)
+        head.receipts(120)
+        assert os.getpriority(os.PRIO_PROCESS, head.pid) == 15
+        head.reserve(CHUNK)
+        assert os.getpriority(os.PRIO_PROCESS, head.pid) == 19
+
+
 def test_ends_with_what_it_reserves(net, folder, tmp_path):
     work = make(net, folder, tmp_path / "out")
     with HeadStart() as head:

@@ -244,12 +244,13 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
     def listen() -> None:
         with contextlib.suppress(EOFError):
-            begun.put(pickle.load(source))
-        for line in source:
-            keys = working.reserve(int(line.split()[1]))
-            if work.gives_way:
-                _step_back()
-            send({"reserved": [astuple(key) for key in keys]})
+            told: Work = pickle.load(source)
+            begun.put(told)
+            for line in source:
+                keys = working.reserve(int(line.split()[1]))
+                if told.gives_way:
+                    _step_back()
+                send({"reserved": [astuple(key) for key in keys]})
         os._exit(1)  # the driver is gone
 
     working = Working(work, send)
