@@ -11,7 +11,8 @@ from tests.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.preview import UNLABELLED, UNUSED, preview
+from vggbatch.pipeline.labelled import UNLABELLED, UNUSED
+from vggbatch.pipeline.preview import preview
 from vggbatch.sources.surprises import LEFT_OUT
 
 
@@ -87,8 +88,7 @@ AS_SOMEBODY = """
 import os, sys
 from vggbatch.config import load_config
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.preview import UNLABELLED, UNUSED, preview
-from vggbatch.sources.surprises import LEFT_OUT
+from vggbatch.pipeline.preview import preview
 
 def plan(output):
     values = {"input": (sys.argv[1],), "model": sys.argv[2], "output": output}

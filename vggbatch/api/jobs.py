@@ -7,7 +7,6 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +17,11 @@ from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
-from vggbatch.pipeline.early import Early, early
+from vggbatch.pipeline.early import early
 from vggbatch.pipeline.job import Job, prepare_job
+from vggbatch.pipeline.labelled import check_labelled
 from vggbatch.pipeline.predict import predict as predict_job
-from vggbatch.pipeline.preview import Preview, check_labelled, preview
+from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.record import RunResult, finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.tally import Listener
@@ -75,7 +75,6 @@ def score(
     *,
     listener: Listener | None = None,
     announce: Announce | None = None,
-    begun: Early | None = None,
     **options: Unpack[JobOptions],
 ) -> Scored:
     """Score images into an output; resumes what is there, does nothing if it is complete.
@@ -91,14 +90,13 @@ def score(
         listener: called with a Snapshot (`rows`, `total`, `errors`, `images_per_second`) while
             results come in.
         announce: called with the checked job before anything runs.
-        begun: what was begun under these options before this module was imported.
         **options: the job's settings, of which it needs an `output`.
 
     Raises:
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    job, result = _run(job_config(input, options), listener, announce, begun)
+    job, result = _run(job_config(input, options), listener, announce)
     return Scored(result, finish(job, result), {})
 
 
@@ -107,7 +105,6 @@ def evaluate(
     *,
     listener: Listener | None = None,
     announce: Announce | None = None,
-    begun: Early | None = None,
     **options: Unpack[JobOptions],
 ) -> Scored:
     """Score images that have labels, and write metrics/ beside the predictions.
@@ -121,7 +118,7 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    job, result = _run(config, listener, announce, begun)
+    job, result = _run(config, listener, announce)
     classes = job.model.classes
     sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
     evaluations = {}
@@ -166,11 +163,10 @@ def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
 
 
 def _run(
-    config: JobConfig, listener: Listener | None, announce: Announce | None, begun: Early | None
+    config: JobConfig, listener: Listener | None, announce: Announce | None
 ) -> tuple[Job, RunResult]:
-    with ExitStack() as stack:
-        # goes on while the job is checked
-        begun = begun or stack.enter_context(early(config.compute))
+    # goes on while the job is checked
+    with early(config.compute) as begun:
         job = _checked(config)
         if announce:
             announce(job)

@@ -11,7 +11,6 @@ from vggbatch.cli import console, options
 if TYPE_CHECKING:
     from vggbatch.api import Scored
     from vggbatch.config import JobConfig
-    from vggbatch.pipeline.early import Early
     from vggbatch.pipeline.job import Job
     from vggbatch.pipeline.preview import Preview
 
@@ -21,23 +20,23 @@ def run_score(config: JobConfig) -> Scored:
 
     Repeat a command that was interrupted and it goes on where it stopped.
     """
-    with console.interruptible(), _begun(config) as begun, console.progress() as listener:
+    with console.interruptible(), _begun(config), console.progress() as listener:
         # only here: goes on beside what was begun
         from vggbatch import api
 
-        scored = api.score(config, listener=listener, announce=announce, begun=begun)
+        scored = api.score(config, listener=listener, announce=announce)
     console.result(scored.to_json(), lambda: summarise(scored))
     return scored
 
 
 def run_evaluate(config: JobConfig) -> Scored:
     """Score labelled images, and write the metrics beside the predictions."""
-    with console.interruptible(), _begun(config) as begun, console.progress() as listener:
+    with console.interruptible(), _begun(config), console.progress() as listener:
         # only here: goes on beside what was begun
         from vggbatch import api
         from vggbatch.cli.tables import render, render_profiles
 
-        scored = api.evaluate(config, listener=listener, announce=announce, begun=begun)
+        scored = api.evaluate(config, listener=listener, announce=announce)
     evaluation = scored.evaluation
     assert evaluation is not None
 
@@ -52,14 +51,14 @@ def run_evaluate(config: JobConfig) -> Scored:
 
 
 @contextmanager
-def _begun(config: JobConfig) -> Iterator[Early]:
+def _begun(config: JobConfig) -> Iterator[None]:
     """Begin what takes long, in a process that does nothing else."""
     from vggbatch.pipeline.early import early
     from vggbatch.pipeline.pandas_later import postpone_pandas
 
     postpone_pandas()
-    with early(config.compute) as begun:
-        yield begun
+    with early(config.compute):
+        yield
 
 
 def run_plan(config: JobConfig) -> None:

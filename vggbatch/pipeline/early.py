@@ -1,9 +1,14 @@
-"""What takes long and needs no more than the options: begun before anything else is imported."""
+"""What takes long and needs no more than the options: begun before anything else is imported.
+
+The command line begins it before it imports the API; the API, which finds it under way, or begins
+it where a program calls.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,9 +30,18 @@ class Early:
     """A join of the cluster."""
 
 
+_under_way: ContextVar[Early | None] = ContextVar("under way", default=None)
+
+
 @contextmanager
 def early(options: ComputeOptions) -> Iterator[Early]:
-    """Begin what a run under these options needs; it is ended with the block."""
+    """Begin what a run under these options needs; it is ended with the block.
+
+    Within such a block it gives what that one began.
+    """
+    if (begun := _under_way.get()) is not None:
+        yield begun
+        return
     head = joining = None
     with ExitStack() as stack:
         if options.log_format == "json":
@@ -40,4 +54,7 @@ def early(options: ComputeOptions) -> Iterator[Early]:
                 from vggbatch.pipeline.joining import Joining
 
                 joining = stack.enter_context(Joining(options))
-        yield Early(head, joining)
+        begun = Early(head, joining)
+        mark = _under_way.set(begun)
+        stack.callback(_under_way.reset, mark)
+        yield begun

@@ -7,18 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
-from vggbatch.errors import UsageError
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
+from vggbatch.pipeline.labelled import LabelCount, count_labelled
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.resume import check_output
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.total import counted_images, estimated_images
-from vggbatch.sources import Labels, Shard, Surprise, surprise
+from vggbatch.sources import Shard, Surprise
 from vggbatch.storage import Folder
-
-UNLABELLED = "images without a label"
-UNUSED = "labels without an image"
 
 
 @dataclass
@@ -32,14 +29,6 @@ class FormatCount:
     bytes: int = 0
     exact: bool = True
     """Whether all images were counted; it is an estimate where that takes opening shards."""
-
-
-@dataclass(frozen=True)
-class LabelCount:
-    """How labels and listed images fit together."""
-
-    matched: int
-    unmatched: int
 
 
 @dataclass(frozen=True)
@@ -91,7 +80,7 @@ def preview(job: Job) -> Preview:
     """
     compute = job.config.compute
     output = _output(job)
-    labels, odd = _labels(job.shards, job.labels) if job.labels is not None else (None, ())
+    labels, odd = count_labelled(job.shards, job.labels) if job.labels is not None else (None, ())
     notes: list[str] = []
     cores = None
     if compute.cluster_address is None:
@@ -115,26 +104,6 @@ def preview(job: Job) -> Preview:
     )
 
 
-def check_labelled(job: Job) -> None:
-    """Make sure that labels which were asked for are of these images, as far as they are listed.
-
-    Raises:
-        UsageError: none of the images has one.
-    """
-    if job.labels is None or any(shard.members is None for shard in job.shards):
-        return
-    ids: list[str] = []
-    for shard in job.shards:
-        assert shard.members is not None
-        ids += shard.image_ids(shard.members)
-        found = job.labels.match(ids[-len(shard.members) :], shard.members["label"].to_pylist())
-        if found.null_count < len(found):
-            return
-    raise UsageError(
-        f"no image has a label in {job.row_labels}; the first of {len(ids):,} images is {ids[0]}"
-    )
-
-
 def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
     counts: dict[str, FormatCount] = {}
     for shard in shards:
@@ -144,29 +113,6 @@ def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
         count.bytes += max(0, shard.size)
         count.exact &= counted_images(shard) is not None
     return sorted(counts.values(), key=lambda count: count.format)
-
-
-def _labels(
-    shards: Iterable[Shard], labels: Labels
-) -> tuple[LabelCount | None, tuple[Surprise, ...]]:
-    """How many listed images have a label, and which labels and images have no other half."""
-    ids: list[str] = []
-    unmatched: list[str] = []
-    everything = True
-    for shard in shards:
-        if shard.members is None:
-            everything = False
-            continue
-        found = shard.image_ids(shard.members)
-        missing = labels.match(found, shard.members["label"].to_pylist()).is_null().to_pylist()
-        ids += found
-        unmatched += [name for name, absent in zip(found, missing, strict=True) if absent]
-    if not ids:
-        return None, ()
-    odd = [surprise(UNLABELLED, unmatched)] if unmatched else []
-    if everything and (unused := labels.without_image(ids)):
-        odd.append(surprise(UNUSED, unused))
-    return LabelCount(len(ids) - len(unmatched), len(unmatched)), tuple(odd)
 
 
 def _output(job: Job) -> str:
