@@ -1,9 +1,19 @@
+import sys
+
 import psutil
+import pytest
 
 from vggbatch.config import ComputeOptions
 from vggbatch.pipeline.early import early
 
 
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not imported Ray: other tests of this one may have joined one."""
+    monkeypatch.delitem(sys.modules, "ray", raising=False)
+
+
+@pytest.mark.usefixtures("no_ray")
 def test_what_is_begun_ends_with_the_block():
     with early(ComputeOptions()) as begun:
         assert begun.joining is None
@@ -11,6 +21,7 @@ def test_what_is_begun_ends_with_the_block():
     assert not psutil.pid_exists(begun.head.pid)
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_within_it_the_same_is_under_way_and_after_it_another():
     with early(ComputeOptions()) as begun:
         with early(ComputeOptions()) as again:
@@ -20,6 +31,13 @@ def test_within_it_the_same_is_under_way_and_after_it_another():
         assert later.head.pid != begun.head.pid
 
 
+@pytest.mark.usefixtures("no_ray")
 def test_a_client_connection_is_on_no_node_and_gets_nothing():
     with early(ComputeOptions(address="ray://somewhere:10001")) as begun:
+        assert (begun.head, begun.joining) == (None, None)
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_program_that_has_joined_ray_already_gets_nothing():
+    with early(ComputeOptions()) as begun:
         assert (begun.head, begun.joining) == (None, None)

@@ -61,7 +61,8 @@ def _notes(summary: Summary) -> list[str]:
         f"{facts['images']:,} images ({facts['different_images']:,} different), medians of "
         f"{rounds} rounds (smallest-largest), {machine['cores']} cores of "
         f"{machine['processor']}, {machine['memory'] / 2**30:.0f} GB",
-        "x: vggbatch's rate divided by the line's. first: seconds to the first prediction.",
+        "x: vggbatch's rate divided by the line's. first: seconds to the first prediction,",
+        "vggbatch's to its first committed file.",
         "peak MB: PSS of all processes. top-1: same class as the plain loop.",
         "limit: cores / (inference core time + decoding core time).",
     ]

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from vggbatch.api import load_predictions
 from vggbatch.bench.contenders.base import Contender
 from vggbatch.bench.task import Task
-from vggbatch.classifier.session import MICRO_BATCH
 from vggbatch.pipeline.sink import STATS_KEY
 from vggbatch.pipeline.stats import Stats
 
@@ -36,10 +35,7 @@ class Ours(Contender):
         return [*command, "--address", task.address] if task.address else command
 
     def watch(self, task: Task) -> None:
-        """Mark each chunk that was committed since, by the time of its staging file.
-
-        Its first batch is marked too, without images, at the time that its inference time tells.
-        """
+        """Mark each chunk that was committed since, by the time of its staging file."""
         for part in (_output(task) / "_vggbatch").glob("*/staging/*/*.parquet"):
             if part in self.seen or part.name.startswith("."):
                 continue
@@ -49,10 +45,7 @@ class Ours(Contender):
             except OSError:  # gone into a predictions file meanwhile
                 continue
             self.seen.add(part)
-            stats = Stats.from_json(metadata[STATS_KEY])
-            rest = max(0.0, 1 - MICRO_BATCH / max(1, stats.rows))
-            task.mark(0, moment - stats.infer_seconds * rest)
-            task.mark(stats.rows, moment)
+            task.mark(Stats.from_json(metadata[STATS_KEY]).rows, moment)
 
     def top1(self, task: Task) -> list[int]:
         """The first of the five classes."""
