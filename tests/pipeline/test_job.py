@@ -33,7 +33,7 @@ def test_a_plan_changes_with_the_input(net, tmp_path):
 
 
 def test_chunks_grow_with_the_input(net, folder):
-    assert job(net, folder).chunk_size == 16
+    assert job(net, folder).chunk_size == 8
     assert job(net, folder, "chunk_size=5").chunk_size == 5
 
 

@@ -27,9 +27,10 @@ def test_the_stages_are_seen_while_a_run_goes_on(net, tmp_path):
     assert all(tuple(stages) == STAGES for _, stages in during)
     assert max(stages["classify"].actors for _, stages in during) == 1
     for rows, stages in during:
-        # a chunk of one image is done or in one of the later stages, never in two
-        held = [stages[name].waiting + stages[name].running for name in STAGES[1:]]
-        assert rows + sum(held) <= 30 + len(held)
+        # a chunk of one image is done or waits in front of one stage; a task may still be listed
+        # when it has given its chunk away
+        waiting = sum(stages[name].waiting for name in STAGES[1:])
+        assert rows + waiting <= 30
     assert read_stages() == {}
 
 

@@ -82,7 +82,7 @@ class Summary:
         return next(found, None)
 
     def speedups(self) -> dict[str, float]:
-        """int8 against fp32 for every contender that ran both, by the whole command or steady."""
+        """int8 against fp32, steady, for every contender that ran both."""
         found = {}
         for line in self.lines:
             other = self.line("fp32", line.contender)
