@@ -58,13 +58,13 @@ def run(ray_cluster, net, tmp_path_factory):
     options = {"input": (str(folder / "images"),), "model": str(net), "output": str(folder / "out")}
     scored = api.score(load_config(options=options, settings=["chunk_size=4"], environ={}))
     now = scored.record["this_run"]
-    images = "ray_vggbatch_images_total"
-    pending = "ray_vggbatch_classifiers"
+    # both gauges of classifiers are at 0 only once the run has counted all
+    at_rest = {(options["output"], state): 0 for state in ("ready", "pending")}
     found = scrape_until(
         now["run_id"],
         lambda found: (
-            found[images] == {(options["output"],): now["images"]}
-            and not any(found[pending].values())
+            found["ray_vggbatch_images_total"] == {(options["output"],): now["images"]}
+            and found["ray_vggbatch_classifiers"] == at_rest
         ),
     )
     return options["output"], scored.record, found
