@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from tests.images import write_folder
@@ -33,7 +35,16 @@ def test_a_plan_changes_with_the_input(net, tmp_path):
 
 
 def test_chunks_grow_with_the_input(net, folder):
-    assert job(net, folder).chunk_size == 8
+    small = job(net, folder)
+    (shard,) = small.shards
+
+    def chunk_size(images):
+        unopened = replace(shard, members=None, images=images)
+        return replace(small, shards=(unopened,)).chunk_size
+
+    inputs = (3, 499, 500, 2_000, 100_000, 10_000_000)
+    assert [chunk_size(images) for images in inputs] == [8, 8, 16, 32, 128, 256]
+    assert small.chunk_size == 8
     assert job(net, folder, "chunk_size=5").chunk_size == 5
 
 

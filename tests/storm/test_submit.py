@@ -33,9 +33,9 @@ def test_a_node_dies_another_is_taken_away_and_a_third_joins(
     assert len(Folder("s3://submit/shards").list(suffix=".tar")) > 5
     # credentials are the nodes' own and no part of the job
     environ = {**s3_server.environ, "VGGBATCH_CACHE_DIR": str(cache_folder)}
+    scored = ["score", "s3://submit/shards/*.tar", "-m", net]
     with ray_nodes(tmp_path, 1, 1, 1, **environ) as cluster:
-        words = ["score", "s3://submit/shards/*.tar", "-m", net, "-o", "s3://submit/out"]
-        words += ["--set", "chunk_size=4"]
+        words = [*scored, "-o", "s3://submit/out", "--set", "chunk_size=4"]
         client = subprocess.Popen(
             [
                 *(sys.executable, "-m", "vggbatch", "submit", "--address", cluster.dashboard),
@@ -62,7 +62,7 @@ def test_a_node_dies_another_is_taken_away_and_a_third_joins(
     assert client.returncode == 0, printed
     assert COUNT // 6 < struck < COUNT, "the run ended before the node did"
     # a process of its own: a Ray that other tests share has no credentials for this store
-    alone = command(*words[:-4], "-o", tmp_path / "local", **environ)
+    alone = command(*scored, "-o", tmp_path / "local", **environ)
     _, errors = alone.communicate(timeout=120)
     assert alone.returncode == 0, errors
     first, second = (

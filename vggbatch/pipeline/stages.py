@@ -52,11 +52,11 @@ def read_stages() -> dict[str, Stage] | None:
     if executor is None:
         return {}
     try:
-        operators = list(executor._topology.items())[1:]  # without the input
-        states = dict(zip(STAGES, operators, strict=True))
-        # another thread moves the blocks on: against their way, none is counted twice
-        seen = {name: _stage(*states[name]) for name in reversed(STAGES)}
-        return {name: seen[name] for name in STAGES}
+        states = list(executor._topology.items())[1:]  # without the input
+        return {
+            name: _stage(operator, state)
+            for name, (operator, state) in zip(STAGES, states, strict=True)
+        }
     except Exception:
         return None  # nothing public says as much; no more than this view is lost
 
@@ -88,12 +88,11 @@ def wanted_classifiers() -> int:
 
 
 def _stage(operator: Any, state: Any) -> Stage:
-    running = operator.num_active_tasks()
     actors = operator.get_actor_info()
     active = sum(pool.num_active_actors() for pool in operator.get_autoscaling_actor_pools())
     return Stage(
         waiting=state.total_enqueued_input_blocks(),
-        running=running,
+        running=operator.num_active_tasks(),
         actors=actors.running,
         pending=actors.pending + actors.restarting,
         restarting=actors.restarting,
