@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import ray
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.greeting import greet
+from vggbatch.pipeline.private_ray import LOOPBACK, ensure_private_token, on_loopback
 from vggbatch.pipeline.quiet import silent_stderr
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
     if ours:
         verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
         settings: dict[str, Any] = {"log_to_driver": verbose}
+        where: AbstractContextManager[None] = contextlib.nullcontext()
         if options.log_format == "json":
             settings["logging_config"] = ray.LoggingConfig(
                 encoding="JSON", additional_log_standard_attrs=["name"]
@@ -87,11 +90,13 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
             # `local`, for Ray would else join what somebody has started on this machine
             settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            settings |= {"object_store_memory": store}
+            settings |= {"object_store_memory": store, "_node_ip_address": LOOPBACK}
+            ensure_private_token()
+            where = on_loopback()
         root = logging.getLogger()
         handlers, level = root.handlers[:], root.level
         try:
-            with _own_sigterm():
+            with _own_sigterm(), where:
                 if verbose:
                     ray.init(**settings)
                 else:
