@@ -6,15 +6,13 @@ kill -9 included, and two jobs on one machine never pin to the same core.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
+from vggbatch.classifier.core_locks import CoreLock, lock_core
 from vggbatch.classifier.topology import Topology, read_topology
 
 
@@ -23,7 +21,7 @@ class Claim:
     """Cores that this process holds. Keep it referenced for as long as they are needed."""
 
     cores: tuple[int, ...]
-    locks: tuple[IO[bytes], ...]
+    locks: tuple[CoreLock, ...]
 
     def release(self) -> None:
         """Give the cores back before the process ends."""
@@ -99,10 +97,10 @@ def claim_cores(count: int, folder: Path | None = None) -> Claim | None:
     if not may_pin():
         return None
     for candidates in _candidates(read_topology(cpu_mask())):
-        locks: list[IO[bytes]] = []
+        locks: list[CoreLock] = []
         cores: list[int] = []
         for core in candidates:
-            lock = _lock(core, folder)
+            lock = lock_core(core, folder)
             if lock is not None:
                 locks.append(lock)
                 cores.append(core)
@@ -122,31 +120,3 @@ def _candidates(topology: Topology) -> Iterator[list[int]]:
         ]
         yield from groups
         yield [cpu for group in groups for cpu in group]
-
-
-def _lock(core: int, folder: Path | None) -> IO[bytes] | None:
-    path = folder or _lock_folder()
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        # any user of the machine must be able to take the lock, whatever this one's umask is
-        descriptor = os.open(path / f"cpu{core}.lock", flags, 0o666)
-    except PermissionError:
-        return None
-    file = os.fdopen(descriptor, "r+b")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
-
-
-def _lock_folder() -> Path:
-    base = Path("/dev/shm") if os.path.isdir("/dev/shm") else Path(tempfile.gettempdir())
-    folder = base / "vggbatch-cores"
-    old = os.umask(0)
-    try:
-        folder.mkdir(mode=0o1777, exist_ok=True)
-    finally:
-        os.umask(old)
-    return folder

@@ -20,8 +20,8 @@ from ray._private import ray_constants
 
 LOOPBACK = "127.0.0.1"
 _SWITCH = "ENABLE_RAY_CLUSTER"
-"""Ray's own switch, off by default on Windows and macOS alone. While it is on, Ray replaces a loopback
-address by one that other machines reach."""
+"""Ray's own switch, off by default on Windows and macOS alone. While it is on, Ray replaces a
+loopback address by one that other machines reach."""
 
 log = logging.getLogger(__name__)
 
