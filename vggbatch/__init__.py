@@ -8,7 +8,9 @@ The functions are those behind the commands (see `vggbatch.api`); they are loade
 so that importing the package costs nothing.
 """
 
-from __future__ import annotations
+from vggbatch.process import leave_current_folder
+
+leave_current_folder()  # before anything is imported that a file there could stand in for
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import numpy as np
 from vggbatch.bench import processes
 from vggbatch.bench.contenders.base import Contender
 from vggbatch.bench.task import Task
+from vggbatch.process import environment as python_environment
 
 _GLANCE = 0.1
 """Seconds between looks at the process."""
@@ -86,7 +86,8 @@ def run(command: list[str], log: Path, *, watch: Callable[[], None] | None = Non
 
     Whatever it has started is ended with it, also where it takes longer than an hour.
     """
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = python_environment()
+    environment.pop("RAY_ADDRESS", None)
     seen: list[int] = []
     peak, next_look = 0, 0.0
     started, clock = time.time(), time.perf_counter()

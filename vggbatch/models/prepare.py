@@ -18,7 +18,6 @@ import pickle
 import platform
 import shutil
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from typing import Literal
 import onnxruntime
 from filelock import FileLock
 
+from vggbatch import process
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.build import BuildJob
@@ -187,9 +187,8 @@ def _build(
 
 def _run_build(model: Model, job: Path) -> None:
     """Run the build as a process of its own; its last line says what failed."""
-    # What this process can import, from wherever a cluster has put the package, that one must too.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-m", "vggbatch.models.build", str(job)]
+    command = process.python("vggbatch.models.build", str(job))
+    environment = process.environment()
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return

@@ -8,13 +8,15 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.job_config import JobConfig
 
+from vggbatch import process
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.greeting import greet
@@ -79,6 +81,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             settings["logging_config"] = ray.LoggingConfig(
                 encoding="JSON", additional_log_standard_attrs=["name"]
             )
+        if not (address or "").startswith("ray://"):  # there the server's side adds no folder
+            settings["job_config"] = safe_job()
         if address:
             reach(address)
             os.environ.setdefault(*_LOST_HOST)
@@ -118,6 +122,21 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
     finally:
         if ours:
             ray.shutdown()
+
+
+class _ImportPath(list[str]):
+    """What Ray puts first on its workers' path of imports, without the driver's current folder."""
+
+    def extend(self, folders: Iterable[str]) -> None:
+        super().extend(process.trusted(list(folders)))
+
+
+def safe_job() -> JobConfig:
+    """Settings of a job whose workers import nothing from the driver's current folder."""
+    job = JobConfig()
+    # Ray adds the folder to this list, and has no switch for it
+    job._py_driver_sys_path = _ImportPath()
+    return job
 
 
 def living_nodes() -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ from collections.abc import Iterator
 from dataclasses import astuple
 from typing import IO, TYPE_CHECKING, Any
 
+from vggbatch import process
 from vggbatch.config import ComputeOptions
 
 if TYPE_CHECKING:
@@ -66,14 +67,12 @@ class HeadStart:
     """
 
     def __init__(self) -> None:
-        # what this process can import, from wherever, the child must too
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._child = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            process.python(__name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env=process.environment(),
         )
         # each with the time at which it came: the driver may look later
         self._messages: queue.SimpleQueue[tuple[float, dict[str, Any] | None]]

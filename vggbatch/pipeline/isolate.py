@@ -17,6 +17,7 @@ from typing import IO
 
 import numpy as np
 
+from vggbatch import process
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.pictures import PictureMaker, Pixels
@@ -83,10 +84,11 @@ class IsolatedDecoder:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            process.python(__name__),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=process.environment(),
         )
         assert self._child.stdin is not None
         _send(self._child.stdin, self.settings)

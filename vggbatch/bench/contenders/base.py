@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar
 
+from vggbatch import process
 from vggbatch.bench.task import Task
 
 
@@ -56,7 +56,7 @@ class Contender(ABC):
 
 def child_command(name: str, task: Task) -> list[str]:
     """The process that does a task, or what else child.py knows by a name."""
-    return [sys.executable, "-m", "vggbatch.bench.child", name, str(task.write())]
+    return process.python("vggbatch.bench.child", name, str(task.write()))
 
 
 class Program(Contender):

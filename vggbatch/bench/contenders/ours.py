@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from vggbatch import process
 from vggbatch.api import load_predictions
 from vggbatch.bench.contenders.base import Contender
 from vggbatch.bench.task import Task
@@ -28,7 +28,7 @@ class Ours(Contender):
 
     def command(self, task: Task) -> list[str]:
         """The command as a user gives it."""
-        command = [sys.executable, "-m", "vggbatch", "score", task.images, "--model"]
+        command = process.python("vggbatch", "score", task.images, "--model")
         command += [task.score_model, "-o", str(_output(task))]
         for pair in task.score_settings:
             command += ["--set", pair]

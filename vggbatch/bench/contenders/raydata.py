@@ -34,7 +34,9 @@ class RayData(Program):
         import ray
         import ray.data
 
-        ray.init(address=task.address or "local")
+        from vggbatch.pipeline.cluster import safe_job
+
+        ray.init(address=task.address or "local", job_config=safe_job())
         (
             ray.data.read_images(task.images, mode="RGB", include_paths=True)
             .map(functools.partial(_preprocess, task=task))

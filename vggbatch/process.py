@@ -1,0 +1,48 @@
+"""Python processes that this program starts: none of them imports from the current folder.
+
+The current folder is often a data set that somebody else has made. `python -m` puts it first on the
+path of imports, where a `json.py` beside the images would be run in place of Python's own.
+"""
+
+# imported before the current folder is off the path: nothing here that is not loaded already
+import os
+import sys
+
+_HOME = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+"""The folder that this package is imported from: a checkout, or site-packages."""
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """The command that runs a module of this package as a program; start it with `environment`."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The environment of such a process: what this one can import, from wherever, it can too."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    path = os.pathsep.join(trusted([*given, *sys.path]))
+    return os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+
+
+def trusted(folders: list[str]) -> list[str]:
+    """The folders of a path of imports without the current one, unless this package is there.
+
+    Relative ones lie in the current folder, so they go as well.
+    """
+    try:
+        here = os.path.realpath(os.getcwd())
+    except FileNotFoundError:  # deleted meanwhile
+        here = ""
+    kept = {}
+    for folder in folders:
+        real = os.path.realpath(folder)
+        if real == _HOME or (os.path.isabs(folder) and real != here):
+            kept[os.path.abspath(folder)] = None
+    return list(kept)
+
+
+def leave_current_folder() -> None:
+    """Where Python runs this package by `-m`, take the current folder from the path of imports."""
+    ran = {word.removeprefix("-m").partition(".")[0] for word in sys.orig_argv[1:]}
+    if sys.argv[:1] == ["-m"] and __package__ in ran and sys.path:
+        sys.path[:1] = trusted(sys.path[:1])
