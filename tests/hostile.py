@@ -21,7 +21,7 @@ def data_set(folder: Path, count: int = 3) -> Path:
     """Images beside modules and packages of well-known names; `imported` says which were run."""
     write_folder(folder, count)
     for name in MODULES:
-        text = f"import sys\nopen({str(marks(folder))!r}, 'a').write('{name} ' + sys.argv[0] + '\\n')\n"
+        text = f"open({str(marks(folder))!r}, 'a').write('{name}\\n')\n"
         text += "raise SystemExit('imported from the data set')\n"
         (folder / f"{name}.py").write_text(text)
         (folder / name).mkdir()
