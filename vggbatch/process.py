@@ -33,7 +33,7 @@ def trusted(folders: list[str]) -> list[str]:
         here = os.path.realpath(os.getcwd())
     except FileNotFoundError:  # deleted meanwhile
         here = ""
-    kept = {}
+    kept: dict[str, None] = {}
     for folder in folders:
         real = os.path.realpath(folder)
         if real == _HOME or (os.path.isabs(folder) and real != here):
