@@ -3,9 +3,12 @@
 import json
 import re
 
+import cv2
 import numpy as np
+import onnxruntime as ort
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from tests.configure import configure
@@ -58,7 +61,13 @@ def rows(output):
 
 PROFILES = {
     "zoo": {"resize": 36, "crop": 32},
-    "squash": {"resize": 36, "crop": 32, "resize_mode": "squash"},
+    "squash": {
+        "resize": 36,
+        "crop": 32,
+        "resize_mode": "squash",
+        "resizer": "opencv",
+        "pixels": "float32",
+    },
     "values": {"resize": 36, "crop": 32, "scale": 200.0},
 }
 
@@ -153,6 +162,32 @@ def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
         api.evaluate(other)
 
 
+def test_float_pixels_reach_the_network(net, folder):
+    """As cv2 resizes the float image."""
+    parts = PROFILES["squash"]
+    image = folder / "ILSVRC2012_val_00000002.JPEG"
+    [row] = api.predict(str(image), model={"name": str(net), "preprocess": parts}).to_pylist()
+    pixels = np.asarray(Image.open(image).convert("RGB"), np.float32)
+    crop = cv2.resize(pixels, (36, 36))[2:34, 2:34] / 255
+    values = (crop - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    session = ort.InferenceSession(net, providers=["CPUExecutionProvider"])
+    logits = session.run(None, {"data": values.transpose(2, 0, 1)[None].astype(np.float32)})[0][0]
+    exp = np.exp(logits.astype(np.float64) - logits.max())
+    expected = np.sort(exp / exp.sum())[::-1][:5]
+    assert row["top5_index"] == np.argsort(-logits, kind="stable")[:5].tolist()
+    np.testing.assert_allclose(row["top5_probability"], expected, atol=1e-5)
+
+
+def test_all_plausible_profiles_of_a_zoo_model(folder, tmp_path):
+    found = api.plan(str(folder), output=str(tmp_path), model="vgg16-7@synthetic", profiles="all")
+    names = ["gluon256", "gluoncv", "intel256", "zoo", "mxnet224"]
+    assert [recipe.name for recipe in found.job.recipes] == names
+    assert list(found.job.config.profiles) == names
+    options = {"model": "vgg16-7@synthetic", "profiles": "zoo,all"}
+    found = api.plan(str(folder), output=str(tmp_path), **options)
+    assert [recipe.name for recipe in found.job.recipes][:2] == ["zoo", "gluon256"]
+
+
 def test_an_ensemble_under_a_protocol_equals_the_plain_loop(net, folder, tmp_path):
     second = colour_net(tmp_path / "second.onnx", seed=1)
     protocol = {"views": "grid+dense", "scales": (34, 40)}
@@ -190,6 +225,7 @@ def test_an_ensemble_under_a_protocol_equals_the_plain_loop(net, folder, tmp_pat
         ({"protocol": {"scales": (20,)}}, "scale 20 is smaller than the 32 pixels"),
         ({"profiles": "zoo,squash"}, r"model\.preprocess\.crop=32"),
         ({"profiles": ("zou",)}, "did you mean 'zoo'"),
+        ({"profiles": "all"}, "for one network of the zoo.*gluon256"),
     ],
 )
 def test_what_does_not_fit_the_network_is_refused(net, folder, tmp_path, options, fault):

@@ -7,7 +7,7 @@ import io
 import pyarrow as pa
 from rich.console import Console
 
-from vggbatch.cli.tables import render
+from vggbatch.cli.tables import render, render_profiles
 from vggbatch.metrics import Evaluation, LabelSetResult, Metric
 
 NONE = pa.table({})
@@ -41,3 +41,24 @@ def test_label_sets_stand_apart():
     assert lines[at - 1].strip() == ""
     assert lines[at - 2].split() == ["nll", "-", "3"]
     assert lines[-1].split() == ["nll", "-", "3"]
+
+
+def test_of_several_profiles_the_nearest_to_the_published_accuracy_is_named():
+    def line(metric: str, value: float, published: float) -> Metric:
+        return Metric(
+            "val", metric, value, value - 1, value + 1, 5000, published, value - published
+        )
+
+    squashed = result("val", line("top1", 72.5, 72.62), line("top5", 91.1, 91.14))
+    shorter = result("val", line("top1", 74.9, 72.62), line("top5", 92.0, 91.14))
+    profiles = {"zoo": Evaluation([shorter]), "gluon256": Evaluation([squashed])}
+    out = io.StringIO()
+    Console(file=out, width=200).print(render_profiles(profiles))
+    assert (
+        "val: nearest to the published top1: gluon256 (-0.12 points); published values inside the "
+        "95 % intervals of gluon256"
+    ) in out.getvalue()
+    unknown = {name: Evaluation([result("val")]) for name in profiles}
+    out = io.StringIO()
+    Console(file=out, width=200).print(render_profiles(unknown))
+    assert "nearest" not in out.getvalue()

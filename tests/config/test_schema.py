@@ -64,7 +64,17 @@ def test_networks_and_profiles_in_their_short_forms():
     assert own.profiles["large"] == Preprocess(resize=300, crop=299)
 
 
+def test_opencv_has_the_bilinear_filter_and_float_pixels():
+    Preprocess(resizer="opencv", pixels="float32")
+    with pytest.raises(ValueError, match="bilinear, not bicubic"):
+        Preprocess(resizer="opencv", interpolation="bicubic")
+    with pytest.raises(ValueError, match="needs resizer opencv"):
+        Preprocess(pixels="float32")
+
+
 def test_the_same_pixels_have_the_same_geometry():
     bgr = Preprocess(channels="BGR", mean=(1, 2, 3))
     assert bgr.geometry() == Preprocess().geometry()
-    assert Preprocess(resize_mode="squash").geometry() != Preprocess().geometry()
+    others = {"resize_mode": "squash", "resizer": "opencv", "long_side": "truncate"}
+    for name, value in others.items():
+        assert Preprocess(**{name: value}).geometry() != Preprocess().geometry()

@@ -2,6 +2,7 @@ import hashlib
 from pathlib import Path
 
 from vggbatch.models import catalog, synset
+from vggbatch.preprocess.profiles import PROFILES
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,7 +16,11 @@ def test_twelve_files_with_checksums_and_profiles():
         assert entry.layers == int(name[3:5])
         assert entry.opset == int(name.removesuffix("-int8").removesuffix("-qdq").split("-")[-1])
         caffe2 = "caffe2" in name
-        assert entry.preprocess == ("caffe2" if caffe2 else "zoo")
+        exported = "intel256" if name.startswith("vgg16-12") else "gluon256"
+        assert entry.preprocess == ("caffe2" if caffe2 else exported)
+        assert ("inferred" in entry.preprocess_source) == caffe2
+        assert {entry.preprocess, *entry.plausible} <= set(PROFILES)
+        assert entry.preprocess not in entry.plausible
         assert entry.output_kind == ("probabilities" if caffe2 else "logits")
     assert entries["vgg16-12"].published == {"top1": 72.38, "top5": 91.0}
     assert entries["vgg16-7"].weights.sha256.startswith("f20805a3ecccaa88")

@@ -32,13 +32,15 @@ def test_gives_the_same_crops_as_in_this_process():
 
 def test_gives_the_same_pictures_of_every_kind():
     protocol = Protocol(views="grid+dense", scales=(40, 33))
-    squash = PROFILE.model_copy(update={"resize_mode": "squash"})
-    maker = PictureMaker(DecodeOptions(), (PROFILE, squash), protocol)
+    squash = {"resize_mode": "squash", "resizer": "opencv", "pixels": "float32"}
+    geometries = (PROFILE, PROFILE.model_copy(update=squash))
+    maker = PictureMaker(DecodeOptions(), geometries, protocol)
     data = jpeg(cut(3))
     with IsolatedDecoder(maker) as decoder:
         for found, expected in zip(decoder(data), maker(data), strict=True):
             for one, other in zip(found, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
+                assert one.dtype == other.dtype
 
 
 def test_ordinary_errors_come_through():

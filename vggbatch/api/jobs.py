@@ -7,7 +7,7 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ import pyarrow as pa
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
+from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.pipeline.early import early
@@ -49,11 +50,13 @@ class Scored:
     def to_json(self) -> dict[str, Any]:
         """What `score --json` and `evaluate --json` print.
 
-        Evaluated: `metrics` and `notes`; with several profiles, `profiles` has those of each.
+        Evaluated: `metrics` and `notes`; with several profiles, `profiles` has those of each and
+        `nearest_to_published` says which comes nearest to the published accuracy.
         """
         model = {key: self.record["model"][key] for key in ("name", "sha256", "synthetic")}
         several = len(self.evaluations) > 1
         profiles = {name: found.to_json() for name, found in self.evaluations.items()}
+        best = nearest({name: found.metrics for name, found in self.evaluations.items()})
         return {
             "output": self.result.output.folder.uri,
             "model": model,
@@ -64,6 +67,7 @@ class Scored:
             "seconds": self.result.seconds,
             **(self.evaluation.to_json() if self.evaluation is not None else {}),
             **({"profiles": profiles} if several else {}),
+            **({"nearest_to_published": list(map(asdict, best))} if best else {}),
         }
 
 

@@ -13,8 +13,8 @@ from vggbatch.classifier.cores import Claim, claim_cores
 from vggbatch.classifier.session import Session, SessionSpec
 from vggbatch.classifier.topk import negative_log_likelihood, softmax, top_k
 from vggbatch.config import Preprocess, Protocol
-from vggbatch.preprocess.pictures import Packed, Pixels
-from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.pictures import Packed
+from vggbatch.preprocess.transform import Normaliser, Pixels
 from vggbatch.preprocess.views import View, cut, views
 
 

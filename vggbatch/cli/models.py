@@ -53,6 +53,8 @@ def _document(entry: CatalogEntry, cache_dir: str | None) -> dict[str, Any]:
         "sha256": entry.weights.sha256,
         "output": entry.output_kind,
         "preprocess": entry.preprocess,
+        "preprocess_source": entry.preprocess_source,
+        "plausible": list(entry.plausible),
         "published": entry.published,
         "path": str(path) if path.exists() else None,
     }
@@ -102,7 +104,8 @@ def _show_info(entry: CatalogEntry, cache_dir: str | None) -> None:
         ("input, output", ", ".join(ports)),
         ("gives", entry.output_kind),
         ("quantized", entry.quantized or "no"),
-        ("preprocessing", entry.preprocess),
+        ("preprocessing", f"{entry.preprocess} ({entry.preprocess_source})"),
+        ("also plausible", ", ".join(entry.plausible)),
     ]
     if entry.published:
         accuracy = f"top-1 {entry.published['top1']:.2f} %, top-5 {entry.published['top5']:.2f} %"

@@ -84,7 +84,8 @@ Profiles = Annotated[
         "--profiles",
         rich_help_panel=VIEWS,
         metavar="NAME,...",
-        help="Preprocessing recipes to score in one pass: zoo, squash, mxnet224, caffe2.",
+        help="Preprocessing recipes to score in one pass: all (every plausible one of a zoo "
+        "model), or some of gluon256, intel256, gluoncv, zoo, mxnet224, squash, caffe2.",
     ),
 ]
 ProtocolOption = Annotated[
@@ -150,7 +151,7 @@ MaxErrorRate = Annotated[
 ]
 Features = Annotated[
     bool,
-    typer.Option("--features", help="Also write the 4096 fc7 activations of each image."),
+    typer.Option("--features", help="Also write the 4096 activations of fc7, after its ReLU."),
 ]
 Overwrite = Annotated[
     bool,

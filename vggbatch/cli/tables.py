@@ -12,6 +12,7 @@ from rich.text import Text
 
 from vggbatch.metrics.compare import Comparison
 from vggbatch.metrics.evaluate import Evaluation
+from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import Metric
 
 _HEADLINES = ("top1", "top5")
@@ -33,9 +34,13 @@ def render(evaluation: Evaluation) -> RenderableType:
 
 
 def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
-    """A table for each label set with the accuracies of all profiles, and all notes below."""
+    """A table for each label set with the accuracies of all profiles, and all notes below.
+
+    Among them which profile comes nearest to the published accuracy.
+    """
     [first, *_] = evaluations.values()
     published = any(map(_published, evaluations.values()))
+    best = nearest({profile: found.metrics for profile, found in evaluations.items()})
     shown: list[RenderableType] = []
     for i, name in enumerate(result.name for result in first.results):
         table = _table("profile", "metric", *_heads(published))
@@ -48,6 +53,7 @@ def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
                 if line.metric in _HEADLINES:
                     table.add_row(escape(profile), *_cells(line, published))
             notes += [Text(f"{name}, {profile}: {note}") for note in result.notes]
+        notes += [Text(f"{name}: {found.in_words()}") for found in best if found.label_set == name]
         shown += [table, *notes, Text()]
     return Group(*shown[:-1])
 

@@ -30,8 +30,16 @@ class Preprocess(_Strict):
 
     resize: int = Field(256, ge=1, le=8192)
     resize_mode: Literal["shorter", "squash"] = "shorter"
+    long_side: Literal["round", "truncate"] = "round"
+    """With resize_mode `shorter`, how the longer side becomes whole: rounded, or cut as GluonCV
+    and torchvision cut it."""
     crop: int = Field(224, ge=1, le=8192)
     interpolation: Interpolation = "bilinear"
+    resizer: Literal["pillow", "opencv"] = "pillow"
+    """Whose filter resizes. OpenCV's bilinear reads two pixels each way and does not antialias;
+    that alone is worth one to two points of accuracy."""
+    pixels: Literal["uint8", "float32"] = "uint8"
+    """Type of the resized pixels. float32, with OpenCV's filter only, leaves them unrounded."""
     channels: Literal["RGB", "BGR"] = "RGB"
     scale: float = Field(255.0, gt=0)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -43,6 +51,10 @@ class Preprocess(_Strict):
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
+        if self.resizer == "opencv" and self.interpolation != "bilinear":
+            raise ValueError(f"resizer opencv has interpolation bilinear, not {self.interpolation}")
+        if self.pixels == "float32" and self.resizer != "opencv":
+            raise ValueError("pixels float32 needs resizer opencv")
         return self
 
     def geometry(self) -> Preprocess:
@@ -50,8 +62,11 @@ class Preprocess(_Strict):
         return Preprocess(
             resize=self.resize,
             resize_mode=self.resize_mode,
+            long_side=self.long_side,
             crop=self.crop,
             interpolation=self.interpolation,
+            resizer=self.resizer,
+            pixels=self.pixels,
         )
 
 
@@ -141,12 +156,13 @@ class JobConfig(_Strict):
     """Further networks, whose probabilities are averaged with those of `model`."""
     profiles: dict[str, ProfileOrParts] = {}
     """Several preprocessing recipes by name, all scored in one pass; the first one's output is the
-    run's, the others' are in its folder profiles/NAME. None: that of each network."""
+    run's, the others' are in its folder profiles/NAME. `all`: every one that is plausible for the
+    network of the zoo. None: that of each network."""
     protocol: Protocol = Protocol()
     decode: DecodeOptions = DecodeOptions()
     compute: ComputeOptions = ComputeOptions()
     features: Literal["float32", "float16"] | None = None
-    """Also write the fc7 activations, as this type."""
+    """Also write the activations of fc7, after its ReLU, as this type."""
     chunk_size: int | None = Field(None, ge=1, le=4096)
     """Images in the unit of work that is read, scored and committed as one. None: by the input.
     A Parquet row group of up to 128 images stays whole, whatever this is."""

@@ -39,7 +39,11 @@ class CatalogEntry:
     exporter: Literal["mxnet", "caffe2"]
     quantized: Literal["qoperator", "qdq"] | None
     preprocess: str
-    """Name of the preprocessing profile."""
+    """Name of the preprocessing profile that its published number belongs to."""
+    preprocess_source: str
+    """Which file says so, or that it is inferred."""
+    plausible: tuple[str, ...]
+    """The other profiles that it may belong to, likeliest first."""
     output_kind: Literal["logits", "probabilities"]
 
 
@@ -48,6 +52,7 @@ def _entry(facts: dict[str, Any]) -> CatalogEntry:
     weights = ZooFile(**{key: facts.pop(key) for key in ("file", "sha256", "bytes")})
     for port in ("input", "output"):
         facts[port] = facts[port] and facts[port]["name"]
+    facts["plausible"] = tuple(facts["plausible"])
     return CatalogEntry(
         **(facts | {"weights": weights, "test_data": ZooFile(**facts["test_data"])})
     )

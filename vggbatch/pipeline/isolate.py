@@ -20,7 +20,8 @@ import numpy as np
 from vggbatch import process
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.pictures import PictureMaker, Pixels
+from vggbatch.preprocess.pictures import PictureMaker
+from vggbatch.preprocess.transform import Pixels, pixel_type
 
 SECONDS = 120.0
 """After so long an image counts as one that hangs its decoder."""
@@ -45,6 +46,7 @@ class IsolatedDecoder:
             }
         ).encode()
         self.seconds = seconds
+        self._types = [pixel_type(geometry) for geometry in maker.geometries]
         self._child: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> IsolatedDecoder:
@@ -66,7 +68,7 @@ class IsolatedDecoder:
         alarm.start()
         try:
             _send(child.stdin, data)
-            answer = _answer(child.stdout)
+            answer = self._answer(child.stdout)
         except OSError:
             answer = None
         finally:
@@ -100,6 +102,24 @@ class IsolatedDecoder:
             self._child.communicate()
             self._child = None
 
+    def _answer(self, file: IO[bytes]) -> list[list[Pixels]] | ImageError | None:
+        """What the child says of an image; None where it ends before all is said."""
+        head = _receive(file)
+        if head is None:
+            return None
+        if head[:1] == b"-":
+            return ImageError(*json.loads(head[1:]))
+        made: list[list[Pixels]] = []
+        for sizes, dtype in zip(json.loads(head[1:]), self._types, strict=True):
+            made.append([])
+            for height, width in sizes:
+                data = _receive(file)
+                if data is None:
+                    return None
+                flat: Pixels = np.frombuffer(data, dtype)
+                made[-1].append(flat.reshape(height, width, 3))
+        return made
+
 
 def _describe(status: int) -> str:
     return f"signal {-status}" if status < 0 else f"status {status}"
@@ -119,24 +139,6 @@ def _receive(file: IO[bytes]) -> bytes | None:
     (length,) = _LENGTH.unpack(head)
     data = file.read(length)
     return data if len(data) == length else None
-
-
-def _answer(file: IO[bytes]) -> list[list[Pixels]] | ImageError | None:
-    """What the child says of an image; None where it ends before all is said."""
-    head = _receive(file)
-    if head is None:
-        return None
-    if head[:1] == b"-":
-        return ImageError(*json.loads(head[1:]))
-    made: list[list[Pixels]] = []
-    for sizes in json.loads(head[1:]):
-        made.append([])
-        for height, width in sizes:
-            data = _receive(file)
-            if data is None:
-                return None
-            made[-1].append(np.frombuffer(data, np.uint8).reshape(height, width, 3))
-    return made
 
 
 def _serve(source: IO[bytes], sink: IO[bytes]) -> None:

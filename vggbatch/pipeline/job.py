@@ -19,7 +19,13 @@ from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.original import Source
-from vggbatch.pipeline.recipe import Recipe, bytes_of_image, recipes_of, work_of_image
+from vggbatch.pipeline.recipe import (
+    Recipe,
+    bytes_of_image,
+    expand_profiles,
+    recipes_of,
+    work_of_image,
+)
 from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
@@ -176,6 +182,7 @@ def prepare_job(config: JobConfig) -> Job:
             raise UsageError(
                 f"{other.name} has other classes than {model.name}: they make no ensemble"
             )
+    config = expand_profiles(config, models)
     recipes = recipes_of(config, models)
     labels, row_labels = _row_labels(config.labels, model.classes)
     found = survey(list(config.input))

@@ -1,7 +1,7 @@
 """The way of an image, from its shard to a row of Parquet; plan.py makes a Ray Data plan of it.
 
     index     a shard's members, without their bytes, cut into chunks
-    decode    a chunk's bytes -> uint8 pictures in one buffer
+    decode    a chunk's bytes -> pictures in one buffer
     classify  an onnxruntime actor on cores of its own: pictures -> top-5
     write     the chunk's rows -> one staging file under a name of its own
 
@@ -37,7 +37,8 @@ from vggbatch.pipeline.sink import predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.throughput import Throughput
-from vggbatch.preprocess.pictures import Packed, PictureMaker, Pixels
+from vggbatch.preprocess.pictures import Packed, PictureMaker
+from vggbatch.preprocess.transform import Pixels, pixel_type
 from vggbatch.sources import Labels, reader_for
 
 RECEIPT_SCHEMA = pa.schema(
@@ -237,7 +238,8 @@ class Classify:
         sizes = chunks.array_of(
             table[f"sizes{number}"], np.int32, (-1, self.scoring.pictures.scales, 2)
         )
-        return Packed(chunks.array_of(table[f"pixels{number}"], np.uint8, (-1,)), sizes)
+        dtype = pixel_type(self.scoring.pictures.geometries[number])
+        return Packed(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
 
 
 def write(table: pa.Table, scoring: Scoring) -> pa.Table:

@@ -12,7 +12,7 @@ from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model
 from vggbatch.preprocess.pictures import Packed, at_scales, picture_bytes
-from vggbatch.preprocess.profiles import resolve_profile
+from vggbatch.preprocess.profiles import PROFILES, resolve_profile
 from vggbatch.preprocess.views import work
 
 
@@ -26,6 +26,30 @@ class Recipe:
     """Name of the first network's preprocessing profile, or `custom`."""
     preprocess: tuple[Preprocess, ...]
     """Of each network."""
+
+
+ALL = "all"
+"""Among the profiles of a configuration: every one that is plausible for the network."""
+
+
+def expand_profiles(config: JobConfig, models: Sequence[Model]) -> JobConfig:
+    """The configuration with `all` among its profiles replaced by the names it stands for.
+
+    Raises:
+        UsageError: the catalog does not know the network, or there are several.
+    """
+    if ALL not in config.profiles.values():
+        return config
+    entry = models[0].entry
+    if entry is None or len(models) > 1:
+        raise UsageError(
+            "--profiles all is for one network of the zoo, whose plausible recipes are known; "
+            f"name the profiles: {', '.join(PROFILES)}"
+        )
+    profiles = {name: spec for name, spec in config.profiles.items() if spec != ALL}
+    for name in (entry.preprocess, *entry.plausible):
+        profiles.setdefault(name, name)
+    return config.model_copy(update={"profiles": profiles})
 
 
 def recipes_of(config: JobConfig, models: Sequence[Model]) -> tuple[Recipe, ...]:

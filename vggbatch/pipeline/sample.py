@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,8 @@ from vggbatch.sources import Labels, discover, reader_for
 class Sample:
     """Images that could be read."""
 
-    crops: npt.NDArray[np.uint8]
-    """[n, crop, crop, 3] RGB."""
+    crops: npt.NDArray[Any]
+    """[n, crop, crop, 3] RGB, of the profile's type of pixels."""
     labels: npt.NDArray[np.int32]
     """[n] class index, -1 where unknown."""
     failed: int
@@ -46,7 +47,7 @@ def sample(
     # no more shards are opened than images wanted
     chosen = [shards[i] for i in _spread(len(shards), count)]
     share = -(-count // len(chosen))
-    crops: list[npt.NDArray[np.uint8]] = []
+    crops: list[npt.NDArray[Any]] = []
     classes: list[int] = []
     failed = 0
     for shard in chosen:

@@ -16,10 +16,7 @@ from PIL import Image
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.decode import decode_image
-from vggbatch.preprocess.transform import center_crop, rescale, resized_size
-
-Pixels = npt.NDArray[np.uint8]
-"""RGB, (height, width, 3)."""
+from vggbatch.preprocess.transform import Pixels, center_crop, pixel_type, rescale, resized_size
 
 _LARGEST_PICTURE = 4 * 2**20
 """Pixels of a rescaled picture. A strip of 16:1 at scale 512; the first layers of a VGG keep 256
@@ -53,7 +50,9 @@ class PictureMaker:
     def packers(self, images: int) -> list[Packer]:
         """For each geometry, an empty packer for so many images."""
         return [
-            Packer(self.scales, images * picture_bytes(geometry, self.protocol))
+            Packer(
+                self.scales, images * _picture_values(geometry, self.protocol), pixel_type(geometry)
+            )
             for geometry in self.geometries
         ]
 
@@ -80,12 +79,16 @@ def pictures(image: Image.Image, geometry: Preprocess, protocol: Protocol) -> li
             raise ImageError(
                 "too_large", f"rescaled for its views it has {width} x {height} pixels"
             )
-        made.append(np.asarray(rescale(image, profile)))
+        made.append(rescale(image, profile))
     return made
 
 
 def picture_bytes(geometry: Preprocess, protocol: Protocol) -> int:
     """Bytes that travel of an image, of all scales; of a photograph of 4:3 where it is whole."""
+    return _picture_values(geometry, protocol) * np.dtype(pixel_type(geometry)).itemsize
+
+
+def _picture_values(geometry: Preprocess, protocol: Protocol) -> int:
     if protocol.views == "center":
         return len(at_scales(geometry, protocol)) * geometry.crop**2 * 3
     return sum(profile.resize**2 * 4 for profile in at_scales(geometry, protocol))
@@ -96,7 +99,7 @@ class Packed:
     """The pictures of several images in one buffer."""
 
     flat: Pixels
-    """(bytes,) image by image, scale by scale."""
+    """(values,) image by image, scale by scale."""
     sizes: npt.NDArray[np.int32]
     """(images, scales, 2) height and width."""
 
@@ -120,12 +123,15 @@ class Packer:
 
     Args:
         scales: pictures of each image.
-        capacity: bytes expected in all; more is possible, at the price of a copy.
+        capacity: values expected in all; more is possible, at the price of a copy.
+        dtype: of the pictures.
     """
 
-    def __init__(self, scales: int, capacity: int) -> None:
+    def __init__(
+        self, scales: int, capacity: int, dtype: type[np.uint8] | type[np.float32] = np.uint8
+    ) -> None:
         self._scales = scales
-        self._flat = np.empty(capacity, np.uint8)
+        self._flat: Pixels = np.empty(capacity, dtype)
         self._used = 0
         self._sizes: list[tuple[int, int]] = []
 
@@ -134,7 +140,7 @@ class Packer:
         for picture in images:
             end = self._used + picture.size
             if end > len(self._flat):
-                grown = np.empty(max(end, len(self._flat) * 3 // 2), np.uint8)
+                grown: Pixels = np.empty(max(end, len(self._flat) * 3 // 2), self._flat.dtype)
                 grown[: self._used] = self._flat[: self._used]
                 self._flat = grown
             self._flat[self._used : end].reshape(picture.shape)[...] = picture

@@ -10,7 +10,8 @@ import numpy as np
 
 from vggbatch.config import Preprocess, Protocol
 from vggbatch.config.protocol import Crops
-from vggbatch.preprocess.pictures import Pixels, at_scales
+from vggbatch.preprocess.pictures import at_scales
+from vggbatch.preprocess.transform import Pixels
 
 GRID = 5
 """Crops along each side of the grid (Simonyan and Zisserman 2014, section 4.3)."""

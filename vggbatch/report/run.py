@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch.metrics import Metric
+from vggbatch.metrics.nearest import nearest
 from vggbatch.report import charts
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
@@ -91,6 +92,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY) -> str:
             for line in its_metrics
             if line.metric in _HEADLINES
         ],
+        nearest=nearest(output.profiles()),
         several_sets=len({line.label_set for line in metrics}) > 1,
         bounded=any(line.metric == "nll_at_least" for line in metrics),
         flagged=[line for line in metrics if line.flagged],

@@ -102,7 +102,9 @@ def _contents(
 
 
 def _data_uri(image: Image.Image, preprocess: Preprocess) -> str:
-    crop = Image.fromarray(center_crop(image, preprocess))
+    # the pixels' rounding is not visible
+    shown = preprocess.model_copy(update={"pixels": "uint8"})
+    crop = Image.fromarray(center_crop(image, shown))
     small = crop.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=3)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=_QUALITY, method=4)

@@ -46,7 +46,7 @@ class Daft(Program):
             @daft.method.batch(return_dtype=daft.DataType.int64(), batch_size=BATCH)
             def __call__(self, crops: Any) -> Any:
                 size = recipe.crop
-                pixels = np.frombuffer(b"".join(crops.to_pylist()), np.uint8)
+                pixels = np.frombuffer(b"".join(crops.to_pylist()), recipe.pixels)
                 values = network_input(pixels.reshape(-1, size, size, 3), recipe, task.layout)
                 [scores] = self.session.run([task.output], {task.input: values})
                 task.mark(len(values))
