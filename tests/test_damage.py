@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.images import write_folder
+from tests.outputs import owned
 from vggbatch import api
 from vggbatch.cli import app
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.lease import Held, read_lease
+from vggbatch.pipeline.lease import OutputLease, read_lease
 from vggbatch.pipeline.resume import check_output, open_output
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import Output
@@ -53,15 +54,15 @@ def finished(config, ray_cluster):
 def unfinished(config, tmp_path_factory):
     """The output of a run at work."""
     folder = Folder(str(tmp_path_factory.mktemp("unfinished")))
-    output = Output(folder)
+    output = owned(folder)
     open_output(output, prepare_job(config))
     folder.write_bytes(output.part_name(ChunkKey(0, 0, 1, 3, 6), 2), b"")
-    with Held(folder, interval=0.05) as held:
-        held.report(Snapshot(2, 6, 1, 0.05))
+    with OutputLease(folder, interval=0.05) as lease:
+        lease.report(Snapshot(2, 6, 1, 0.05))
         while read_lease(folder).snapshot is None:
             pass
-        lease = folder.read_bytes("_vggbatch/lease.json")
-    folder.write_bytes("_vggbatch/lease.json", lease)
+        content = folder.read_bytes("_vggbatch/lease.json")
+    folder.write_bytes("_vggbatch/lease.json", content)
     return folder
 
 
@@ -150,7 +151,7 @@ def test_an_unfinished_run(config, unfinished, tmp_path, data):
         lambda: Output(folder).progress(),
     )
     # and whatever is there, a new run may be asked for
-    Output(folder).clear()
+    owned(folder).clear()
     assert check_output(Output(folder), prepare_job(again)) is None
 
 
@@ -221,7 +222,7 @@ def test_no_name_in_it_leads_out_of_the_output(unfinished, tmp_path):
 
 def test_a_staging_file_that_is_damaged_is_named(config, unfinished, tmp_path):
     folder = copy_of(unfinished, tmp_path)
-    output = Output(folder)
+    output = owned(folder)
     for chunk in range(3):
         folder.write_bytes(output.part_name(ChunkKey(0, 0, chunk, 3, 6), 2), b"PAR1")
     with pytest.raises(JobFailed, match=r"\.parquet is damaged .* run the same command again"):

@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,6 +21,7 @@ import fsspec
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class Folder:
                 with store_errors():
                     self.fs.put_file(spool.name, path)
             return
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_directories(os.path.dirname(path))
         # hidden, for readers of a whole folder must not stumble over what a killed writer left
         folder, _, base = path.rpartition("/")
         partial = f"{folder}/.{base}.{uuid.uuid4().hex[:8]}.partial"
@@ -179,7 +180,7 @@ class Folder:
             if os.path.exists(partial):
                 os.unlink(partial)
             raise
-        _sync_directory(os.path.dirname(path))
+        sync_directory(os.path.dirname(path))
 
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a whole file atomically."""
@@ -224,6 +225,17 @@ class Folder:
         ]
         return sorted(infos, key=lambda info: info.path)
 
+    def folders(self, name: str = "") -> Sequence[str]:
+        """The names of the folders directly inside a sub-folder; none if it does not exist."""
+        self.fs.invalidate_cache()
+        try:
+            with store_errors():
+                entries = self.fs.ls(self.path(name), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        paths = [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
+        return [path.rsplit("/", 1)[-1] for path in paths]
+
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
         with suppress(FileNotFoundError), store_errors():
@@ -242,12 +254,3 @@ def file_version(entry: dict[str, Any]) -> str:
         if entry.get(key) is not None:
             return str(entry[key]).strip('"')
     return ""
-
-
-def _sync_directory(path: str) -> None:
-    """Make a rename survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -4,15 +4,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.images import write_folder
+from tests.outputs import owned
 from vggbatch.cli import app
 from vggbatch.config import load_config
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.lease import Held, read_lease
+from vggbatch.pipeline.lease import OutputLease, read_lease
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.tally import Snapshot
-from vggbatch.storage import Folder
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def output(net, tmp_path):
     config = load_config(
         options={**options, "model": str(net)}, settings=["chunk_size=2"], environ={}
     )
-    made = Output(Folder(config.output))
+    made = owned(config.output)
     open_output(made, prepare_job(config))
     made.folder.write_bytes(made.part_name(ChunkKey(0, 0, 1, 3, 6), 2), b"")
     return made.folder
@@ -45,8 +44,8 @@ def test_an_interrupted_run_says_what_to_do(output):
 
 
 def test_a_running_one_says_how_fast_until_when_and_where(output):
-    with Held(output, interval=0.05) as held:
-        held.report(Snapshot(2, 6, 1, 0.05, "no progress for 30 s, waiting for free CPUs"))
+    with OutputLease(output, interval=0.05) as lease:
+        lease.report(Snapshot(2, 6, 1, 0.05, "no progress for 30 s, waiting for free CPUs"))
         while read_lease(output).snapshot is None:
             pass
         lines = dict(shown(output))

@@ -1,21 +1,25 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from vggbatch.errors import JobFailed, UsageError
-from vggbatch.pipeline.lease import NAME, Held, read_lease
+from vggbatch.errors import UsageError
+from vggbatch.pipeline import claim, lease
+from vggbatch.pipeline.fence import LeaseLost
+from vggbatch.pipeline.lease import OutputLease, read_lease
 from vggbatch.pipeline.tally import Snapshot
 from vggbatch.storage import Folder
 
 HOLD = """
 import sys, time
-from vggbatch.pipeline.lease import Held
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.storage import Folder
-with Held(Folder(sys.argv[1])):
+with OutputLease(Folder(sys.argv[1]), interval=0.1):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -34,76 +38,196 @@ def holder(folder):
     return process
 
 
-def elsewhere(folder, **changes):
-    """Make the lease look like that of another machine."""
-    lease = replace(read_lease(folder), machine="another", token="other", **changes)
-    folder.write_json(NAME, lease.__dict__)
+def elsewhere(folder):
+    """Make the claim look like that of another machine."""
+    [found] = claim.claims(folder)
+    folder.write_json(f"{found.name}/claim.json", {**found.document, "machine": "another"})
 
 
-def test_a_second_driver_is_refused_until_the_first_is_dead(folder):
+def test_a_second_driver_is_refused_until_the_first_is_dead(folder, tmp_path):
     first = holder(folder)
     try:
-        with pytest.raises(UsageError, match=rf"pid {first.pid}\)"), Held(folder):
+        with pytest.raises(UsageError, match=rf"pid {first.pid}\)"), OutputLease(folder):
+            pass
+        first.send_signal(signal.SIGSTOP)
+        with pytest.raises(UsageError, match=rf"pid {first.pid}\)"), OutputLease(folder):
             pass
     finally:
         first.kill()
         first.wait()
-    with Held(folder):
+    with OutputLease(folder):
         assert read_lease(folder).pid == os.getpid()
-    assert read_lease(folder) is None
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_driver_elsewhere_counts_as_gone_after_its_silence(folder):
-    with Held(folder):
+def test_a_driver_elsewhere_counts_as_dead_after_its_silence(folder):
+    with OutputLease(folder):
         elsewhere(folder)
-    started = time.monotonic()
-    with Held(folder, interval=0.2, patience=1):
-        assert time.monotonic() - started >= 1
+        started = time.monotonic()
+        with OutputLease(folder, interval=0.2, patience=1):
+            assert time.monotonic() - started >= 1
 
 
-def test_a_driver_elsewhere_that_beats_is_alive(folder):
-    with Held(folder):
+def test_a_driver_elsewhere_that_renews_is_alive(folder):
+    with OutputLease(folder, interval=0.2):
         elsewhere(folder)
-    script = (
-        "import json, sys, time\n"
-        "for beat in range(1, 100):\n"
-        "    time.sleep(0.1); data = json.load(open(sys.argv[1])); data['beat'] = beat\n"
-        "    json.dump(data, open(sys.argv[1] + '.new', 'w'))\n"
-        "    import os; os.replace(sys.argv[1] + '.new', sys.argv[1])\n"
-    )
-    beating = subprocess.Popen([sys.executable, "-c", script, folder.path(NAME)])
-    try:
-        with pytest.raises(UsageError, match="is being written by"), Held(folder, patience=5):
+        with (
+            pytest.raises(UsageError, match="is being written by"),
+            OutputLease(folder, patience=5),
+        ):
             pass
-    finally:
-        beating.kill()
-        beating.wait()
 
 
-def test_a_holder_that_was_taken_over_stops(folder):
-    snapshot = Snapshot(1, 2, 0, 1.0)
-    with Held(folder, interval=0.1) as held:
-        held.report(snapshot)
+def test_a_clock_that_is_off_changes_nothing(folder, monkeypatch):
+    with OutputLease(folder, interval=0.2):
         elsewhere(folder)
+        for hours in (-1, 1):
+            now = time.time() + hours * 3600
+            monkeypatch.setattr(time, "time", lambda now=now: now)
+            assert lease.is_renewed(folder, 5)
+    assert not lease.is_renewed(folder, 0.5)
+
+
+def test_a_holder_that_was_taken_over_changes_nothing_more(folder, tmp_path):
+    with OutputLease(folder, interval=60) as first:
+        first.fence.write_bytes("mine", b"1")
+        elsewhere(folder)
+        with OutputLease(folder, interval=0.2, patience=0.5) as second:
+            for write in (
+                lambda: first.fence.write_bytes("new", b""),
+                lambda: first.fence.delete("mine"),
+                lambda: first.fence.delete("none"),
+                lambda: first.fence.delete_tree("_vggbatch"),
+                lambda: first.fence.below("profiles/p").write_json("run.json", {}),
+                first.fence.check,
+                first._renew,
+            ):
+                with pytest.raises(LeaseLost, match="taken over by another run"):
+                    write()
+            assert sorted(path.name for path in tmp_path.iterdir()) == ["_vggbatch", "mine"]
+            second.fence.write_bytes("mine", b"2")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_was_begun_before_the_lease_was_lost_does_not_appear(folder, tmp_path):
+    """The moment between the last look at the lease and the write."""
+    with OutputLease(folder, interval=60) as first:
+        elsewhere(folder)
+
+        def take_over():
+            with OutputLease(folder, interval=0.2, patience=0.3):
+                (tmp_path / "b").write_text("another run's")
+
+        def write():
+            with first.fence.open_atomic("b") as file:
+                file.write(b"late")
+                take_over()
+
+        with pytest.raises(LeaseLost):
+            write()
+    assert (tmp_path / "b").read_text() == "another run's"
+
+
+def test_a_holder_hears_that_it_was_taken_over(folder):
+    snapshot = Snapshot(1, 2, 0, 1.0)
+    with OutputLease(folder, interval=0.1) as held:
+        held.report(snapshot)
+        [found] = claim.claims(folder)
+        claim.revoke(folder, found)
         time.sleep(0.5)
-        with pytest.raises(JobFailed, match="has taken over"):
+        with pytest.raises(LeaseLost):
             held.report(snapshot)
-    assert read_lease(folder).token == "other"
 
 
-def test_a_beat_carries_how_far_the_run_is(folder):
-    with Held(folder, interval=0.1) as held:
+def test_a_machine_that_slept_looks_at_its_lease_on_waking(folder, monkeypatch):
+    with OutputLease(folder, interval=60) as held:
+        held.report(Snapshot(1, 2, 0, 1.0))
+        [found] = claim.claims(folder)
+        claim.revoke(folder, found)
+        held.report(Snapshot(1, 2, 0, 1.0))  # not renewed for a moment only
+        now = lease.uptime() + 60
+        monkeypatch.setattr(lease, "uptime", lambda: now)
+        with pytest.raises(LeaseLost):
+            held.report(Snapshot(1, 2, 0, 1.0))
+
+
+def test_a_state_folder_that_was_deleted_ends_the_lease(folder):
+    with OutputLease(folder) as held:
+        folder.delete_tree("_vggbatch")
+        with pytest.raises(LeaseLost, match="_vggbatch folder was deleted"):
+            held.fence.write_bytes("x", b"")
+
+
+def test_of_many_at_once_one_gets_the_output(folder):
+    start, got, refused = threading.Barrier(12), [], []
+
+    def contend():
+        held = OutputLease(folder)
+        start.wait()
+        try:
+            held.__enter__()
+        except UsageError as error:
+            refused.append(error)
+        else:
+            got.append(held)
+
+    threads = [threading.Thread(target=contend) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), len(refused)) == (1, 11)
+    got[0].__exit__()
+
+
+def test_a_number_that_comes_again_is_another_claim(folder):
+    with OutputLease(folder, interval=60) as first:
+        [found] = claim.claims(folder)
+        claim.revoke(folder, found)
+        with OutputLease(folder, interval=60) as second:
+            assert second.fence.claim == first.fence.claim
+            claim.revoke(folder, found)  # again: it is not this one
+            second.fence.check()
+            with pytest.raises(LeaseLost):
+                first.fence.check()
+
+
+def test_a_claim_that_cannot_be_read_is_watched(folder):
+    with OutputLease(folder, interval=60):
+        [found] = claim.claims(folder)
+        folder.write_bytes(f"{found.name}/claim.json", b"")
+        with OutputLease(folder, interval=0.2, patience=0.5) as second:
+            second.fence.check()
+
+
+def test_what_killed_runs_left_of_their_claims_goes(folder, tmp_path):
+    first = holder(folder)
+    first.kill()
+    first.wait()
+    for name in (".claim-x", ".ended-y"):
+        (tmp_path / "_vggbatch" / name).mkdir()
+    with OutputLease(folder):
+        names = {path.name for path in (tmp_path / "_vggbatch").iterdir()}
+        assert names == {"lease.json", "owner.00000002"}
+
+
+def test_a_renewal_carries_how_far_the_run_is(folder):
+    with OutputLease(folder, interval=0.1) as held:
         held.report(Snapshot(5, 10, 1, 2.5))
         time.sleep(0.5)
-        lease = read_lease(folder)
-    assert lease.snapshot == Snapshot(5, 10, 1, 2.5)
-    assert lease.beat >= 1
+        found = read_lease(folder)
+    assert found.snapshot == Snapshot(5, 10, 1, 2.5)
+    assert found.beat >= 1
+    assert 0 <= found.still_for < 5
+    assert found.silence() < 5
+    assert replace(found, machine="another").silence() is None
+    assert asdict(found)
 
 
 def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(UsageError, match=r"cannot write to .*file \(Not a directory\)"),
-        Held(Folder(str(tmp_path / "file"))),
+        OutputLease(Folder(str(tmp_path / "file"))),
     ):
         pass

@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from tests.images import write_folder
+from tests.outputs import owned
 from vggbatch.classifier import cores
 from vggbatch.config import load_config
 from vggbatch.pipeline.chunk import ChunkKey
@@ -16,8 +17,6 @@ from vggbatch.pipeline.pipeline import Classify, Scoring, decode, guarded, index
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.state import Output
-from vggbatch.storage import Folder
 
 COUNT, CHUNK = 70, 4
 
@@ -34,7 +33,7 @@ def make(net, folder, path, *, classifiers=2, open_networks=None, done=()):
     values = {"input": (str(folder),), "model": str(net), "output": str(path)}
     settings = [f"chunk_size={CHUNK}"]
     job = prepare_job(load_config(options=values, settings=settings, environ={}))
-    output = Output(Folder(str(path)))
+    output = owned(path)
     numbered, _ = open_output(output, job)
     scoring = Scoring(
         output=output,
@@ -69,7 +68,9 @@ def rows_of(output):
     import pyarrow.parquet as pq
 
     return {
-        name: pq.read_table(io.BytesIO(data)).to_pylist() for name, data in staged(output).items()
+        # the plan has an ID of its own in each output
+        name.partition("staging/")[2]: pq.read_table(io.BytesIO(data)).to_pylist()
+        for name, data in staged(output).items()
     }
 
 

@@ -3,12 +3,11 @@ import os
 import pytest
 
 from tests.images import cut, jpeg, write_folder
+from tests.outputs import owned
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.resume import differences, open_output
-from vggbatch.pipeline.state import Output
-from vggbatch.storage import Folder
 
 
 @pytest.fixture
@@ -20,7 +19,7 @@ def images(tmp_path):
 def opened(net, images, *settings, **options):
     values = {"input": (str(images),), "model": str(net), "output": str(images.parent / "out")}
     job = prepare_job(load_config(options={**values, **options}, settings=settings, environ={}))
-    return open_output(Output(Folder(job.config.output)), job)
+    return open_output(owned(job.config.output), job)
 
 
 def test_the_same_job_finds_itself(net, images):

@@ -1,6 +1,7 @@
 """The run from its opening to _SUCCESS, with a head start that does all of it, and so fast."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,6 +11,7 @@ from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.pipeline.early import Early
+from vggbatch.pipeline.fence import LeaseLost
 from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.local import Working
@@ -36,9 +38,21 @@ def job(net, folder, output, *settings):
     )
 
 
+@contextmanager
+def scored(job, listener=None):
+    with HeadStart() as head, run(job, listener, Early(head, None)) as result:
+        yield result
+
+
 def score(job, listener=None):
-    with HeadStart() as head:
-        return run(job, listener, Early(head, None))
+    """Scored, and killed before it is finished."""
+    with scored(job, listener) as result:
+        return result
+
+
+def complete(job):
+    with scored(job) as result:
+        return finish(job, result)
 
 
 def files(path):
@@ -48,10 +62,11 @@ def files(path):
 def test_leaves_rows_a_record_and_last_of_all_success(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out", "rows_per_file=10")
     seen = []
-    result = score(asked, seen.append)
-    assert not (tmp_path / "out/_SUCCESS").exists()
-    record = finish(asked, result)
-    assert (tmp_path / "out/_SUCCESS").exists()
+    with scored(asked, seen.append) as result:
+        assert not (tmp_path / "out/_SUCCESS").exists()
+        assert (tmp_path / "out/_vggbatch/lease.json").exists()
+        record = finish(asked, result)
+        assert (tmp_path / "out/_SUCCESS").exists()
     assert record == json.loads((tmp_path / "out/run.json").read_text())
     assert record["counts"] == {
         "images": COUNT + 1,
@@ -71,29 +86,29 @@ def test_leaves_rows_a_record_and_last_of_all_success(net, folder, tmp_path):
 
 def test_a_complete_output_is_left_alone(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
-    record = finish(asked, score(asked))
+    record = complete(asked)
     before = files(tmp_path / "out")
-    again = score(asked)
-    assert (again.complete_before, again.scored_now, again.rows) == (True, 0, COUNT + 1)
-    assert finish(asked, again) == record
+    with scored(asked) as again:
+        assert (again.complete_before, again.scored_now, again.rows) == (True, 0, COUNT + 1)
+        assert finish(asked, again) == record
     assert files(tmp_path / "out") == before
 
 
 def test_a_run_that_was_not_finished_is_finished_without_scoring(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
     score(asked)
-    again = run(asked)
-    assert (again.complete_before, again.scored_now, again.placement) == (False, 0, None)
-    assert finish(asked, again)["counts"]["images"] == COUNT + 1
+    with run(asked) as again:
+        assert (again.complete_before, again.scored_now, again.placement) == (False, 0, None)
+        assert finish(asked, again)["counts"]["images"] == COUNT + 1
 
 
 def test_chunks_that_were_not_put_together_are(net, folder, tmp_path):
     Working(make(net, folder, tmp_path / "out"), lambda message: None).run()
     asked = job(net, folder, tmp_path / "out")
-    result = run(asked)
-    assert (result.scored_now, result.rows) == (0, COUNT + 1)
-    finish(asked, result)
-    finish(job(net, folder, tmp_path / "plain"), score(job(net, folder, tmp_path / "plain")))
+    with run(asked) as result:
+        assert (result.scored_now, result.rows) == (0, COUNT + 1)
+        finish(asked, result)
+    complete(job(net, folder, tmp_path / "plain"))
     same = (api.load_predictions(str(tmp_path / name)) for name in ("out", "plain"))
     assert next(same).equals(next(same))
 
@@ -101,16 +116,16 @@ def test_chunks_that_were_not_put_together_are(net, folder, tmp_path):
 def test_what_is_left_is_scored_and_no_more(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
     expected = job(net, folder, tmp_path / "expected")
-    finish(expected, score(expected))
+    complete(expected)
     work = make(net, folder, tmp_path / "out")
     Working(work, lambda message: None).run()
     parts = [name for _, _, name in work.scoring.output.parts(0)]
     for name in parts[1::2]:
         work.scoring.output.folder.delete(name)
-    result = score(asked)
-    assert 0 < result.scored_now < COUNT + 1
-    assert result.rows == COUNT + 1
-    finish(asked, result)
+    with scored(asked) as result:
+        assert 0 < result.scored_now < COUNT + 1
+        assert result.rows == COUNT + 1
+        finish(asked, result)
     same = (api.load_predictions(str(tmp_path / name)) for name in ("out", "expected"))
     assert next(same).equals(next(same))
 
@@ -118,27 +133,31 @@ def test_what_is_left_is_scored_and_no_more(net, folder, tmp_path):
 def test_too_many_errors_fail_the_job_and_keep_the_rows(net, folder, tmp_path):
     strict = job(net, folder, tmp_path / "out", "max_error_rate=0.01")
     with pytest.raises(JobFailed, match=r"1 of 27 images \(3\.70%\).*1 not_image"):
-        finish(strict, score(strict))
+        complete(strict)
     assert not (tmp_path / "out/_SUCCESS").exists()
     lenient = job(net, folder, tmp_path / "out", "max_error_rate=0.5")
-    result = run(lenient)
-    assert result.scored_now == 0
-    finish(lenient, result)
+    with run(lenient) as result:
+        assert result.scored_now == 0
+        finish(lenient, result)
 
 
 def test_another_configuration_is_refused(net, folder, tmp_path):
     score(job(net, folder, tmp_path / "out"))
     with pytest.raises(UsageError, match=r"decode\.truncated: False -> True"):
-        run(job(net, folder, tmp_path / "out", "decode.truncated=true"))
+        score(job(net, folder, tmp_path / "out", "decode.truncated=true"))
 
 
-def test_success_is_not_declared_over_another_runs_output(net, folder, tmp_path):
+@pytest.mark.parametrize("settings", [(), ("decode.truncated=true",)])
+def test_nothing_is_declared_over_another_runs_output(net, folder, tmp_path, settings):
+    """The other one may have the same settings: what it writes is not this one's all the same."""
     asked = job(net, folder, tmp_path / "out")
-    result = score(asked)
-    other = job(net, folder, tmp_path / "out", "decode.truncated=true", "overwrite=true")
-    finish(other, score(other))
-    with pytest.raises(JobFailed, match="another run has overwritten"):
-        finish(asked, result)
+    other = job(net, folder, tmp_path / "out", "overwrite=true", *settings)
+    with scored(asked) as result:
+        Folder(str(tmp_path / "out")).delete_tree("_vggbatch")  # and with it the claim
+        record = complete(other)
+        with pytest.raises(LeaseLost, match="taken over by another run"):
+            finish(asked, result)
+    assert json.loads((tmp_path / "out/run.json").read_text()) == record
     assert Output(Folder(str(tmp_path / "out"))).succeeded()
 
 

@@ -3,6 +3,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.outputs import owned
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ROW, ChunkKey
 from vggbatch.pipeline.likelihood import LabelLikelihood
@@ -10,14 +11,13 @@ from vggbatch.pipeline.schema import predictions_schema
 from vggbatch.pipeline.sink import compact, predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
-from vggbatch.storage import Folder
 
 CLASSES = tuple(f"n{i:08d} class {i}" for i in range(1000))
 
 
 @pytest.fixture
 def output(tmp_path):
-    made = Output(Folder(str(tmp_path)))
+    made = owned(tmp_path)
     made.write_plan({}, [])
     return made
 
@@ -105,14 +105,16 @@ def test_a_group_with_missing_chunks_is_never_written(output, tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
-def test_losing_the_race_to_another_driver_is_no_failure(output, monkeypatch):
+def test_losing_the_race_to_a_repeated_task_is_no_failure(output, monkeypatch):
     commit(output, 0, 0, 1, ["a"])
     real = output.parts
 
     def beaten(group):
         listed = list(real(group))
         monkeypatch.setattr(output, "parts", real)
-        first = compact(Output(output.folder), 0, [0], 1000)  # the other driver, just now
+        first = compact(
+            Output(output.folder, fence=output.fence), 0, [0], 1000
+        )  # another task, just now
         assert first["rows"] == 1
         return iter(listed)
 
@@ -122,8 +124,8 @@ def test_losing_the_race_to_another_driver_is_no_failure(output, monkeypatch):
 
 def test_a_run_that_was_overwritten_writes_no_rows(output, tmp_path):
     commit(output, 0, 0, 1, ["a"])
-    Output(output.folder).write_plan({"other": True}, [])
-    with pytest.raises(JobFailed, match="overwritten"):
+    owned(output.folder).write_plan({"other": True}, [])
+    with pytest.raises(JobFailed, match="taken over"):
         compact(output, 0, [0], 1000)
     assert not (tmp_path / "predictions").exists()
 

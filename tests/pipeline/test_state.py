@@ -1,5 +1,6 @@
 import pytest
 
+from tests.outputs import owned
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.state import Output
@@ -14,7 +15,7 @@ FILES = [{"name": "predictions/part-000000.parquet", "rows": 4}]
 
 @pytest.fixture
 def output(tmp_path):
-    made = Output(Folder(str(tmp_path)))
+    made = owned(tmp_path)
     made.write_plan({"x": 1}, SHARDS)
     return made
 
@@ -82,7 +83,7 @@ def test_a_group_that_lacks_the_rows_of_a_profile_is_not_complete(output, tmp_pa
 
 def test_state_of_an_overwritten_run_does_not_mix(output):
     stage(output, 0, 0, 0, 2)
-    other = Output(output.folder)
+    other = owned(output.folder)
     other.write_plan({"x": 2}, SHARDS)
     assert other.progress().rows == 0
     assert not output.is_current()

@@ -1,16 +1,17 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from tests.images import write_folder
+from tests.outputs import owned
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
+from vggbatch.pipeline import status
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.lease import NAME, Held, read_lease
+from vggbatch.pipeline.lease import NAME, OutputLease, read_lease
 from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import read_status
 from vggbatch.pipeline.tally import Snapshot
 from vggbatch.storage import Folder
@@ -26,7 +27,7 @@ def config(net, tmp_path):
 
 
 def begin(config):
-    output = Output(Folder(config.output))
+    output = owned(config.output)
     open_output(output, prepare_job(config))
     output.folder.write_bytes(output.part_name(ChunkKey(0, 0, 1, 3, 6), 2), b"")
     return output.folder
@@ -39,8 +40,8 @@ def test_an_interrupted_run(config):
 
 def test_a_running_one_has_a_rate_and_an_end(config):
     folder = begin(config)
-    with Held(folder, interval=0.05) as held:
-        held.report(Snapshot(2, 6, 1, 0.5, "no progress for 30 s, waiting for free CPUs"))
+    with OutputLease(folder, interval=0.05) as lease:
+        lease.report(Snapshot(2, 6, 1, 0.5, "no progress for 30 s, waiting for free CPUs"))
         while read_lease(folder).snapshot is None:
             pass
         found = read_status(folder)
@@ -49,13 +50,16 @@ def test_a_running_one_has_a_rate_and_an_end(config):
     assert found.waiting == "no progress for 30 s, waiting for free CPUs"
 
 
-def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(config):
+def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(
+    config, monkeypatch
+):
     folder = begin(config)
-    with Held(folder):
+    monkeypatch.setattr(status, "_WATCHED", 0.5)
+    with OutputLease(folder):
         lease = read_lease(folder)
-        folder.write_json(NAME, replace(lease, moved_at=lease.moved_at - 1000).__dict__)
+        folder.write_json(NAME, asdict(replace(lease, still_for=1000.0)))
         assert read_status(folder).state == "stalled"
-        folder.write_json(NAME, replace(lease, machine="x", beat_at=lease.beat_at - 99).__dict__)
+        folder.write_json(NAME, asdict(replace(lease, machine="x")))
         assert read_status(folder).state == "interrupted"
 
 

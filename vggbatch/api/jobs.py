@@ -6,7 +6,8 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,8 @@ def score(
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    job, result = _run(job_config(input, options), listener, announce)
-    return Scored(result, finish(job, result), {})
+    with _run(job_config(input, options), listener, announce) as (job, result):
+        return Scored(result, finish(job, result), {})
 
 
 def evaluate(
@@ -122,21 +123,12 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    job, result = _run(config, listener, announce)
-    classes = job.model.classes
-    sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
-    evaluations = {}
-    for name, folder in result.folders.items():
-        evaluations[name] = evaluate_predictions(
-            folder,
-            sets,
-            class_lines=classes,
-            published=published_accuracies(job.model_facts(), job.protocol),
-            errors=config.errors,
-        )
+    with _run(config, listener, announce) as (job, result):
+        evaluations = _evaluated(job, result)
         if not result.complete_before:
-            evaluations[name].write(folder)
-    return Scored(result, finish(job, result), evaluations)
+            for name, evaluation in evaluations.items():
+                evaluation.write(result.fence(name))
+        return Scored(result, finish(job, result), evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -166,15 +158,31 @@ def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
     return predict_job(prepare_job(job_config(input, options)))
 
 
+def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
+    """The metrics of a run, by profile."""
+    config, classes = job.config, job.model.classes
+    sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
+    published = published_accuracies(job.model_facts(), job.protocol)
+    return {
+        name: evaluate_predictions(
+            folder, sets, class_lines=classes, published=published, errors=config.errors
+        )
+        for name, folder in result.folders.items()
+    }
+
+
+@contextmanager
 def _run(
     config: JobConfig, listener: Listener | None, announce: Announce | None
-) -> tuple[Job, RunResult]:
-    # goes on while the job is checked
+) -> Iterator[tuple[Job, RunResult]]:
+    """A job that has been run, under the lease of its output for the block."""
+    # continues while the job is checked
     with early(config.compute) as begun:
         job = _checked(config)
         if announce:
             announce(job)
-        return job, run(job, listener, begun)
+        with run(job, listener, begun) as result:
+            yield job, result
 
 
 def _checked(config: JobConfig) -> Job:

@@ -25,7 +25,9 @@ from vggbatch.config.protocol import Protocol
 from vggbatch.errors import VggbatchError
 from vggbatch.models import synset
 from vggbatch.pipeline.chunk import NumberedShard
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.probe import result_versions
+from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.tally import Tally
@@ -126,9 +128,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     from vggbatch.pipeline.telemetry import Telemetry
 
     numbered = _shards(what)
-    output = Output(Folder(str(folder)))
-    output.write_plan({}, numbered)
-    tally = Tally(output.progress(), Total(numbered, output.progress()))
+    tally = Tally(Progress(), Total(numbered, Progress()))
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
     started: list[float] = []
     used: list[_Driver] = []
@@ -142,6 +142,9 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             raise _Enough
 
     with ExitStack() as stack:
+        lease = stack.enter_context(OutputLease(Folder(str(folder))))
+        output = Output(lease.folder, fence=lease.fence)
+        output.write_plan({}, numbered)
         address = stack.enter_context(_nodes(what))
         compute = ComputeOptions(
             address=address,

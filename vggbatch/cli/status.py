@@ -40,7 +40,8 @@ def _show(found: Status) -> None:
     if found.waiting is not None:
         facts.append(("said", found.waiting))
     if found.holder is not None:
-        facts.append(("by", f"{found.holder}, last heard of {found.silence:.0f} s ago"))
+        heard = "" if found.silence is None else f", last heard of {found.silence:.0f} s ago"
+        facts.append(("by", found.holder + heard))
     if found.state == "interrupted":
         facts.append(("next", "run the same command again: it does what is left"))
     console.facts(facts)

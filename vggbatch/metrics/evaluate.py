@@ -19,6 +19,7 @@ from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
 from vggbatch.metrics.tables import calibration_table, confusions_table, per_class_table
+from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.storage import Folder
 
@@ -63,19 +64,19 @@ class Evaluation:
         """The lines of the summary."""
         return [line for result in self.results for line in result.metrics]
 
-    def write(self, folder: Folder) -> None:
-        """Write the tables under `folder`/metrics.
+    def write(self, place: Fence) -> None:
+        """Write the tables under metrics/ in an output.
 
         The summary holds every label set. per_class, confusions and calibration have no column
         for one: those of the first set lie beside the summary, those of a further set in a
         sub-folder of its name.
         """
-        _write(folder, f"{METRICS}/summary.parquet", summary_table(self.metrics))
+        _write(place, f"{METRICS}/summary.parquet", summary_table(self.metrics))
         for i, result in enumerate(self.results):
-            place = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
-            _write(folder, f"{place}/per_class.parquet", result.per_class)
-            _write(folder, f"{place}/confusions.parquet", result.confusions)
-            _write(folder, f"{place}/calibration.parquet", result.calibration)
+            folder = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
+            _write(place, f"{folder}/per_class.parquet", result.per_class)
+            _write(place, f"{folder}/confusions.parquet", result.confusions)
+            _write(place, f"{folder}/calibration.parquet", result.calibration)
 
     def to_json(self) -> dict[str, Any]:
         """The summary and its notes as plain values."""
@@ -185,6 +186,6 @@ def _file_name(label_set: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in label_set).lstrip(".") or "_"
 
 
-def _write(folder: Folder, name: str, table: pa.Table) -> None:
-    with folder.open_atomic(name) as file:
+def _write(place: Fence, name: str, table: pa.Table) -> None:
+    with place.open_atomic(name) as file:
         pq.write_table(table, file)

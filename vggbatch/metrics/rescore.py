@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from hashlib import sha256
@@ -10,11 +11,12 @@ from typing import Any
 
 from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
-from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
+from vggbatch.metrics.evaluate import METRICS, Evaluation, evaluate_predictions
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
@@ -126,23 +128,27 @@ def rescore(
     """
     if target is not None and (target.exists(PREDICTIONS) or target.uri == source.folder.uri):
         raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
-    if target is not None:
-        target.check_writable()
+    with ExitStack() as stack:
+        lease = stack.enter_context(OutputLease(target)) if target is not None else None
+        evaluation = _evaluated(source, specs, errors)
+        if lease is not None:
+            lease.fence.delete(SUCCESS)
+            lease.fence.delete_tree(METRICS)
+            evaluation.write(lease.fence)
+            lease.fence.write_json(RUN, _record(source, specs, errors))
+            lease.fence.write_bytes(SUCCESS, b"")
+        return evaluation
+
+
+def _evaluated(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> Evaluation:
     sets = label_sets(specs, source.folder, source.class_lines)
-    evaluation = evaluate_predictions(
+    return evaluate_predictions(
         source.folder,
         sets,
         class_lines=source.class_lines,
         published=source.published(),
         errors=errors,
     )
-    if target is not None:
-        target.delete(SUCCESS)
-        target.delete_tree("metrics")
-        evaluation.write(target)
-        target.write_json(RUN, _record(source, specs, errors))
-        target.write_bytes(SUCCESS, b"")
-    return evaluation
 
 
 def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[str, Any]:

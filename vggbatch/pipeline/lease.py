@@ -1,19 +1,23 @@
-"""One driver at a time on an OUTPUT: a lease that beats while its driver lives.
+"""One driver at a time on an output: a lease that is renewed while its driver lives.
 
-The lease saves work, it does not protect rows: two drivers on one OUTPUT would write the same files
-twice (see state.py). That is why it needs no atomic operation of the store: whoever finds no lease,
-or one that has fallen silent, writes its own, waits a moment, and reads whose it is now.
+The lease covers all that a driver does to an output, from its opening to _SUCCESS. It is held by a
+claim (claim.py), and what its holder writes, deletes and declares is fenced by that claim
+(fence.py): a driver that was paused for however long, and whose lease another one has taken over,
+changes nothing any more.
 
-A holder on this machine is dead when its process is. Any other is dead when its lease stays silent
-for PATIENCE seconds while we watch; clocks of two machines are compared only to cut the watching
-short. A beat comes from a thread of the driver, so it ends with the process, and carries what the
-driver's own loop has reached, so that a driver that hangs does not look alive to `vggbatch status`.
+What is renewed is lease.json, which says how far the run is. A holder on this machine is dead when
+its process is. Any other is dead when lease.json has not changed for `patience` seconds while we
+watched: the clocks of two machines are never compared. A thread of the driver renews it, so that it
+ends with the process; it carries what the driver's own loop has reached, so that a driver that
+hangs does not look alive to `vggbatch status`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -24,7 +28,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from vggbatch.errors import JobFailed, UsageError
+from vggbatch.errors import UsageError
+from vggbatch.pipeline import claim
+from vggbatch.pipeline.fence import Fence, LeaseLost
 from vggbatch.pipeline.state import STATE
 from vggbatch.pipeline.tally import Snapshot
 from vggbatch.storage import Folder, unwritable
@@ -33,18 +39,16 @@ _log = logging.getLogger(__name__)
 
 NAME = f"{STATE}/lease.json"
 INTERVAL = 5.0
-"""Seconds between beats."""
+"""Seconds between renewals."""
 PATIENCE = 30.0
-"""Seconds of silence after which a holder on another machine counts as gone."""
-_OLD = 600.0
-"""A lease that its own clock says is older is watched for two beats only."""
-_SETTLE = 0.3
-"""Seconds between writing a lease and reading whose it is: more than a write takes."""
+"""Seconds without a renewal, watched, after which a holder on another machine counts as dead."""
+_ATTEMPTS = 8
+"""How often a claim is tried that others take at the same moment."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """What the file says: who holds it, and how far the run was at the last beat."""
+    """What the file says: who holds it, and how far the run was when it was renewed."""
 
     token: str
     host: str
@@ -54,12 +58,13 @@ class Lease:
     started_ticks: int
     """Start of the process, in clock ticks since boot: a pid alone comes again."""
     since: str
-    """When the run started, ISO 8601, UTC."""
+    """When the run started, ISO 8601, UTC, by the holder's clock."""
     beat: int = 0
+    """Number of the renewal."""
     beat_at: float = 0.0
-    """Unix time of the last beat, by the holder's clock."""
-    moved_at: float = 0.0
-    """Unix time at which a chunk was last committed, by the holder's clock."""
+    """Seconds since the holder's machine was started, at the renewal."""
+    still_for: float = 0.0
+    """Seconds, at the renewal, since a chunk was last committed."""
     snapshot: Snapshot | None = None
     """The run's last Snapshot."""
 
@@ -72,51 +77,73 @@ class Lease:
         """Whether the holder's process still runs; only for a holder that is `here`."""
         return _started_ticks(self.pid) == self.started_ticks
 
-    def silence(self) -> float:
-        """Seconds since the last beat, as far as the two clocks agree."""
-        return max(0.0, time.time() - self.beat_at)
+    def silence(self) -> float | None:
+        """Seconds since the renewal; None where only another machine's clock could say."""
+        return max(0.0, uptime() - self.beat_at) if self.here else None
 
-    def holder(self) -> str:
+    def owner(self) -> str:
         """For a message: host, process and start."""
         return f"a run on host {self.host} (pid {self.pid}), started {self.since}"
 
 
+def uptime() -> float:
+    """Seconds since this machine was started, those that it slept included."""
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
 def read_lease(folder: Folder) -> Lease | None:
-    """The lease on an OUTPUT, None if there is none that this version can read."""
+    """The lease on an output, None if there is none that this version can read."""
     try:
         return TypeAdapter(Lease).validate_json(folder.read_bytes(NAME), strict=True)
     except (FileNotFoundError, ValueError):
         return None
 
 
+def is_renewed(folder: Folder, seconds: float, interval: float = INTERVAL) -> bool:
+    """Watch lease.json for so long at most; whether it changed, which a dead run's does not."""
+    before = _content(folder)
+    deadline = uptime() + seconds
+    while uptime() < deadline:
+        time.sleep(min(interval / 2, 1.0))
+        now = _content(folder)
+        if now is None and not claim.claims(folder):
+            return False  # given back
+        if now is not None and now != before:
+            return True
+    return False
+
+
 @dataclass
-class Held:
-    """The lease of this process on an OUTPUT, from `with` to its end.
+class OutputLease:
+    """The lease of this process on an output, from `with` to its end.
 
     Raises:
         UsageError: on entering, another driver is at work, or the output cannot be written.
+        LeaseLost: at the end, the output is another run's by now.
     """
 
     folder: Folder
     interval: float = INTERVAL
     patience: float = PATIENCE
+    fence: Fence = field(init=False)
+    """The right to write, for all that is done under this lease."""
     _lease: Lease = field(init=False)
     _done: threading.Event = field(init=False, default_factory=threading.Event)
     _thread: threading.Thread | None = field(init=False, default=None)
-    _lost_to: Lease | None = field(init=False, default=None)
+    _renewed: float = field(init=False, default=0.0)
+    _lost: LeaseLost | None = field(init=False, default=None)
     _snapshot: Snapshot | None = field(init=False, default=None)
-    _moved_at: float = field(init=False, default_factory=time.time)
+    _moved: float = field(init=False, default_factory=uptime)
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> OutputLease:
         try:
-            self._take()
+            self.fence = self._take()
+            claim.sweep(self.fence)
+            self._renew()
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             raise unwritable(self.folder.uri, error) from None
-        time.sleep(_SETTLE)
-        winner = read_lease(self.folder)
-        if winner is not None and winner.token != self._lease.token:
-            raise _refusal(self.folder, winner)
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
         return self
 
@@ -124,92 +151,121 @@ class Held:
         self._done.set()
         if self._thread is not None:
             self._thread.join(self.interval)
-        try:
-            current = read_lease(self.folder)
-            if current is not None and current.token == self._lease.token:
-                self.folder.delete(NAME)
-        except OSError:
-            pass  # the store is down; the lease falls silent instead
+        # a store that is down keeps the claim; lease.json is not renewed instead
+        with contextlib.suppress(OSError, LeaseLost):
+            self.fence.delete(NAME)
+            claim.give_back(self.fence)
 
     def report(self, snapshot: Snapshot) -> None:
-        """Tell how far the run is; goes out with the next beat.
+        """Take in how far the run is, for the next renewal.
 
         Raises:
-            JobFailed: another driver has taken the lease over.
+            LeaseLost: another driver has taken the output over.
         """
-        if self._lost_to is not None:
-            raise JobFailed(
-                f"{self.folder.uri}: {self._lost_to.holder()} has taken over from this run, which "
-                "had been silent; what is committed stays"
-            )
+        if self._lost is not None:
+            raise self._lost
+        if uptime() - self._renewed > self.patience:
+            # this machine slept, or its store did not answer: another run may have begun
+            self.fence.check()
+            self._renewed = uptime()
         if self._snapshot is None or self._snapshot.rows != snapshot.rows:
-            self._moved_at = time.time()
+            self._moved = uptime()
         self._snapshot = snapshot
 
-    def _take(self) -> None:
-        other = read_lease(self.folder)
-        if other is not None:
-            self._refuse_if_alive(other)
-        self._lease = Lease(
-            token=uuid.uuid4().hex,
-            host=socket.gethostname(),
-            machine=_machine(),
-            pid=os.getpid(),
-            started_ticks=_started_ticks(os.getpid()),
-            since=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            beat_at=time.time(),
-            moved_at=self._moved_at,
+    def _take(self) -> Fence:
+        """Claim the output; dead runs' claims are taken away."""
+        dead: set[str] = set()
+        for _ in range(_ATTEMPTS):
+            there = claim.claims(self.folder)
+            for found in there:
+                if found.token not in dead:
+                    self._refuse_if_alive(found)
+                    dead.add(found.token)
+            self._lease = _new_lease()
+            number = max((found.number for found in there), default=0) + 1
+            fence = claim.create(self.folder, number, asdict(self._lease))
+            if fence is None:
+                continue  # another run was faster: look who it is
+            others = [c for c in claim.claims(self.folder) if c.token != fence.token]
+            if all(found.token in dead for found in others):
+                for found in others:
+                    claim.revoke(self.folder, found)
+                return fence
+            claim.give_back(fence)
+            time.sleep(random.uniform(0.1, 0.5))
+        raise UsageError(
+            f"{self.folder.uri} is being opened by other runs at the same time: repeat the command"
         )
-        self._write()
 
-    def _refuse_if_alive(self, other: Lease) -> None:
-        if other.here:
-            if other.process_lives():
-                raise _refusal(self.folder, other)
+    def _refuse_if_alive(self, found: claim.Claim) -> None:
+        """Raise UsageError if the holder of a claim is at work."""
+        holder = _holder(found)
+        if holder is not None and holder.here:
+            if holder.process_lives():
+                raise self._refusal(holder)
             return
-        patience = 2 * self.interval if other.silence() > _OLD else self.patience
         _log.warning(
             "%s was last written by %s; waiting %.0f s for a sign of life from it",
             self.folder.uri,
-            other.holder(),
-            patience,
+            holder.owner() if holder else "a run that cannot be named",
+            self.patience,
         )
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            time.sleep(min(self.interval / 2, 1.0))
-            now = read_lease(self.folder)
-            if now is None:
-                return
-            if (now.token, now.beat) != (other.token, other.beat):
-                raise _refusal(self.folder, now)
+        if is_renewed(self.folder, self.patience, self.interval):
+            raise self._refusal(read_lease(self.folder) or holder)
 
-    def _beat(self) -> None:
+    def _refusal(self, holder: Lease | None) -> UsageError:
+        return UsageError(
+            f"{self.folder.uri} is being written by {holder.owner() if holder else 'another run'}; "
+            "wait for it, stop it, or name another output"
+        )
+
+    def _keep(self) -> None:
         while not self._done.wait(self.interval):
             try:
-                current = read_lease(self.folder)
-                if current is not None and current.token != self._lease.token:
-                    self._lost_to = current
-                    return
-                self._lease = replace(
-                    self._lease,
-                    beat=self._lease.beat + 1,
-                    beat_at=time.time(),
-                    moved_at=self._moved_at,
-                    snapshot=self._snapshot,
-                )
-                self._write()
+                self._renew()
+            except LeaseLost as error:
+                self._lost = error
+                return
             except OSError:
                 continue  # the store is down: the run itself finds out what that means
 
-    def _write(self) -> None:
-        self.folder.write_json(NAME, asdict(self._lease))
+    def _renew(self) -> None:
+        now = uptime()
+        self._lease = replace(
+            self._lease,
+            beat=self._lease.beat + 1,
+            beat_at=now,
+            still_for=now - self._moved,
+            snapshot=self._snapshot,
+        )
+        self.fence.write_json(NAME, asdict(self._lease))
+        self._renewed = now
 
 
-def _refusal(folder: Folder, holder: Lease) -> UsageError:
-    return UsageError(
-        f"{folder.uri} is being written by {holder.holder()}; wait for it, stop it, or name "
-        "another output"
+def _new_lease() -> Lease:
+    return Lease(
+        token=uuid.uuid4().hex,
+        host=socket.gethostname(),
+        machine=_machine(),
+        pid=os.getpid(),
+        started_ticks=_started_ticks(os.getpid()),
+        since=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+
+
+def _holder(found: claim.Claim) -> Lease | None:
+    """Who made a claim, None if this version cannot read it."""
+    try:
+        return TypeAdapter(Lease).validate_python(found.document)
+    except ValueError:
+        return None
+
+
+def _content(folder: Folder) -> bytes | None:
+    try:
+        return folder.read_bytes(NAME)
+    except FileNotFoundError:
+        return None
 
 
 def _machine() -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from vggbatch.errors import JobFailed
+from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.job import Job, versions
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.recipe import Recipe
@@ -40,6 +41,10 @@ class RunResult:
     folders: dict[str, Folder]
     """Where the rows of each profile are; the first are the output's own."""
 
+    def fence(self, profile: str) -> Fence:
+        """The right to write into the output of a profile."""
+        return self.output.fence_of("" if profile == next(iter(self.folders)) else profile)
+
     @property
     def scored_now(self) -> int:
         """Images that this run scored."""
@@ -47,7 +52,7 @@ class RunResult:
 
 
 def finish(job: Job, result: RunResult) -> dict[str, Any]:
-    """Write run.json and, last of all, _SUCCESS.
+    """Write run.json and, last of all, _SUCCESS; under the lease of `run`.
 
     Returns:
         The content of run.json.
@@ -59,13 +64,11 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
     output = result.output
     if result.complete_before:
         return output.read_run()
-    if not output.is_current():
-        raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
+    places = [result.fence(name) for name in result.folders]
     record, *further = (_record(job, result, recipe) for recipe in job.recipes)
-    profiles = list(result.folders.values())[1:]
-    for folder, its_record in zip(profiles, further, strict=True):
-        folder.write_json(RUN, its_record)
-    output.folder.write_json(RUN, record)
+    for place, its_record in zip(places[1:], further, strict=True):
+        place.write_json(RUN, its_record)
+    places[0].write_json(RUN, record)
     rate = result.stats.error_rows / max(1, result.rows)
     if rate > job.config.max_error_rate:
         kinds = ", ".join(f"{count} {kind}" for kind, count in result.stats.errors.items())
@@ -76,8 +79,9 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
         )
     output.drop_staging()
     output.drop_strays({file["name"] for file in result.files})
-    for folder in (*profiles, output.folder):
-        folder.write_bytes(SUCCESS, b"")
+    output.drop_other_plans(output.plan_id)
+    for place in (*places[1:], places[0]):
+        place.write_bytes(SUCCESS, b"")
     return record
 
 

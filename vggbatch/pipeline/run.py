@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import uuid
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.job import Job
-from vggbatch.pipeline.lease import Held
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.record import RunResult
 from vggbatch.pipeline.rest import Notify, Rest, open_early
 from vggbatch.pipeline.resume import open_output
@@ -23,43 +24,64 @@ from vggbatch.pipeline.total import Total
 from vggbatch.storage import Folder
 
 
-def run(job: Job, listener: Listener | None = None, early: Early | None = None) -> RunResult:
-    """Score what the output lacks. `finish` must follow; until then the run is not a success.
+@contextmanager
+def run(
+    job: Job, listener: Listener | None = None, early: Early | None = None
+) -> Iterator[RunResult]:
+    """Score what the output lacks, and keep its lease for the block, which has to `finish` it.
 
     Args:
         job: the checked job.
         listener: called with a Snapshot while results come in.
-        early: what is under way already.
+        early: what is in progress already.
+
+    Yields:
+        What is scored. The lease ends with the block; no lease is taken of an output that was
+        complete before.
 
     Raises:
         UsageError: the output belongs to another run or another driver is at work on it, or no
             actor fits the cluster.
-        JobFailed: chunks failed for a reason that is not in the images.
+        JobFailed: chunks failed for a reason that is not in the images, or the output was taken
+            over by another run.
     """
     started = time.perf_counter()
     early = early or Early(None, None)
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
-        held = None
+        lease = None
         if job.config.overwrite or not output.succeeded():
-            open_early(job, run_id, output, early)  # goes on while the lease settles
-            held = stack.enter_context(Held(output.folder))
-        numbered, chunk_size = open_output(output, job)
-        progress = output.progress()
-        tally = Tally(progress, Total(numbered, progress))
-        groups: dict[int, list[int]] = defaultdict(list)
-        for number, group, _ in numbered:
-            groups[group].append(number)
-        placement = None
-        if held is not None:
-            # complete, but killed before they could be put together
-            _close(output, groups, tally, job.rows_per_file)
-            if len(progress.groups) < len(groups):
-                log = RunLogger(__name__, run_id)
-                fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
-                stack.enter_context(told(log, **fields))
-                notify = _notifier(tally, held, listener)
+            open_early(job, run_id, output, early)  # continues while the output is opened
+            lease = stack.enter_context(OutputLease(output.folder))
+            output = Output(output.folder, fence=lease.fence)
+        yield _scored(job, listener, early, output, lease, run_id, started)
+
+
+def _scored(
+    job: Job,
+    listener: Listener | None,
+    early: Early,
+    output: Output,
+    lease: OutputLease | None,
+    run_id: str,
+    started: float,
+) -> RunResult:
+    numbered, chunk_size = open_output(output, job)
+    progress = output.progress()
+    tally = Tally(progress, Total(numbered, progress))
+    groups: dict[int, list[int]] = defaultdict(list)
+    for number, group, _ in numbered:
+        groups[group].append(number)
+    placement = None
+    if lease is not None:
+        # complete, but killed before they could be put together
+        _close(output, groups, tally, job.rows_per_file)
+        if len(progress.groups) < len(groups):
+            log = RunLogger(__name__, run_id)
+            fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
+            with told(log, **fields):
+                notify = _notifier(tally, lease, listener)
                 rest = Rest(job, run_id, output, numbered, groups, chunk_size, tally, notify)
                 placement = rest.score(early)
                 _close(output, groups, tally, job.rows_per_file)
@@ -74,7 +96,7 @@ def run(job: Job, listener: Listener | None = None, early: Early | None = None) 
         stats_now=tally.stats,
         images_per_second=tally.rate(),
         placement=placement,
-        complete_before=held is None,
+        complete_before=lease is None,
         folders={
             recipe.name: output.profile(recipe.name) if number else output.folder
             for number, recipe in enumerate(job.recipes)
@@ -82,12 +104,12 @@ def run(job: Job, listener: Listener | None = None, early: Early | None = None) 
     )
 
 
-def _notifier(tally: Tally, held: Held, listener: Listener | None) -> Notify:
-    """Tells the lease and whoever listens how far the run is."""
+def _notifier(tally: Tally, lease: OutputLease, listener: Listener | None) -> Notify:
+    """Reports to the lease and the listener how far the run is."""
 
     def notify(note: str | None = None) -> None:
         snapshot = replace(tally.snapshot(), note=note)
-        held.report(snapshot)
+        lease.report(snapshot)
         if listener:
             listener(snapshot)
 

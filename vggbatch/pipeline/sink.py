@@ -103,7 +103,7 @@ def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stat
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
     name = output.part_name(key, predictions.num_rows)
-    output.folder.write_bytes(name, sink.getvalue().to_pybytes())
+    output.fence.write_bytes(name, sink.getvalue().to_pybytes())
 
 
 def compact(
@@ -115,8 +115,8 @@ def compact(
 ) -> dict[str, Any]:
     """Write the predictions files of a group whose chunks are all committed, then its marker.
 
-    The same chunks give the same files, so a second compaction, of a driver that was killed or
-    of two at once, changes nothing.
+    The same chunks give the same files, so a second compaction, of a driver that was killed,
+    changes nothing.
 
     Args:
         output: the run's output.
@@ -131,8 +131,7 @@ def compact(
     Raises:
         JobFailed: staging files are missing that were committed.
     """
-    if not output.is_current():
-        raise JobFailed(f"{output.folder.uri}: another run has overwritten this one's output")
+    output.fence.check()
     marker = output.read_marker(group)
     if marker is None or not output.has_files(marker):
         try:
@@ -191,8 +190,8 @@ def _write_file(
         for table, stats in tables:
             for profile, rows in _by_profile(table).items():
                 if profile not in writers:
-                    folder = output.profile(profile) if profile else output.folder
-                    file = stack.enter_context(folder.open_atomic(name))
+                    place = output.fence_of(profile)
+                    file = stack.enter_context(place.open_atomic(name))
                     writers[profile] = pq.ParquetWriter(file, rows.schema, compression="zstd")
                 writers[profile].write_table(rows)
             sums += stats

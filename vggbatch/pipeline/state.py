@@ -6,22 +6,24 @@
     OUTPUT/run.json, _SUCCESS                    last of all
     OUTPUT/_vggbatch/plan.json                   what was asked for, in full, and its digest ID
     OUTPUT/_vggbatch/lease.json                  who is at work (see lease.py)
+    OUTPUT/_vggbatch/owner.NNNNNNNN/             its claim, and files while they are written
     OUTPUT/_vggbatch/ID/shards.parquet           the input as it was listed
     OUTPUT/_vggbatch/ID/groups/GGGGGG.json       marker: group G is complete, its files and sums
     OUTPUT/_vggbatch/ID/staging/GGGGGG/SSSSSSSS.CCCCCC.NNNNNN.IIIIIIIII.RRRR.parquet
                                                  chunk C of the N in shard S, which has I
                                                  images; R rows
 
-Every name follows from the plan alone and every file appears whole, so work that is done twice,
-even by a driver that was thought dead, writes the same content under the same name. Another plan
-has another ID, so what is left over from an overwritten run never mixes with the new one. Resuming
-is a listing of markers and staging files: no lock protects the rows and no row is read.
+Every name follows from the plan alone and every file appears whole, so work that is done twice
+writes the same content under the same name. A run that begins has an ID of its own, even if the
+same was asked for before, so what is left over from an overwritten one never mixes with it.
+Resuming is a listing of markers and staging files; no row is read. All that is written goes through
+the lease's fence (see fence.py), which lets nothing pass of a driver that has lost its output.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
+import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -38,6 +40,7 @@ from vggbatch.pipeline.chunk import (
     shard_table,
     shards_of,
 )
+from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.progress import Progress
 from vggbatch.storage import Folder, arrow_file
 
@@ -48,6 +51,7 @@ SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
 PLAN = f"{STATE}/plan.json"
+_PLAN_ID = re.compile(r"[0-9a-f]{16}")
 _REQUESTS = 16
 """Markers read at a time."""
 
@@ -57,16 +61,30 @@ class Output:
 
     Args:
         folder: OUTPUT.
-        plan_id: digest of the plan whose state is meant; not given, that of the recorded one.
+        plan_id: ID of the plan whose state is meant; not given, that of the recorded one.
+        fence: the right to write, of the lease; not given, the output is only read.
     """
 
-    def __init__(self, folder: Folder, plan_id: str | None = None) -> None:
+    def __init__(
+        self, folder: Folder, plan_id: str | None = None, fence: Fence | None = None
+    ) -> None:
         self.folder = folder
         self._plan_id = plan_id
+        self._fence = fence
+
+    @property
+    def fence(self) -> Fence:
+        """The right to write and to delete."""
+        assert self._fence is not None, "an output is written under its lease"
+        return self._fence
+
+    def fence_of(self, profile: str) -> Fence:
+        """The same in the output of a further profile; of "", the output itself."""
+        return self.fence.below(f"{PROFILES}/{profile}") if profile else self.fence
 
     @property
     def plan_id(self) -> str:
-        """Digest of the plan.
+        """ID of the plan.
 
         Raises:
             UsageError: no run was started here.
@@ -124,12 +142,11 @@ class Output:
 
     def write_plan(self, plan: dict[str, Any], shards: list[NumberedShard]) -> None:
         """Record a new run; plan.json last, so that it never stands without the shards."""
-        text = json.dumps(plan, sort_keys=True, default=str)
-        self._plan_id = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self._plan_id = uuid.uuid4().hex[:16]
         sink = pa.BufferOutputStream()
         pq.write_table(shard_table(shards), sink, compression="zstd")
-        self.folder.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
-        self.folder.write_json(PLAN, {**plan, "id": self._plan_id})
+        self.fence.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
+        self.fence.write_json(PLAN, {**plan, "id": self._plan_id})
 
     def is_current(self) -> bool:
         """Whether the plan recorded here is still this one, not one that has overwritten it."""
@@ -148,20 +165,25 @@ class Output:
             raise documents.foreign(self._where(name), error) from None
 
     def clear(self) -> None:
-        """Delete everything a run writes, _SUCCESS first and the plan last; nothing else."""
-        self.folder.delete(SUCCESS)
-        self.folder.delete(RUN)
+        """Delete everything a run writes, _SUCCESS first and its state last; nothing else."""
+        self.fence.delete(SUCCESS)
+        self.fence.delete(RUN)
         try:
             profiles = list((self.read_plan() or {}).get("profiles", ()))[1:]
         except UsageError:
             profiles = []  # its folders are not known, and what is in them is nobody's
         for name in (PREDICTIONS, "metrics", *(f"{PROFILES}/{profile}" for profile in profiles)):
-            self.folder.delete_tree(name)
+            self.fence.delete_tree(name)
         for name in ("report.html", "comparison.html"):
-            self.folder.delete(name)
-        for name in self._folders(STATE):
-            self.folder.delete_tree(f"{STATE}/{name}")
-        self.folder.delete(PLAN)
+            self.fence.delete(name)
+        self.fence.delete(PLAN)
+        self.drop_other_plans(None)
+
+    def drop_other_plans(self, kept: str | None) -> None:
+        """Delete the state of all plans but one: what overwritten runs have left."""
+        for name in self.folder.folders(STATE):
+            if _PLAN_ID.fullmatch(name) and name != kept:
+                self.fence.delete_tree(f"{STATE}/{name}")
 
     def index_folder(self) -> Folder:
         """Where indexes of shards are kept from one run to the next."""
@@ -184,19 +206,19 @@ class Output:
     def drop_staging(self, group: int | None = None) -> None:
         """Delete the staging files of a group whose marker is written, or of all."""
         name = "staging" if group is None else f"staging/{group:06d}"
-        self.folder.delete_tree(self._name(name))
+        self.fence.delete_tree(self._name(name))
 
     def drop_strays(self, names: Collection[str]) -> None:
         """Delete what killed or overwritten runs left among the predictions: all but `names`."""
-        for folder in (self.folder, *map(self.profile, self._folders(PROFILES))):
-            for info in folder.list(PREDICTIONS):
+        for place in ("", *(f"{PROFILES}/{name}/" for name in self.folder.folders(PROFILES))):
+            for info in self.folder.list(f"{place}{PREDICTIONS}"):
                 ours = info.path.rsplit("/", 1)[-1].startswith(("part-", ".part-"))
-                if ours and info.path not in names:
-                    folder.delete(info.path)
+                if ours and info.path.removeprefix(place) not in names:
+                    self.fence.delete(info.path)
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> None:
         """Declare a group complete."""
-        self.folder.write_json(self._name(f"groups/{group:06d}.json"), marker)
+        self.fence.write_json(self._name(f"groups/{group:06d}.json"), marker)
 
     def read_marker(self, group: int) -> dict[str, Any] | None:
         """The marker of a group, None while it is not complete."""
@@ -214,7 +236,7 @@ class Output:
         """What is committed, from listings and markers alone."""
         progress = Progress()
         present = {"": {info.path for info in self.folder.list(PREDICTIONS)}}
-        for name in self._folders(PROFILES):
+        for name in self.folder.folders(PROFILES):
             present[name] = {info.path for info in self.profile(name).list(PREDICTIONS)}
         names = [info.path for info in self.folder.list(self._name("groups"), suffix=".json")]
         with ThreadPoolExecutor(_REQUESTS) as pool:
@@ -227,7 +249,9 @@ class Output:
                 ):
                     progress.close(self._number(name), (), marker)
         staging = self._name("staging")
-        for group in sorted(self._number(f"{staging}/{name}") for name in self._folders(staging)):
+        for group in sorted(
+            self._number(f"{staging}/{name}") for name in self.folder.folders(staging)
+        ):
             if group in progress.groups:
                 continue
             for key, rows, _ in self.parts(group):
@@ -249,15 +273,6 @@ class Output:
             return int(_stem(name))
         except ValueError as error:
             raise documents.foreign(self._where(name), error) from None
-
-    def _folders(self, name: str) -> list[str]:
-        self.folder.fs.invalidate_cache()
-        try:
-            entries = self.folder.fs.ls(self.folder.path(name), detail=True)
-        except FileNotFoundError:
-            return []
-        folders = [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
-        return [folder.rsplit("/", 1)[-1] for folder in folders]
 
 
 def _stem(name: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Literal
 
-from vggbatch.pipeline.lease import PATIENCE, Lease, read_lease
+from vggbatch.pipeline.lease import INTERVAL, Lease, is_renewed, read_lease
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.total import Total
@@ -14,13 +13,16 @@ from vggbatch.storage import Folder
 
 STALLED = 300.0
 """Seconds without a new chunk after which a running run counts as stalled."""
+_WATCHED = 2 * INTERVAL + 1
+"""Seconds for which the lease of another machine's run is watched."""
 
 
 @dataclass(frozen=True)
 class Status:
     """A run as its output shows it."""
 
-    state: Literal["complete", "running", "stalled", "interrupted"]
+    state: Literal["complete", "running", "stalled", "finishing", "interrupted"]
+    """Finishing: all images are scored, metrics and run.json are being written."""
     rows: int
     """Images that are safe."""
     total: int
@@ -35,7 +37,7 @@ class Status:
     holder: str | None
     """Who is at work, or was when the lease fell silent."""
     silence: float | None
-    """Seconds since its last sign of life."""
+    """Seconds since its last sign of life; None where only another machine's clock could say."""
     waiting: str | None = None
     """What a run at work said last, when it got nowhere."""
 
@@ -52,15 +54,20 @@ def read_status(folder: Folder) -> Status:
     if output.succeeded():
         rows = progress.rows
         return Status("complete", rows, rows, True, marked.error_rows, None, None, None, None)
-    expected = Total(output.read_shards(), progress)
+    shards = output.read_shards()
+    expected = Total(shards, progress)
     total = max(progress.rows, expected.images)
     lease = read_lease(folder)
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
         errors = max(errors, lease.snapshot.errors)
-    state: Literal["running", "stalled", "interrupted"] = "interrupted"
-    if lease is not None and _alive(lease):
-        state = "stalled" if time.time() - lease.moved_at > STALLED else "running"
+    state: Literal["running", "stalled", "finishing", "interrupted"] = "interrupted"
+    if lease is not None and _alive(folder, lease):
+        state = "running"
+        if len(progress.groups) == len({group for _, group, _ in shards}):
+            state = "finishing"
+        elif lease.still_for + (lease.silence() or 0.0) > STALLED:
+            state = "stalled"
         if lease.snapshot is not None:
             rate = lease.snapshot.images_per_second
             left = (total - progress.rows) / rate if rate else None
@@ -73,11 +80,12 @@ def read_status(folder: Folder) -> Status:
         errors=errors,
         images_per_second=rate,
         seconds_left=left,
-        holder=lease.holder() if lease else None,
+        holder=lease.owner() if lease else None,
         silence=lease.silence() if lease else None,
         waiting=waiting,
     )
 
 
-def _alive(lease: Lease) -> bool:
-    return lease.process_lives() if lease.here else lease.silence() < PATIENCE
+def _alive(folder: Folder, lease: Lease) -> bool:
+    """Whether the driver lives: by its process, or by renewals that are watched."""
+    return lease.process_lives() if lease.here else is_renewed(folder, _WATCHED)

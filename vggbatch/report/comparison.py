@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from vggbatch.metrics.compare import Comparison, PairedAccuracy, compare_runs
 from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.sets import label_sets
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.formats import flat
 from vggbatch.report.output import RunOutput, open_output
@@ -53,9 +54,11 @@ def write_comparison(
     Raises:
         UsageError: a run is not finished, or they have no image in common.
     """
-    first, second = open_output(a), open_output(b)
-    page = comparison_page(first, second, classes=classes, gallery=gallery)
-    b.write_bytes(COMPARISON, page.encode())
+    open_output(b)  # whatever is wrong with it comes before its lease
+    with OutputLease(b) as lease:
+        first, second = open_output(a), open_output(b)
+        page = comparison_page(first, second, classes=classes, gallery=gallery)
+        lease.fence.write_bytes(COMPARISON, page.encode())
     return f"{b.uri}/{COMPARISON}"
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from vggbatch.metrics import Metric
 from vggbatch.metrics.nearest import nearest
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
@@ -65,8 +66,10 @@ def write_report(folder: Folder, *, gallery: int = GALLERY) -> str:
     Raises:
         UsageError: the run is not finished, or the folder is no output.
     """
-    page = run_page(open_output(folder), gallery=gallery)
-    folder.write_bytes(REPORT, page.encode())
+    open_output(folder)  # whatever is wrong with it comes before its lease
+    with OutputLease(folder) as lease:
+        page = run_page(open_output(folder), gallery=gallery)
+        lease.fence.write_bytes(REPORT, page.encode())
     return f"{folder.uri}/{REPORT}"
 
 
