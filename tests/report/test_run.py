@@ -64,7 +64,7 @@ def test_every_picture_of_a_gallery_is_there(page):
 def test_errors_are_shown_by_kind_and_what_is_left_of_the_picture(page):
     errors = section(page, "errors")
     assert sorted(re.findall(r"<h3>(.*?) <small>", errors)) == ["Not image", "Truncated"]
-    assert "no known image format" in errors
+    assert "plain text, not an image" in errors
     assert errors.count("data:image/webp") == 1
 
 

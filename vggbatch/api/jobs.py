@@ -63,6 +63,7 @@ class Scored:
             "model": model,
             "preprocess": self.record["preprocess"],
             "counts": self.record["counts"],
+            "left_out": self.record.get("left_out", []),
             "images_this_run": self.result.scored_now,
             "images_per_second": self.result.images_per_second,
             "seconds": self.result.seconds,

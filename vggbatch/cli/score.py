@@ -92,9 +92,7 @@ def _show_plan(found: Preview) -> None:
         facts.append(("labels", f"{counted.matched:,} images have one, {counted.unmatched:,} none"))
     elif job.labels is not None:
         facts.append(("labels", "matched when the shards are opened"))
-    for odd in found.surprises:
-        more = " ..." if odd.count > len(odd.examples) else ""
-        facts.append(("surprise", f"{odd.count:,} {odd.what}: {', '.join(odd.examples)}{more}"))
+    facts += [("surprise", str(odd)) for odd in found.surprises]
     place = found.placement
     where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
     placement = (
@@ -120,6 +118,8 @@ def announce(job: Job) -> None:
     from vggbatch.pipeline.total import counted_images
     from vggbatch.preprocess.views import describe, in_words
 
+    for odd in job.surprises:
+        console.note(f"input: {odd}")
     for model in job.models:
         if model.synthetic:
             console.warning(
@@ -139,6 +139,8 @@ def announce(job: Job) -> None:
 
 def summarise(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
+    from vggbatch.pipeline.record import left_out_in
+
     counts, result = scored.record["counts"], scored.result
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
     rate = "nothing was left to do" if result.complete_before else "nothing was left to score"
@@ -148,6 +150,7 @@ def summarise(scored: Scored) -> None:
         [
             ("images", f"{counts['images']:,}"),
             ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
+            *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
             ("rate", rate),
             ("output", result.output.folder.uri),
         ]

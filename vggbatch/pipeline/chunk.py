@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.sources.base import MEMBERS_SCHEMA, Shard
+from vggbatch.sources.base import MEMBERS_SCHEMA, Shard, left_out_of
+from vggbatch.sources.surprises import LeftOut, Names
 
 NumberedShard = tuple[int, int, Shard]
 """Shard number, group number, shard."""
@@ -40,9 +41,11 @@ SHARD_SCHEMA = pa.schema(
 """One row a shard; `members` is null where the shard must be opened to know them, and `images`
 where their number is not known before."""
 
-CHUNK_SCHEMA = pa.schema([*SHARD_SCHEMA, ("chunk", pa.int32()), ("chunks", pa.int32())])
+CHUNK_SCHEMA = pa.schema(
+    [*SHARD_SCHEMA, ("chunk", pa.int32()), ("chunks", pa.int32()), ("left_out", pa.string())]
+)
 """One row a chunk: `members` are the chunk's own, `chunk` its number of `chunks` in the shard, and
-`images` counts the shard's."""
+`images` counts the shard's. `left_out`: of a shard's first chunk, what in it is no image."""
 
 ROW = pa.struct(
     [
@@ -120,6 +123,7 @@ def split(
     A shard without members is one empty chunk, so that it too can be committed as done.
     """
     cuts = _cuts(members, chunk_size)
+    left_out = LeftOut(left_out_of(members)).to_json()
     for chunk, (start, end) in enumerate(cuts):
         part = members.slice(start, end - start)
         values = [number, group, shard.format, shard.uri, shard.name, shard.size, shard.version]
@@ -132,6 +136,7 @@ def split(
             _list_of_members([part]),
             pa.array([chunk], pa.int32()),
             pa.array([len(cuts)], pa.int32()),
+            pa.array([None if chunk else left_out], pa.string()),
         ]
         yield pa.Table.from_arrays(arrays, schema=CHUNK_SCHEMA)
 
@@ -157,6 +162,12 @@ def _cuts(members: pa.Table, chunk_size: int) -> list[tuple[int, int]]:
         places = [start + (end - start) * i // parts for i in range(parts + 1)]
         cuts += itertools.pairwise(places)
     return cuts
+
+
+def left_out_in(table: pa.Table) -> dict[str, Names]:
+    """What a chunk of CHUNK_SCHEMA says of things in its shard that are no images."""
+    text = table["left_out"][0].as_py()
+    return LeftOut.from_json(text).kinds if text else {}
 
 
 def key_of(table: pa.Table) -> ChunkKey:

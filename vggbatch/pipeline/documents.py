@@ -80,6 +80,12 @@ class _Throughput(TypedDict):
     images: list[tuple[int, int]]
 
 
+class _LeftOut(TypedDict):
+    what: str
+    count: _Count
+    examples: list[str]
+
+
 class _Config(TypedDict):
     labels: list[str]
     max_error_rate: float
@@ -103,6 +109,7 @@ class _Scored(TypedDict):
     rates: _Rates
     timings: dict[str, float]
     throughput: _Throughput | None
+    left_out: NotRequired[list[_LeftOut]]
 
 
 class _KnownNetwork(TypedDict):

@@ -6,8 +6,8 @@ import functools
 import hashlib
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -30,6 +30,7 @@ from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
+from vggbatch.sources.surprises import Names
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
 
@@ -60,6 +61,8 @@ class Job:
     """Which of the configuration's labels those are."""
     surprises: tuple[Surprise, ...] = ()
     """What is odd about the input."""
+    left_out: Mapping[str, Names] = field(default_factory=dict)
+    """What of the input is neither image nor shard, by kind."""
 
     @property
     def model(self) -> Model:
@@ -187,7 +190,7 @@ def prepare_job(config: JobConfig) -> Job:
     labels, row_labels = _row_labels(config.labels, model.classes)
     found = survey(list(config.input))
     shards = tuple(found.shards)
-    return Job(config, models, recipes, shards, labels, row_labels, found.surprises)
+    return Job(config, models, recipes, shards, labels, row_labels, found.surprises, found.left_out)
 
 
 def input_digest(shards: tuple[Shard, ...]) -> str:

@@ -139,7 +139,12 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         known = _labels(scoring)
         labels = known.match(ids, members["label"].to_pylist())
     rows = pa.StructArray.from_arrays(
-        [pa.array(ids), pa.array(shard.sources(members)), labels, pa.array(errors, pa.string())],
+        [
+            pa.array(ids, pa.string()),
+            pa.array(shard.sources(members), pa.string()),
+            labels,
+            pa.array(errors, pa.string()),
+        ],
         fields=list(chunks.ROW),
     )
     stats = Stats(
@@ -147,6 +152,7 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         image_bytes=image_bytes,
         fetch_seconds=fetch_seconds,
         decode_seconds=time.perf_counter() - started - fetch_seconds,
+        left_out=chunks.left_out_in(table),
     )
     columns = {"rows": chunks.list_of(rows), "stats": pa.array([stats.to_json()])}
     for number, packer in enumerate(packers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -14,7 +15,9 @@ from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.preprocess.views import describe
+from vggbatch.sources import Surprise
 from vggbatch.sources.labels import LabelSpec
+from vggbatch.sources.surprises import merged, surprises_of
 from vggbatch.storage import Folder
 
 
@@ -118,6 +121,9 @@ def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
             "wall_seconds": round(result.seconds, 3),
         },
         "timings": _timings(stats),
+        "left_out": [
+            {**asdict(kind), "examples": list(kind.examples)} for kind in left_out(job, stats)
+        ],
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
@@ -130,6 +136,19 @@ def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
             "timings": _timings(result.stats_now),
         },
     }
+
+
+def left_out(job: Job, stats: Stats) -> tuple[Surprise, ...]:
+    """All that is no row: what the listing left out, and what is in shards beside images."""
+    return surprises_of(merged(job.left_out, stats.left_out))
+
+
+def left_out_in(record: Mapping[str, Any]) -> tuple[Surprise, ...]:
+    """As `left_out`, from run.json; nothing from one that does not say."""
+    return tuple(
+        Surprise(kind["what"], kind["count"], tuple(kind["examples"]))
+        for kind in record.get("left_out", ())
+    )
 
 
 def _timings(stats: Stats) -> dict[str, float]:

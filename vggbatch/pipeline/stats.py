@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.throughput import Throughput
+from vggbatch.sources.surprises import Names, merged
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Stats:
     """The same by further recipes, in their order."""
     throughput: Throughput = field(default_factory=Throughput)
     """When the rows were written."""
+    left_out: dict[str, Names] = field(default_factory=dict)
+    """What is no image in the shards that begin with these rows, by kind."""
 
     @property
     def error_rows(self) -> int:
@@ -46,12 +49,15 @@ class Stats:
         summed = {
             f.name: getattr(self, f.name) + getattr(other, f.name)
             for f in fields(self)
-            if f.name not in ("errors", "further")
+            if f.name not in ("errors", "further", "left_out")
         }
         errors = Counter(self.errors) + Counter(other.errors)
         pairs = zip_longest(self.further, other.further, fillvalue=LabelLikelihood())
         further = tuple(a + b for a, b in pairs)
-        return Stats(errors=dict(sorted(errors.items())), further=further, **summed)
+        left_out = merged(self.left_out, other.left_out)
+        return Stats(
+            errors=dict(sorted(errors.items())), further=further, left_out=left_out, **summed
+        )
 
     def to_json(self) -> str:
         """As JSON text."""

@@ -10,6 +10,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
+from vggbatch.preprocess.content import HEAD, Form, recognize
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is tried, by content and never by name. Others stay out: some start programs (EPS), and none
@@ -124,6 +125,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 def _unidentified(data: bytes) -> ImageError:
     """Pillow does not tell a cut header from foreign bytes."""
+    content = recognize(data[:HEAD])
+    if content is not None and content.form is not Form.IMAGE:
+        return ImageError("not_image", str(content))
     for name, (place, magic) in _MAGIC.items():
         if data.startswith(magic, place):
             return ImageError("truncated", f"{name} header is damaged or cut short")

@@ -100,6 +100,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY) -> str:
         bounded=any(line.metric == "nll_at_least" for line in metrics),
         flagged=[line for line in metrics if line.flagged],
         stages=_stages(output.record),
+        left_out=output.record.get("left_out", []),
         throughput=charts.throughput(output.record.get("throughput")),
         reliability=charts.reliability(calibration) if _any_rows(calibration) else None,
         histogram=charts.histogram(found),

@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import ImageError
+from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
+from vggbatch.sources.surprises import NO_MEMBERS, LeftOut, Names, Skipped
 from vggbatch.storage import Folder, arrow_file, public_uri
 
 MEMBERS_SCHEMA = pa.schema(
@@ -36,6 +38,10 @@ the shard. `offset`, `size`: bytes; size -1 is unknown, and then the file is rea
 the label that came with the image, a WordNet id or an integer. `error`: `kind: message` of a
 member that is known to be bad. `run`: the same for neighbours that are stored as one (a Parquet row
 group) and read for the price of one; null where each has bytes of its own."""
+
+_LEFT_OUT = b"vggbatch.left_out"
+"""Of the metadata of a table of members: what else is in the shard."""
+_FORM_OF = {"tar": Form.TAR, "parquet": Form.PARQUET}
 
 DAMAGED = "#damaged"
 """Name of the member that stands for what a damaged shard has lost."""
@@ -88,8 +94,8 @@ class Reader(ABC):
     format: ClassVar[str]
 
     @abstractmethod
-    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
-        """Yield the images of an open shard in file order.
+    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member | Skipped]:
+        """Yield the images of an open shard in file order, and what else it holds.
 
         Names may repeat; `members` makes them unique. A member's `offset` and `size` delimit the
         bytes that `payload` turns into image bytes.
@@ -104,7 +110,7 @@ class Reader(ABC):
         return data
 
     def members(self, shard: Shard, cache: Folder | None = None) -> pa.Table:
-        """The shard's images, in file order (MEMBERS_SCHEMA).
+        """The shard's images, in file order (MEMBERS_SCHEMA); `left_out_of` says what else it has.
 
         Args:
             shard: the shard to index.
@@ -120,7 +126,8 @@ class Reader(ABC):
         key = hashlib.sha256(f"{shard.format}\n{shard.uri}\n{shard.size}\n{shard.version}".encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
-            return pq.read_table(arrow_file(cache.read_bytes(name)), schema=MEMBERS_SCHEMA)
+            table = pq.read_table(arrow_file(cache.read_bytes(name)))
+            return table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
         except FileNotFoundError:
             pass
         table = self._indexed(shard)
@@ -166,17 +173,40 @@ class Reader(ABC):
 
     def _indexed(self, shard: Shard) -> pa.Table:
         rows: list[Member] = []
+        left_out = LeftOut()
         try:
             with open_binary(shard.uri, shard.size) as file:
-                # What was yielded before an error stays.
-                rows.extend(self.index(file, shard))
+                try:
+                    # What was yielded before an error stays.
+                    for item in self.index(file, shard):
+                        if isinstance(item, Skipped):
+                            left_out.add(item.what, f"{shard.name}/{item.name}")
+                        else:
+                            rows.append(item)
+                except ImageError as error:
+                    rows.append(_damaged(error if rows else self._named(file, error)))
         except FileNotFoundError:
             rows.append(_damaged(ImageError("missing", "the shard is not there any more")))
         except PermissionError as error:
             rows.append(_damaged(ImageError("unreadable", f"the shard may not be read: {error}")))
-        except ImageError as error:
-            rows.append(_damaged(error))
-        return members_table(with_unique_names(rows))
+        if not rows:
+            left_out.add(NO_MEMBERS, shard.name)
+        table = members_table(with_unique_names(rows))
+        return table.replace_schema_metadata({_LEFT_OUT: left_out.to_json()})
+
+    def _named(self, file: BinaryIO, error: ImageError) -> ImageError:
+        """The error of a file that is no shard of this format at all, with what it is instead."""
+        file.seek(0)
+        content = recognize(file.read(HEAD))
+        if content is None or _FORM_OF.get(self.format) is content.form:
+            return error
+        return ImageError(error.kind, f"no {self.format} but {content}")
+
+
+def left_out_of(members: pa.Table) -> dict[str, Names]:
+    """What `Reader.members` met in a shard that is no image, by kind."""
+    text = (members.schema.metadata or {}).get(_LEFT_OUT)
+    return LeftOut.from_json(text).kinds if text else {}
 
 
 def _damaged(error: ImageError) -> Member:

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.errors import UsageError
-from vggbatch.sources import names
+from vggbatch.errors import ImageError, UsageError
+from vggbatch.preprocess.content import recognize
+from vggbatch.sources import kinds, names
 from vggbatch.sources.base import Member, Reader, Shard
 from vggbatch.sources.folder import FileReader, member_of, slices
-from vggbatch.sources.listing import Listed, list_input
+from vggbatch.sources.kinds import IMAGE
+from vggbatch.sources.listed import Listed
+from vggbatch.sources.listing import list_input
 from vggbatch.sources.manifest import read_manifest
 from vggbatch.sources.parquet import ParquetReader, layout
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.recordio import RecordIOReader
 from vggbatch.sources.surprises import (
     ARCHIVE,
+    DEAD_LINK,
     EMPTY,
-    LEFT_OUT,
     NO_IMAGES,
     SAME_NAME,
+    UNREAD,
+    LeftOut,
+    Names,
     Surprise,
     noticed,
 )
 from vggbatch.sources.tar import TarReader
 from vggbatch.sources.tfrecord import TFRecordReader
+from vggbatch.storage import public_uri
 
 _READERS: dict[str, Reader] = {
     reader.format: reader
     for reader in (FileReader(), TarReader(), ParquetReader(), RecordIOReader(), TFRecordReader())
 }
+_UNKNOWN = 1024
+"""Files that are looked into together, where their names do not say what they are."""
 _MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "txt", "lst", "list"})
 _COMPRESSED_TAR = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_ARCHIVES = frozenset({"zip", "gz", "tgz", "bz2", "xz", "zst", "7z", "rar", "lmdb", "h5", "hdf5"})
 _THREADS = 32
 """Requests at a time to a store while looking at what the files are."""
 
@@ -65,53 +74,87 @@ class Survey:
 
     shards: list[Shard]
     surprises: tuple[Surprise, ...]
+    """What is left out, and what else is odd."""
+    left_out: dict[str, Names]
+    """What is neither image nor shard, by kind."""
 
 
 def survey(inputs: Sequence[str]) -> Survey:
     """As `discover`, also with what was left out or is odd."""
     if not inputs:
         raise UsageError("no input given: name a folder, a shard, a glob or a list file")
-    found = _Found()
+    # the same file may be below two inputs
+    found = _Found(LeftOut(seen=set() if len(inputs) > 1 else None))
     for uri in inputs:
-        for file in list_input(uri):
+        for file in list_input(uri, found.left_out):
             found.add(file)
+    found.look_into_unknown()
     found.look_into_parquet()
     shards = [*_named_shards(found.shards.values(), found.counts), *slices(found.images())]
     if not shards:
-        others = sum(map(len, found.left_out.values()))
-        seen = f"only {others} other files" if others else "nothing is there"
+        seen = "nothing is there"
+        if kinds_seen := found.left_out.surprises():
+            seen = f"only {found.left_out.count} other files ({'; '.join(map(str, kinds_seen))})"
         raise UsageError(f"no images and no shards in {', '.join(inputs)}: {seen}")
-    return Survey(_apart(shards), found.surprises())
+    return Survey(_apart(shards), found.surprises(), found.left_out.kinds)
 
 
 @dataclass
 class _Found:
     """Files sorted into shards and images, each URI once."""
 
+    left_out: LeftOut
+    """Names under their input root."""
     shards: dict[str, tuple[str, Listed]] = field(default_factory=dict)
     loose: dict[str, tuple[Member, str]] = field(default_factory=dict)
     named: list[tuple[Member, str]] = field(default_factory=list)
-    left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Names under their input root, by the reason."""
+    unknown: list[Listed] = field(default_factory=list)
+    """Files whose names do not say what they are."""
     counts: dict[str, int | None] = field(default_factory=dict)
     """Images in a file, by its URI, where a look at it tells."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
-        shard_format = names.shard_format(file.name)
-        if shard_format:
-            self._keep_longest(shard_format, file)
-        elif file.explicit and file.name.lower().endswith(_COMPRESSED_TAR):
-            raise UsageError(f"{file.uri}: a compressed tar cannot be read in place; decompress it")
+        kind = kinds.by_name(file.name)
+        if file.error is not None:
+            is_row = kind == IMAGE or kind in names.SHARD_FORMATS or file.explicit
+            if file.fault and not is_row:
+                self.left_out.add(file.fault, file.name, file.uri)
+            else:
+                self._add_image(file)
         elif file.explicit and names.suffix(file.name) in _MANIFEST_SUFFIXES:
             self._add_manifest(file)
-        elif names.is_image(file.name) or file.explicit:
-            known = self.loose.get(file.uri)
-            if known is None or len(known[0].name) < len(file.name):
-                self.loose[file.uri] = member_of(file), file.version
+        elif kind is None:
+            self.unknown.append(file)
+            if len(self.unknown) >= _UNKNOWN:
+                self.look_into_unknown()
         else:
-            archive = names.suffix(file.name) in _ARCHIVES
-            self.left_out[ARCHIVE if archive else LEFT_OUT].append(file.name)
+            self._take(file, kind)
+
+    def look_into_unknown(self) -> None:
+        """Decide by their first bytes what the files are whose names do not say it."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for file, kind in zip(self.unknown, pool.map(_in_unknown, self.unknown), strict=True):
+                self._take(file, kind)
+        self.unknown.clear()
+
+    def _take(self, file: Listed, kind: str) -> None:
+        """Take in a file of a kind."""
+        if kind in names.SHARD_FORMATS:
+            self._keep_longest(kind, file)
+        elif kind == IMAGE:
+            self._add_image(file)
+        elif not file.explicit:
+            self.left_out.add(kind, file.name, file.uri)
+        elif kind == ARCHIVE:
+            raise _archive(file)
+        else:
+            self._add_image(file)
+
+    def _add_image(self, file: Listed) -> None:
+        known = self.loose.get(file.uri)
+        if known is None or len(known[0].name) < len(file.name):
+            self.loose[file.uri] = member_of(file), file.version
 
     def look_into_parquet(self) -> None:
         """Tell Parquet files with images from manifests and from those that are neither."""
@@ -125,7 +168,7 @@ class _Found:
                 if file.explicit:
                     self._add_manifest(file)
                 else:
-                    self.left_out[NO_IMAGES].append(file.name)
+                    self.left_out.add(NO_IMAGES, file.name, file.uri)
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
@@ -139,7 +182,8 @@ class _Found:
         empty += [file.name for file in files if file.size == 0]
         count = Counter(member.name for member in images)
         repeats = [name for name, times in count.items() for _ in range(times - 1)]
-        return noticed([*self.left_out.items(), (EMPTY, empty), (SAME_NAME, repeats)])
+        odd = noticed([(EMPTY, empty), (SAME_NAME, repeats)])
+        return (*self.left_out.surprises(), *odd)
 
     def _keep_longest(self, format_name: str, file: Listed) -> None:
         """Where two inputs overlap, a file's name is that under the outer one."""
@@ -155,9 +199,43 @@ class _Found:
             else:
                 self.named.append((member, ""))
         with ThreadPoolExecutor(_THREADS) as pool:
-            for found in pool.map(lambda uri: list(list_input(uri)), shards):
+            for found in pool.map(self._listed, shards):
                 for shard in found:
                     self.add(shard)
+
+    def _listed(self, uri: str) -> list[Listed]:
+        """The files of a line of a manifest; what cannot be listed is one with an error."""
+        try:
+            return list(list_input(uri, self.left_out))
+        except UsageError as fault:
+            error = ImageError("missing", str(fault).removeprefix(f"{uri}: "))
+            name = public_uri(uri).rsplit("/", 1)[-1]
+            return [Listed(uri, name, -1, "", explicit=True, error=str(error))]
+
+
+def _archive(file: Listed) -> UsageError:
+    """The refusal of an archive that the user named."""
+    what = "a compressed file or archive"
+    with suppress(OSError), open_binary(file.uri, file.size) as opened:
+        if content := recognize(opened.read(kinds.HEAD)):
+            what = content.name
+    if file.name.lower().endswith(_COMPRESSED_TAR):
+        what = f"a compressed tar ({what})"
+    return UsageError(
+        f"{public_uri(file.uri)} is {what}, which cannot be read in place: decompress or unpack "
+        "it, or make it a tar"
+    )
+
+
+def _in_unknown(file: Listed) -> str:
+    """What a file counts as, by its first bytes."""
+    try:
+        with open_binary(file.uri, file.size) as opened:
+            return kinds.by_content(opened.read(kinds.HEAD))
+    except FileNotFoundError:
+        return IMAGE if file.explicit else DEAD_LINK
+    except OSError:
+        return IMAGE if file.explicit else UNREAD
 
 
 def _in_parquet(file: Listed) -> tuple[bool, int | None]:

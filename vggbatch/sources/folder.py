@@ -9,7 +9,7 @@ from typing import BinaryIO
 from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Member, Reader, Shard, members_table, with_unique_names
-from vggbatch.sources.listing import Listed
+from vggbatch.sources.listed import Listed
 
 SLICE = 4096
 """Loose files in one slice of a listing."""
@@ -33,6 +33,8 @@ def member_of(file: Listed) -> Member:
         name = file.name.encode("utf-8", "replace").decode()
         error = ImageError("unreadable", "the file's name is not valid UTF-8")
         return Member(name, 0, 0, error=str(error))
+    if file.error is not None:
+        return Member(file.name, 0, 0, names.wnid_of_folder(file.uri), file.uri, file.error)
     return Member(file.name, 0, file.size, names.wnid_of_folder(file.uri), file.uri)
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fsspec
 from fsspec.core import has_magic
 
-from vggbatch.errors import UsageError
-from vggbatch.sources.names import is_hidden
+from vggbatch.errors import ImageError, UsageError
+from vggbatch.sources.listed import Listed
+from vggbatch.sources.local_listing import walk_local, with_status
+from vggbatch.sources.names import is_hidden, suffix
 from vggbatch.sources.s3_level import S3Level
+from vggbatch.sources.surprises import HIDDEN, MARKER, LeftOut
 from vggbatch.storage import file_version, filesystem, is_local, store_errors
 
 _THREADS = 16
@@ -24,37 +27,27 @@ _MOST_FOLDERS = 10_000
 of one listing of everything."""
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One file of a listing."""
-
-    uri: str
-    name: str
-    """Path under the input root; the file's own name where the input is a file."""
-    size: int
-    """Bytes; -1 where the store does not say."""
-    version: str
-    """Changes when the content does."""
-    explicit: bool = False
-    """Named by the user, and so never left out."""
-
-
-def list_input(uri: str) -> Iterator[Listed]:
+def list_input(uri: str, left_out: LeftOut | None = None) -> Iterator[Listed]:
     """The visible files that an input names, in no particular order.
+
+    Args:
+        uri: a file, a folder or a glob.
+        left_out: counts what is hidden or not followed.
 
     Raises:
         UsageError: there is no such file or folder, it may not be read, or its store does not
             answer.
     """
+    left_out = LeftOut() if left_out is None else left_out
     fs, path = filesystem(uri)
     try:
         with store_errors():
             if has_magic(path) and not (is_local(fs) and os.path.exists(path)):
-                yield from _globbed(fs, path)
+                yield from _globbed(fs, path, left_out)
                 return
             info = fs.info(path)
             if info["type"] == "directory":
-                yield from _walk(fs, path, path)
+                yield from _walk(fs, path, path, left_out)
             else:
                 yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
     except FileNotFoundError as error:
@@ -67,31 +60,40 @@ def list_input(uri: str) -> Iterator[Listed]:
         raise UsageError(f"{uri}: may not be read: {error.strerror or error}") from None
     except OSError as error:
         if is_local(fs):
-            raise
+            raise UsageError(f"{uri}: cannot be read: {error.strerror or error}") from None
         # no credentials, no way there, or no answer after the client's own retries
         raise UsageError(f"{uri}: cannot be listed: {' '.join(str(error).split())}") from None
 
 
-def _globbed(fs: fsspec.AbstractFileSystem, pattern: str) -> Iterator[Listed]:
+def _globbed(fs: fsspec.AbstractFileSystem, pattern: str, left_out: LeftOut) -> Iterator[Listed]:
     root = pattern
     while has_magic(root):
         root = root.rpartition("/")[0]
+    # `*.dat` names files of a kind; what `*` matches may as well be anything
+    explicit = bool(suffix(pattern)) and not has_magic(suffix(pattern))
     for path, info in fs.glob(pattern, detail=True).items():
         if is_hidden(path[len(root) :]):
-            continue
-        if info["type"] == "directory":
-            yield from _walk(fs, path, root)
+            left_out.add(HIDDEN, path[len(root) :].lstrip("/"), path)
+        elif info["type"] == "directory":
+            yield from _walk(fs, path, root, left_out)
         else:
-            yield _listed(fs, info, root, explicit=True)
+            yield _listed(fs, info, root, explicit=explicit)
 
 
-def _walk(fs: fsspec.AbstractFileSystem, folder: str, root: str) -> Iterator[Listed]:
+def _walk(
+    fs: fsspec.AbstractFileSystem, folder: str, root: str, left_out: LeftOut
+) -> Iterator[Listed]:
     if is_local(fs):
-        yield from _walk_local(folder, root, frozenset())
+        yield from walk_local(folder, root, left_out)
         return
     for info in _find(fs, folder):
-        # an empty object whose name ends in / is how consoles and tools keep an empty folder
-        if not (is_hidden(info["name"][len(root) :]) or info["name"].endswith("/")):
+        name = _below(info["name"], root)
+        # an object whose name ends in / is how consoles and tools keep an empty folder
+        if name.endswith("/") or not name:
+            left_out.add(MARKER, name or info["name"], info["name"])
+        elif is_hidden(name):
+            left_out.add(HIDDEN, name, info["name"])
+        else:
             yield _listed(fs, info, root)
 
 
@@ -101,75 +103,75 @@ def _find(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]
     The store gives a thousand names an answer and the next thousand only after that, so one
     listing of everything waits for each page in turn.
     """
-    folders = [folder]
+    folders: Sequence[S3Level] | Sequence[FolderLevel] = [FolderLevel(fs, folder)]
+    if "s3" in fs.protocol:
+        folders = [S3Level.of(fs, folder)]
     while len(folders) == 1:
-        top = folders[0].rstrip("/")
-        entries = _level(fs, top)
-        folders = [e["name"] for e in entries if e["type"] == "directory"]
+        level = folders[0]
+        entries, folders = level.split(_THREADS)
         if len(folders) > _MOST_FOLDERS:
-            yield from fs.find(top, detail=True).values()
+            yield from level.everything()
             return
-        yield from (e for e in entries if e["type"] != "directory")
-
-    def below(name: str) -> list[dict[str, Any]]:
-        found = list(fs.find(name, detail=True).values())
-        # s3fs would keep every listing
-        fs.invalidate_cache()
-        return found
+        yield from entries
 
     waiting: deque[Future[list[dict[str, Any]]]] = deque()
     with ThreadPoolExecutor(_THREADS) as pool:
-        for name in folders:
-            waiting.append(pool.submit(below, name))
+        for below in folders:
+            waiting.append(pool.submit(below.everything))
             if len(waiting) > 2 * _THREADS:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
 
 
-def _level(fs: fsspec.AbstractFileSystem, folder: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class FolderLevel:
     """The files and folders directly below a folder of a store."""
-    if "s3" in fs.protocol:
-        return list(S3Level.of(fs, folder).entries(_THREADS))
-    entries: list[dict[str, Any]] = fs.ls(folder, detail=True)
-    fs.invalidate_cache()
-    return entries
 
+    fs: fsspec.AbstractFileSystem
+    folder: str
 
-def _walk_local(folder: str, root: str, inside: frozenset[tuple[int, int]]) -> Iterator[Listed]:
-    """Files below a local folder, links followed; `inside` are the folders above, against loops."""
-    status = os.stat(folder)
-    identity = (status.st_dev, status.st_ino)
-    if identity in inside:
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if is_hidden(entry.name):
-                continue
-            if entry.is_dir():
-                yield from _walk_local(entry.path, root, inside | {identity})
-                continue
-            name = os.path.relpath(entry.path, root) if root == "/" else entry.path[len(root) :]
-            try:
-                found = entry.stat()
-            except FileNotFoundError:
-                # A dangling link, or deleted meanwhile: a row with an error, not a lost one.
-                yield Listed(entry.path, name.lstrip("/"), -1, "")
-            else:
-                version = str(found.st_mtime_ns)
-                yield Listed(entry.path, name.lstrip("/"), found.st_size, version)
+    def split(self, threads: int) -> tuple[list[dict[str, Any]], list[FolderLevel]]:
+        """The files directly in the folder, and the folders in it. Raises OSError."""
+        del threads  # one request
+        entries: list[dict[str, Any]] = self.fs.ls(self.folder.rstrip("/"), detail=True)
+        self.fs.invalidate_cache()
+        folders = [entry["name"] for entry in entries if entry["type"] == "directory"]
+        if any(name.rstrip("/") == self.folder.rstrip("/") for name in folders):
+            # a folder without a name, as in a//b: its own listing would be this one once more
+            return self.everything(), []
+        files = [entry for entry in entries if entry["type"] != "directory"]
+        return files, [FolderLevel(self.fs, name) for name in folders]
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All files at any depth. Raises OSError."""
+        found = list(self.fs.find(self.folder.rstrip("/"), detail=True).values())
+        self.fs.invalidate_cache()  # the client would keep every listing
+        return found
 
 
 def _listed(
     fs: fsspec.AbstractFileSystem, info: dict[str, Any], root: str, *, explicit: bool = False
 ) -> Listed:
     path: str = info["name"]
-    uri = path if is_local(fs) else fs.unstrip_protocol(path)
+    local = is_local(fs)
     size = info.get("size")
-    return Listed(
-        uri,
-        path[len(root) :].lstrip("/"),
+    listed = Listed(
+        path if local else fs.unstrip_protocol(path),
+        path[len(root) :].lstrip("/") if local else _below(path, root),
         -1 if size is None else size,
         file_version(info),
         explicit,
     )
+    if local:
+        return with_status(listed)
+    if {".", ".."}.intersection(path.split("/")):
+        # clients of HTTP resolve such names, and would read another object
+        error = ImageError("unreadable", "a name with the component . or .. cannot be asked for")
+        return replace(listed, error=str(error))
+    return listed
+
+
+def _below(path: str, root: str) -> str:
+    """The path under the input root, with every slash that the store has in it."""
+    return path[len(root.rstrip("/")) :].removeprefix("/")

@@ -14,6 +14,11 @@ IMAGE_SUFFIXES = frozenset(
 WNID = re.compile(r"n\d{8}")
 """A WordNet 3.0 noun id, as ImageNet names its synsets."""
 
+_SYSTEM = frozenset(
+    {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information"}
+)
+"""What operating systems and file servers keep beside a user's files: thumbnails, deleted files."""
+
 _HUGGING_FACE = re.compile(r"(?<![^/])(ILSVRC2012_val_\d{8}|n\d{8}_\d+)_n\d{8}$")
 
 _SHARD = re.compile(
@@ -22,6 +27,8 @@ _SHARD = re.compile(
     re.IGNORECASE,
 )
 """How the names of shards end, by format. TFRecords are often named `train-00000-of-01024`."""
+
+SHARD_FORMATS = frozenset(_SHARD.groupindex)
 
 
 def shard_format(name: str) -> str | None:
@@ -47,7 +54,7 @@ def is_image(name: str) -> bool:
 def is_hidden(path: str) -> bool:
     """Whether any component of a path is hidden: .git, .DS_Store, AppleDouble ._x, __MACOSX."""
     return any(
-        (part.startswith(".") and part not in (".", "..")) or part == "__MACOSX"
+        (part.startswith(".") and part not in (".", "..")) or part in _SYSTEM
         for part in path.split("/")
     )
 

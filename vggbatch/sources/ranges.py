@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import BinaryIO, cast
 
-from vggbatch.errors import ImageError
+from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.stores import StoreError, retried, store_of
 from vggbatch.sources.stream import RemoteFile
 from vggbatch.storage import filesystem, is_local, public_uri
@@ -27,6 +28,9 @@ _GAP = 128 * 2**10
 """Bytes between two ranges that are read and dropped sooner than asked for in two requests."""
 _SMALLEST = 2**16
 """What any request counts for at least, in bytes, in what is ahead."""
+
+_OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
+"""What `open` and `read` say when this machine is short of something: not the file's fault."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def read_ranges(
     for group in _groups(wanted):
         fetch: Callable[[], list[bytes | ImageError]] = partial(_fetch, group, max_bytes)
         size = 0
-        if isinstance(group[0], Range) and not is_local(filesystem(group[0].uri)[0]):
+        if isinstance(group[0], Range) and _is_remote(group[0].uri):
             fetch = _pool().submit(fetch).result
             size = max(_span(group), _SMALLEST)
         ready.append((size, fetch))
@@ -122,6 +126,14 @@ def _follows(group: list[Range | ImageError], item: Range | ImageError) -> bool:
     return 0 <= gap <= _GAP and item.offset + item.size - first.offset <= _TOGETHER
 
 
+def _is_remote(uri: str) -> bool:
+    """Whether a URI is of a store; False also for one that nothing can open: `_fetch` says so."""
+    try:
+        return not is_local(filesystem(uri)[0])
+    except UsageError:
+        return False
+
+
 def _span(group: list[Range | ImageError]) -> int:
     first, last = cast(Range, group[0]), cast(Range, group[-1])
     return last.offset + last.size - first.offset
@@ -132,12 +144,14 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
     if isinstance(group[0], ImageError):
         return group  # type: ignore[return-value]
     ranges = cast("list[Range]", group)
-    fs, path = filesystem(ranges[0].uri)
     try:
-        if is_local(fs):
-            return [
-                _checked(item, _read_local(path, item, max_bytes), max_bytes) for item in ranges
-            ]
+        fs, path = filesystem(ranges[0].uri)
+    except UsageError as error:
+        # an unknown protocol in one line of a list is no reason to lose the others
+        return [ImageError("unreadable", str(error)) for _ in ranges]
+    if is_local(fs):
+        return _fetch_local(path, ranges, max_bytes)
+    try:
         start = ranges[0].offset
         size = _span(group) if ranges[0].size >= 0 else max_bytes + 1
         store, path = store_of(ranges[0].uri)
@@ -157,6 +171,22 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
         part = data[begin : begin + item.size] if item.size >= 0 else data
         parts.append(_checked(item, part, max_bytes))
     return parts
+
+
+def _fetch_local(path: str, ranges: list[Range], max_bytes: int) -> list[bytes | ImageError]:
+    """The bytes of ranges of one file here. Raises OSError if the machine is at fault."""
+    try:
+        return [_checked(item, _read_local(path, item, max_bytes), max_bytes) for item in ranges]
+    except (FileNotFoundError, NotADirectoryError):
+        error = ImageError("missing", "there is no such file")
+    except OSError as fault:
+        if fault.errno in _OF_THE_PROCESS:
+            raise
+        # a name that is too long, a link to itself, a folder, a bad sector: this file's own
+        error = ImageError("unreadable", fault.strerror or str(fault))
+    except ValueError:
+        error = ImageError("missing", "its name holds a NUL, as no file's does")
+    return [error for _ in ranges]
 
 
 def _read_local(path: str, item: Range, max_bytes: int) -> bytes:

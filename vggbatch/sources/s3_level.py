@@ -49,6 +49,28 @@ class S3Level:
         _read_times_fast(fs)
         return S3Level(fs, bucket, f"{path}/" if path else "")
 
+    def split(self, threads: int) -> tuple[list[dict[str, Any]], list[S3Level]]:
+        """The files directly in the folder, and the folders in it. Raises OSError."""
+        files: list[dict[str, Any]] = []
+        folders: list[S3Level] = []
+        for entry in self.entries(threads):
+            if entry["type"] == "file":
+                files.append(entry)
+            else:
+                folders.append(S3Level(self.fs, self.bucket, _key(entry)))
+        return files, folders
+
+    def everything(self) -> list[dict[str, Any]]:
+        """All files at any depth, page after page; also where names have // in them."""
+        found: list[dict[str, Any]] = []
+        start: dict[str, str] = {}
+        while True:
+            page = self._page(start, delimiter="")
+            found += page.entries
+            if page.token is None:
+                return found
+            start = {"ContinuationToken": page.token}
+
     def entries(self, threads: int) -> Iterator[dict[str, Any]]:
         """All of them, as `fs.ls` gives them, in no particular order. Raises OSError."""
         first = self._page()
@@ -91,12 +113,14 @@ class S3Level:
                 return found
             start = {"ContinuationToken": page.token}
 
-    def _page(self, start: dict[str, str] | None = None, count: int = _PAGE) -> _Page:
+    def _page(
+        self, start: dict[str, str] | None = None, count: int = _PAGE, delimiter: str = "/"
+    ) -> _Page:
         answer = self.fs.call_s3(
             "list_objects_v2",
             Bucket=self.bucket,
             Prefix=self.prefix,
-            Delimiter="/",
+            Delimiter=delimiter,
             MaxKeys=count,
             **(start or {}),
             **self.fs.req_kw,

@@ -70,9 +70,12 @@ def store_of(uri: str) -> tuple[Store, str]:
     fs, path = filesystem(uri)
     bucket = path.partition("/")[0]
     with _lock:
-        key = (id(fs), bucket)
+        # Arrow takes a key for a path, and refuses a//b
+        plain = all(path.split("/"))
+        key = (id(fs), bucket if plain else "")
         if key not in _stores:
-            _stores[key] = _ArrowS3(fs, bucket) if arrow_reads(fs, bucket) else _Fsspec(fs)
+            arrow = plain and arrow_reads(fs, bucket)
+            _stores[key] = _ArrowS3(fs, bucket) if arrow else _Fsspec(fs)
         return _stores[key], path
 
 

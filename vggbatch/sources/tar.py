@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import BinaryIO, cast
 
 from vggbatch.errors import ImageError
-from vggbatch.sources import names
+from vggbatch.sources import kinds, names
 from vggbatch.sources.base import DAMAGED, Member, Reader, Shard
+from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.stream import RemoteFile
+from vggbatch.sources.surprises import ARCHIVE, FURTHER, HIDDEN, LEFT_OUT, SPECIAL, Skipped
 from vggbatch.sources.tar_headers import HeaderFile
+from vggbatch.sources.webdataset import further_images, is_metadata, split_key
 
 _MAX_LABEL_BYTES = 64
 """A .cls member is a class number in ASCII; anything longer is something else."""
@@ -28,11 +31,12 @@ class TarReader(Reader):
 
     format = "tar"
 
-    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
+    def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member | Skipped]:
         """Yield the image members, each labelled by the .cls member of its WebDataset key."""
         images: dict[str, Member] = {}
         members: list[Member] = []
         classes: dict[str, str] = {}
+        samples: set[str] = set()
         damage: ImageError | None = None
         if isinstance(file, RemoteFile):
             file = cast(BinaryIO, HeaderFile(file))
@@ -42,13 +46,27 @@ class TarReader(Reader):
             for name, info in _walk(file, "", end):
                 if isinstance(info, ImageError):
                     members.append(Member(name, 0, 0, error=str(info)))
-                elif names.suffix(name) == "cls" and info.size <= _MAX_LABEL_BYTES:
-                    classes[name[: -len(".cls")]] = _text(file, info)
-                elif names.is_image(name):
+                    continue
+                if isinstance(info, Skipped):
+                    yield info
+                    continue
+                kind = _kind_of(file, name, info, images)
+                if kind == IMAGE:
                     members.append(_located(name, info, images))
+                    continue
+                if names.suffix(name) == "cls" and info.size <= _MAX_LABEL_BYTES:
+                    classes[name[: -len(".cls")]] = _text(file, info)
+                key, rest = split_key(name)
+                if is_metadata(rest):
+                    samples.add(key)
+                yield Skipped(kind, name)
         except ImageError as error:
             damage = error
+        further = further_images([member.name for member in members], samples)
         for member in members:
+            if member.name in further:
+                yield Skipped(FURTHER, member.name)
+                continue
             label = _class_of(member.name, classes) if classes else None
             label = label or names.wnid_of_folder(f"{shard.name}/{member.name}")
             yield replace(member, label=label)
@@ -56,10 +74,21 @@ class TarReader(Reader):
             raise damage
 
 
+def _kind_of(file: BinaryIO, name: str, info: tarfile.TarInfo, images: Mapping[str, Member]) -> str:
+    """What a member counts as; where its name does not say, by its first bytes."""
+    kind = kinds.by_name(name)
+    if kind is None and not info.isfile():
+        return IMAGE if _target(name, info) in images else LEFT_OUT
+    if kind is None:
+        kind = kinds.by_content(_head(file, info))
+    # a shard of another format inside a tar cannot be read in place
+    return kind if kind not in names.SHARD_FORMATS else ARCHIVE
+
+
 def _walk(
     file: BinaryIO, prefix: str, end: int
-) -> Iterator[tuple[str, tarfile.TarInfo | ImageError]]:
-    """Every visible file from the position on, and those of tars inside; `end` is the last byte's.
+) -> Iterator[tuple[str, tarfile.TarInfo | ImageError | Skipped]]:
+    """Every file from the position on, and those of tars inside; `end` is the last byte's.
 
     Raises:
         ImageError: `bad_shard`, when the archive does not end as one should.
@@ -72,7 +101,13 @@ def _walk(
             tar.members.clear()  # type: ignore[attr-defined]
             offset = tar.offset
             name = prefix + info.name.removeprefix("./")
-            if not (info.isfile() or info.islnk() or info.issym()) or names.is_hidden(name):
+            if info.isdir():
+                continue
+            if names.is_hidden(name):
+                yield name, Skipped(HIDDEN, name)
+                continue
+            if not (info.isfile() or info.islnk() or info.issym()):
+                yield name, Skipped(SPECIAL, name)
                 continue
             if info.isfile() and info.offset_data + info.size > end:
                 raise ImageError("bad_shard", f"tar cut short inside {name}")
@@ -92,7 +127,7 @@ def _walk(
 
 def _nested(
     file: BinaryIO, name: str, info: tarfile.TarInfo
-) -> Iterator[tuple[str, tarfile.TarInfo | ImageError]]:
+) -> Iterator[tuple[str, tarfile.TarInfo | ImageError | Skipped]]:
     """The files of a tar that is itself a member, as in ILSVRC2012_img_train.tar."""
     resume = file.tell()
     file.seek(info.offset_data)
@@ -127,13 +162,28 @@ def _located(name: str, info: tarfile.TarInfo, images: dict[str, Member]) -> Mem
     if info.isfile():
         images[name] = Member(name, info.offset_data, info.size)
         return images[name]
-    target = info.linkname.removeprefix("./")
-    if info.issym():
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+    target = _target(name, info)
     if target not in images:
         error = ImageError("missing", f"a link to {target}, which is not in the tar before it")
         return Member(name, 0, 0, error=str(error))
     return replace(images[target], name=name)
+
+
+def _target(name: str, info: tarfile.TarInfo) -> str:
+    """The name of the member that a link leads to."""
+    target = info.linkname.removeprefix("./")
+    if info.issym():
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
+    return target
+
+
+def _head(file: BinaryIO, info: tarfile.TarInfo) -> bytes:
+    """The first bytes of a member; the position stays."""
+    resume = file.tell()
+    file.seek(info.offset_data)
+    data = file.read(min(info.size, kinds.HEAD))
+    file.seek(resume)
+    return data
 
 
 def _text(file: BinaryIO, info: tarfile.TarInfo) -> str:

@@ -13,6 +13,7 @@ import tarfile
 from bisect import bisect_right
 from concurrent.futures import ThreadPoolExecutor
 
+from vggbatch.sources.kinds import by_name
 from vggbatch.sources.stream import RemoteFile, Seekable
 
 BLOCK = tarfile.BLOCKSIZE
@@ -32,6 +33,8 @@ _LOST = 2**20
 """Bytes in which a walk finds no header before it gives up its segment."""
 _KEPT = 2 * 2**10
 """Contents up to so many bytes are kept with their header."""
+_BEGIN = 2**9
+"""Bytes of a larger member that are kept, where its name does not say what it is."""
 
 _MAGIC = slice(257, 262), b"ustar"
 _NO_CONTENT = frozenset(
@@ -119,10 +122,16 @@ def _walk(file: RemoteFile, start: int, end: int) -> list[tuple[int, bytes]]:
             continue
         span = BLOCK + -(-content // BLOCK) * BLOCK
         before = max(0, place - 1)
-        kept = place + (span if span <= _KEPT else BLOCK)
+        kept = place + (span if span <= _KEPT else BLOCK + _looked_at(data, place - base))
         found.append((before, data[before - base : kept - base]))
         place, lost, hop = place + span, 0, _HOP if span > _FAR else _PIECE
     return found
+
+
+def _looked_at(data: bytes, place: int) -> int:
+    """How many bytes of a member's content its reader wants to see."""
+    name = data[place : place + 100].rstrip(b"\0").decode("utf-8", "replace")
+    return 0 if by_name(name) else _BEGIN
 
 
 def _content(block: bytes) -> int | None:
