@@ -52,10 +52,14 @@ def test_the_head_has_no_work_and_the_workers_come_and_go(config):
 def test_the_token_and_the_cache_are_where_the_image_looks(config):
     options = shlex.split(" ".join(config["docker"]["run_options"]))
     assert options[options.index("--env") + 1] == "RAY_AUTH_MODE=token"
-    cache = re.search(r"VGGBATCH_CACHE_DIR=(\S+)", DOCKERFILE)[1]
+    volume = re.search(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)[1]
+    user = re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1]
     here, there = options[options.index("--volume") + 1].split(":")
-    assert there == cache
-    assert any(here in line for line in config["initialization_commands"])
+    assert there == volume
+    # whoever can write to the cache can replace a network
+    assert config["initialization_commands"][-1] == (
+        f"sudo install -d -m 0700 -o {user} -g {user} {here}"
+    )
     home = re.search(r"^WORKDIR (/home/\S+)$", DOCKERFILE, re.MULTILINE)[1]
     assert config["file_mounts"] == {f"{home}/.ray/auth_token": "~/.ray/auth_token"}
 

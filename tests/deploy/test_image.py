@@ -21,6 +21,7 @@ import json, os, sysconfig, tempfile
 from pathlib import Path
 library = Path(sysconfig.get_path("stdlib"))
 cache = os.environ["VGGBATCH_CACHE_DIR"]
+Path(cache).mkdir(mode=0o700, exist_ok=True)
 with tempfile.NamedTemporaryFile(dir=cache):
     pass
 print(json.dumps({

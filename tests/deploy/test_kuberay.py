@@ -140,7 +140,7 @@ def test_secrets_are_named_and_not_written_down(manifest, cluster, pods):
 
 
 def test_the_image_fits(cluster, pods):
-    cache = re.search(r"VGGBATCH_CACHE_DIR=(\S+)", DOCKERFILE)[1]
+    cache = re.search(r"^VOLUME (\S+)$", DOCKERFILE, re.MULTILINE)[1]
     user = int(re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1])
     assert len({pod["containers"][0]["image"] for pod in pods}) == 1
     for pod in pods:

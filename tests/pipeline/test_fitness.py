@@ -25,6 +25,7 @@ FIT = Report(
     cache="/cache",
     cache_free=2**34,
     cache_writable=True,
+    cache_refusal=None,
     temporary_free=2**34,
     prepared=False,
 )

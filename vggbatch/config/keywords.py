@@ -33,6 +33,7 @@ class JobOptions(TypedDict, total=False):
     max_error_rate: float
     overwrite: bool
     cache_dir: Path | None
+    cache_trusted: bool
     mirrors: Sequence[str]
 
 

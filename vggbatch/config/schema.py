@@ -174,6 +174,8 @@ class JobConfig(_Strict):
     """Delete what is in the output and start anew."""
     cache_dir: str | None = None
     """Where model files are kept. None: $XDG_CACHE_HOME/vggbatch or ~/.cache/vggbatch."""
+    cache_trusted: bool = False
+    """Use the cache although others may write to it, and so replace networks in it."""
     mirrors: tuple[str, ...] = ()
     """Folders or URIs with the zoo's files, tried before the public ones."""
 

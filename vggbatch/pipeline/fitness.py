@@ -57,6 +57,7 @@ def question_for(
         cache_dir=job.config.cache_dir,
         models=tuple(m.name if m.entry is not None else Path(m.name).stem for m in job.models),
         temporary=temporary,
+        cache_trusted=job.config.cache_trusted,
     )
 
 
@@ -156,6 +157,8 @@ def _room(report: Report, question: Question, needs: Needs, classifiers: int) ->
             f"takes {_gigabytes(_TEMPORARY_BYTES)} at least: free some, or start Ray with another "
             "--temp-dir"
         )
+    if report.cache_refusal:
+        yield f"cannot use its model cache: {report.cache_refusal}"
     if report.prepared:
         return
     if not report.cache_writable:

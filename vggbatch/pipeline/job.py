@@ -18,6 +18,7 @@ from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
+from vggbatch.models.cache import check_cache, trust_cache
 from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import (
     Recipe,
@@ -171,10 +172,14 @@ def prepare_job(config: JobConfig) -> Job:
     """Check everything that can be checked without running anything.
 
     Raises:
-        UsageError: input, model, labels or profile do not exist or do not fit together.
+        UsageError: input, model, labels or profile do not exist or do not fit together, or
+            somebody else could replace what is in the cache.
     """
     if not config.input:
         raise UsageError("no input: name a folder, a shard, a glob or a list file of images")
+    if config.cache_trusted:
+        trust_cache(config.cache_dir)
+    check_cache(config.cache_dir)
     models = tuple(
         resolve(options, cache_dir=config.cache_dir, mirrors=config.mirrors)
         for options in (config.model, *config.ensemble)
@@ -241,8 +246,11 @@ def open_networks(
     cache_dir: str | None,
     features: bool,
     sources: Sequence[Source | None],
+    cache_trusted: bool = False,
 ) -> list[NetworkSpec]:
     """Get the files of all networks ready on this node, those that the protocol needs."""
+    if cache_trusted:
+        trust_cache(cache_dir)
     specs = []
     for model, source in zip(models, sources, strict=True):
         opened = functools.partial(open_model, model, cache_dir, source=source)
@@ -272,6 +280,7 @@ def network_opener(
         job.config.cache_dir,
         job.config.features is not None,
         sources or [None] * len(job.models),
+        job.config.cache_trusted,
     )
 
 

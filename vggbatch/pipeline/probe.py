@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import features
 
 from vggbatch.errors import VggbatchError
-from vggbatch.models.cache import cache_folder
+from vggbatch.models.cache import cache_folder, check_cache, trust_cache
 from vggbatch.pipeline.job import versions
 from vggbatch.pipeline.state import STATE
 from vggbatch.sources.stores import store_of
@@ -47,6 +47,8 @@ class Question:
     """The networks' names, as their prepared folders begin."""
     temporary: str
     """A folder on the disk that Ray keeps its files on."""
+    cache_trusted: bool = False
+    """Whether the cache may be one that others can write to."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Report:
     cache_free: int
     """Bytes on its disk."""
     cache_writable: bool
+    cache_refusal: str | None
+    """Why its networks may not be used: somebody else could replace them."""
     temporary_free: int
     """Bytes on the disk of Ray's temporary folder."""
     prepared: bool
@@ -119,6 +123,7 @@ def answer(question: Question, after: object = None) -> Report:
         cache=str(kept),
         cache_free=shutil.disk_usage(existing(kept)).free,
         cache_writable=may_write(kept),
+        cache_refusal=_cache_refusal(question),
         temporary_free=shutil.disk_usage(existing(Path(question.temporary))).free,
         prepared=all(_prepared(kept, model) for model in question.models),
         unreadable=unreadable(question.inputs),
@@ -172,6 +177,16 @@ def may_write(path: Path) -> bool:
     """Whether this process may write to a folder, or make it where it is not there yet."""
     path = existing(path)
     return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+
+
+def _cache_refusal(question: Question) -> str | None:
+    if question.cache_trusted:
+        trust_cache(question.cache_dir)
+    try:
+        check_cache(question.cache_dir)
+    except VggbatchError as error:
+        return str(error)
+    return None
 
 
 def _prepared(kept: Path, model: str) -> bool:
