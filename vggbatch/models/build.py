@@ -6,11 +6,12 @@ several times the weights' size, which a classifier should not carry around for 
 
 from __future__ import annotations
 
-import json
 import pickle
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from vggbatch.config import Preprocess
 from vggbatch.errors import VggbatchError
 from vggbatch.models.dense import make_dense
+from vggbatch.models.entry import seal
 from vggbatch.models.graph import OLDEST_OPSET, is_quantized, make_batchable, opset
 from vggbatch.models.normalise import add_normalisation
 from vggbatch.models.runtime import open_network, write_optimised
@@ -48,6 +50,8 @@ class BuildJob:
     features: bool
     dense: bool
     normalise: Preprocess | None
+    key: Mapping[str, Any]
+    """What the folder is made from and by, as its document will say."""
 
 
 def build(job: BuildJob) -> None:
@@ -89,7 +93,7 @@ def build(job: BuildJob) -> None:
         "quantized": quantized,
         "max_difference": _check(job, values, scores) if runnable else None,
     }
-    (job.target / "prepared.json").write_text(json.dumps(facts, indent=1))
+    seal(job.target, job.key, facts)
 
 
 def _optimise(source: Path, folder: Path) -> None:

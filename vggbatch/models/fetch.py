@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +12,10 @@ import requests
 from filelock import FileLock
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models.cache import BLOCK, sha256_of, weights_path
+from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.catalog import CatalogEntry, ZooFile
+from vggbatch.models.durable import move_into_place
+from vggbatch.models.verified import is_intact
 from vggbatch.storage import filesystem, join
 
 PUBLIC_MIRRORS = (
@@ -58,7 +59,7 @@ def pull(
     attempts: int = ATTEMPTS,
     progress: Progress | None = None,
 ) -> Path:
-    """Return a zoo file in the cache, getting it first if it is not there.
+    """Return a zoo file in the cache, getting it first if it is not there, whole.
 
     Safe to call from many processes at once: one downloads, the others wait for it. What a killed
     or failed download left is continued by the next, from any mirror.
@@ -73,16 +74,18 @@ def pull(
         progress: told of every block.
 
     Raises:
-        UsageError: not enough disk space.
+        UsageError: not enough disk space, or somebody else could replace what is in the cache.
         VggbatchError: no mirror gives the file; says why, mirror by mirror.
     """
     wanted = entry.test_data if test_data else entry.weights
+    open_cache(cache_dir)
     target = weights_path(cache_dir, wanted.sha256, wanted.file)
-    if target.exists():
+    if is_intact(target, wanted.sha256, wanted.bytes):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f"{target.name}.lock")):
-        if not target.exists():
+        if not is_intact(target, wanted.sha256, wanted.bytes):
+            target.unlink(missing_ok=True)
             addresses = [address(mirror, entry.name, wanted.file) for mirror in mirrors]
             addresses += [m.format(name=entry.name, file=wanted.file) for m in PUBLIC_MIRRORS]
             _from_any(addresses, wanted, target, attempts, progress or (lambda done, total: None))
@@ -111,7 +114,7 @@ def _from_any(
     for address in addresses:
         try:
             _from_one(address, wanted, partial, attempts, progress)
-            os.replace(partial, target)
+            move_into_place(partial, target)
             return
         except _MirrorFailed as failure:
             failures.append(f"{address}: {failure}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,9 @@ import onnx
 from filelock import FileLock
 
 from vggbatch.errors import UsageError
-from vggbatch.models.cache import BLOCK, cache_folder, sha256_of, weights_path
+from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
+from vggbatch.models.durable import move_into_place, write_durably
+from vggbatch.models.verified import is_intact
 from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
 
 
@@ -65,7 +66,7 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
             return LocalModel(graph, _described(graph.parent, read), read.parsed)
         except FileNotFoundError as error:
             raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
-    root = cache_folder(cache_dir) / "weights"
+    root = open_cache(cache_dir) / "weights"
     root.mkdir(parents=True, exist_ok=True)
     record = root / f"uri-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.json"
     with FileLock(record.with_suffix(".lock")):
@@ -91,9 +92,14 @@ def read_blocks(uri: str) -> Iterator[bytes]:
     fs, path = filesystem(uri)
     # a web server need not know ranges for a file that is read from front to back
     streamed = {"block_size": 0} if "http" in fs.protocol else {}
+    done = 0
     with store_errors(), fs.open(path, "rb", **streamed) as file:
         while block := file.read(BLOCK):
+            done += len(block)
             yield block
+        size = getattr(file, "size", None)
+    if size is not None and done != size:
+        raise OSError(f"ended after {done} of {size} bytes")
 
 
 def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
@@ -140,21 +146,22 @@ def _read(graph: Path, uri: str) -> _Graph:
 
 
 def _recorded(uri: str, record: Path) -> LocalModel | None:
-    """What was fetched before, if it is still there and the store has nothing newer."""
+    """What was fetched before, if it is still there, whole, and the store has nothing newer."""
     try:
-        known: dict[str, Any] = json.loads(record.read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        known: dict[str, Any] = json.loads(record.read_bytes())
+        model = LocalModel(
+            record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
+        )
+        recorded = list(known["versions"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    model = LocalModel(
-        record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
-    )
-    if not all((model.graph.parent / file.name).is_file() for file in model.files):
+    if not all(is_intact(model.graph.parent / file.name, file.sha256) for file in model.files):
         return None
     try:
         versions = [_version(sibling(uri, file.name)) for file in model.files]
     except OSError as error:
         raise _unreadable(uri, error) from None
-    return model if versions == known["versions"] and all(versions) else None
+    return model if versions == recorded and all(versions) else None
 
 
 def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
@@ -171,7 +178,7 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
         target = weights_path(str(root.parent), LocalModel(work / name, files).sha256, name)
         for file in reversed(files):  # the graph last: where it is, its weights are
             (target.parent / file.name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(work / file.name, target.parent / file.name)
+            move_into_place(work / file.name, target.parent / file.name)
     except OSError as error:
         raise _unreadable(uri, error) from None
     finally:
@@ -181,7 +188,7 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
         "graph": target.relative_to(root).as_posix(),
         "files": [asdict(file) for file in files],
     }
-    record.write_text(json.dumps(known, indent=1))
+    write_durably(record, json.dumps(known, indent=1).encode())
     return LocalModel(target, files, read.parsed)
 
 

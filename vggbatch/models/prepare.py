@@ -21,7 +21,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import onnxruntime
 from filelock import FileLock
@@ -30,7 +30,9 @@ from vggbatch import process
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.build import BuildJob
-from vggbatch.models.cache import cache_folder
+from vggbatch.models.cache import cache_folder, open_cache
+from vggbatch.models.durable import sync
+from vggbatch.models.entry import facts_of
 from vggbatch.models.files import base_name
 from vggbatch.models.original import Source, original_file
 from vggbatch.models.resolve import Model
@@ -80,7 +82,9 @@ def prepare(
     """Return the prepared file of a model, making it first if this node has none.
 
     Safe to call from many processes of many nodes at once: one builds, the others wait. What is in
-    the cache already is returned in milliseconds, without the original.
+    the cache already is returned without the original, once its content has been compared with the
+    digests that it was made with (see verified.py for what that costs). Where it does not fit, it
+    is made again.
 
     Args:
         model: as `resolve` describes it, on this or another machine.
@@ -93,18 +97,27 @@ def prepare(
             them.
 
     Raises:
-        UsageError: the graph cannot be made batchable.
-        VggbatchError: the bytes are missing or have another SHA-256, or the prepared file does not
-            compute what the original does.
+        UsageError: the graph cannot be made batchable, or somebody else could replace what is in
+            the cache.
+        VggbatchError: the bytes are missing or have another SHA-256, the prepared file does not
+            compute what the original does, or the cache can be neither used nor written.
     """
     options = _Options(features, dense, normalise)
-    folder = _folder(model, cache_dir, options)
-    if not (folder / "prepared.json").exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
-            if not (folder / "prepared.json").exists():
-                _build(model, folder, cache_dir, options, source)
-    facts = json.loads((folder / "prepared.json").read_text())
+    key = _key(model, options)
+    open_cache(cache_dir)
+    folder = _folder(model, cache_dir, key)
+    try:
+        facts = facts_of(folder, key)
+        if facts is None:
+            if folder.exists():
+                log.warning("%s is not what was prepared: making it again", folder)
+            facts = _made(model, folder, cache_dir, options, source)
+    except OSError as error:
+        raise VggbatchError(
+            f"the prepared network {folder} cannot be used, or made again "
+            f"({error.strerror or error}): delete it, or name another folder (cache_dir or "
+            "VGGBATCH_CACHE_DIR)"
+        ) from None
     return PreparedModel(
         path=folder / "model.onnx",
         input=facts["input"],
@@ -120,12 +133,32 @@ def is_prepared(
     model: Model, *, cache_dir: str | None = None, features: bool = False, dense: bool = False
 ) -> bool:
     """Whether `prepare` would find its file in the cache."""
-    return (_folder(model, cache_dir, _Options(features, dense, None)) / "prepared.json").exists()
+    key = _key(model, _Options(features, dense, None))
+    try:
+        return facts_of(_folder(model, cache_dir, key), key, quick=True) is not None
+    except (OSError, UsageError):
+        return False
 
 
-def _folder(model: Model, cache_dir: str | None, options: _Options) -> Path:
-    """Where the cache has the prepared file of a model, if it has it."""
-    key = {
+def _made(
+    model: Model, folder: Path, cache_dir: str | None, options: _Options, source: Source | None
+) -> dict[str, Any]:
+    """The facts of the entry, once it is made, by this process or another."""
+    key = _key(model, options)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        facts = facts_of(folder, key)
+        if facts is None:
+            _build(model, folder, cache_dir, options, source)
+            facts = facts_of(folder, key)
+    if facts is None:
+        raise VggbatchError(f"{folder} has lost what was just written to it: is its disk damaged?")
+    return facts
+
+
+def _key(model: Model, options: _Options) -> dict[str, Any]:
+    """All that the content of a prepared file follows from."""
+    return {
         "model": model.sha256,
         "recipe": RECIPE,
         "onnxruntime": onnxruntime.__version__,
@@ -135,6 +168,10 @@ def _folder(model: Model, cache_dir: str | None, options: _Options) -> Path:
         "input": model.input,
         **({"dense": True} if options.dense else {}),
     }
+
+
+def _folder(model: Model, cache_dir: str | None, key: dict[str, Any]) -> Path:
+    """Where the cache has the prepared file of a model, if it has it."""
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     stem = Path(base_name(model.name)).stem if model.entry is None else model.name
     return cache_folder(cache_dir) / "prepared" / f"{stem}-{digest}"
@@ -177,10 +214,13 @@ def _build(
             features=options.features,
             dense=options.dense,
             normalise=options.normalise,
+            key=_key(model, options),
         )
         (work / "job").write_bytes(pickle.dumps(job))
         _run_build(model, work / "job")
+        # its content is on the disk by now: so it is there whole, or not at all
         os.rename(job.target, folder)
+        sync(folder.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
