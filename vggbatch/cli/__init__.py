@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from vggbatch.cli import console, models
+from vggbatch.cli import console, models, streams
 from vggbatch.cli.bench import bench
 from vggbatch.cli.compare import compare
 from vggbatch.cli.demo import demo
@@ -120,9 +120,13 @@ def _options(
 
 def main() -> None:
     """Run a command; a failure that the user can mend is one line and an exit status."""
+    streams.use_utf8()
     own_stderr()
+    streams.prepare()
     try:
-        sys.exit(app(standalone_mode=False))
+        status = app(standalone_mode=False)
+        streams.finish()
+        sys.exit(status)
     except VggbatchError as error:
         console.failure(str(error))
         sys.exit(error.exit_status)
@@ -139,6 +143,8 @@ def main() -> None:
 
 
 def _of_store(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and not streams.has_current_folder():
+        return "the current folder is not there any more: change to another one"
     if error.filename is not None and error.strerror:
         return f"{error.filename}: {error.strerror[:1].lower()}{error.strerror[1:]}"
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rich.console import Console
 from rich.markup import escape
 
+from vggbatch.cli import streams
 from vggbatch.errors import VggbatchError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _UNWRAPPED = 250
 """Columns where no terminal has a width: lines that go to a file or a pipe stay whole."""
 
+streams.prepare()
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
 out = Console(highlight=False, width=_width)
 err = Console(stderr=True, highlight=False)

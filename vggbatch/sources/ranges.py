@@ -176,7 +176,9 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
 def _fetch_local(path: str, ranges: list[Range], max_bytes: int) -> list[bytes | ImageError]:
     """The bytes of ranges of one file here. Raises OSError if the machine is at fault."""
     try:
-        return [_checked(item, _read_local(path, item, max_bytes), max_bytes) for item in ranges]
+        # bytes, for a worker whose locale is not UTF-8 would ask for another name
+        raw = path.encode("utf-8", "surrogateescape")
+        return [_checked(item, _read_local(raw, item, max_bytes), max_bytes) for item in ranges]
     except (FileNotFoundError, NotADirectoryError):
         error = ImageError("missing", "there is no such file")
     except OSError as fault:
@@ -185,11 +187,11 @@ def _fetch_local(path: str, ranges: list[Range], max_bytes: int) -> list[bytes |
         # a name that is too long, a link to itself, a folder, a bad sector: this file's own
         error = ImageError("unreadable", fault.strerror or str(fault))
     except ValueError:
-        error = ImageError("missing", "its name holds a NUL, as no file's does")
+        error = ImageError("missing", "its name holds what no file's does, a NUL or a surrogate")
     return [error for _ in ranges]
 
 
-def _read_local(path: str, item: Range, max_bytes: int) -> bytes:
+def _read_local(path: bytes, item: Range, max_bytes: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = item.size
