@@ -14,6 +14,7 @@ from tests.nets import colour_net
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in [name for name in os.environ if name.startswith("VGGBATCH_")]:
     del os.environ[name]
+os.environ["VGGBATCH_ALLOW_PROTOCOLS"] = "memory"  # a store for tests that need no server
 
 # a suite that was started in the background ignores Ctrl-C, and so would the programs under test
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from vggbatch.text import without_secrets
+
 
 class VggbatchError(Exception):
     """A failure with one clear line that says what is wrong and what to do. Exit status 1."""
 
     exit_status = 1
+
+    def __init__(self, *values: object) -> None:
+        super().__init__(*(without_secrets(v) if isinstance(v, str) else v for v in values))
 
 
 class UsageError(VggbatchError):
@@ -25,7 +30,7 @@ class ImageError(Exception):
     Kinds: `missing` (the file is not there), `unreadable` (it may not be read), `empty` (no
     bytes), `not_image` (no known image format), `truncated`, `corrupt`, `too_large` (bytes or
     pixels over the limit), `crash` (it killed the process that decoded it), `bad_shard` (the
-    shard is damaged from here on).
+    shard is damaged from here on), `refused` (its URI may not be opened).
     """
 
     KINDS = (
@@ -38,13 +43,14 @@ class ImageError(Exception):
         "too_large",
         "crash",
         "bad_shard",
+        "refused",
     )
 
     def __init__(self, kind: str, message: str) -> None:
         assert kind in self.KINDS, kind
-        super().__init__(kind, message)
         self.kind = kind
-        self.message = " ".join(message.split())
+        self.message = without_secrets(" ".join(message.split()))
+        super().__init__(kind, self.message)
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"

@@ -14,13 +14,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.parse import urlsplit, urlunsplit
 
 import fsspec
-from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from vggbatch import text, uris
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
-_EXTRAS |= {"abfss": "azure", "http": "http", "https": "http"}
+_EXTRAS |= {"abfss": "azure", "http": "http", "https": "http", "hf": "hub"}
+
+public_uri = text.public
 
 # What gcsfs logs with a traceback it raises as well, and that is shown as one line.
 logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
@@ -47,27 +49,43 @@ def arrow_file(data: bytes) -> pa.BufferReader:
     return pa.BufferReader(buffer)
 
 
+class NoClient(UsageError):
+    """A store whose package is not installed, or whose client cannot be made as things are."""
+
+
 def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """The filesystem behind a URI and the path inside it.
+    """The filesystem behind a path or URI, if it may be opened (see uris.py), and the path inside.
 
     Credentials come from the environment or the machine's role, never from here, so a URI can be
     pickled, logged and recorded.
 
     Raises:
-        UsageError: the protocol is unknown, or its package is not installed.
+        Refused: it may not be opened.
+        NoClient: the store's package is not installed, or its client lacks something.
     """
-    protocol = uri.split("://", 1)[0] if "://" in uri else "file"
+    uris.check(uri)
+    if uris.is_local(uri):
+        return _local(), uris.local_path(uri)
+    protocol = uris.protocol(uri) or ""
     try:
-        fs, path = url_to_fs(uri)
+        # not url_to_fs, which takes a name with `::` for filesystems one behind the other
+        kind = fsspec.get_filesystem_class(protocol)
+        fs = fsspec.filesystem(protocol, **kind._get_kwargs_from_urls(uri))
+        path: str = fs._strip_protocol(protocol + uri[len(protocol) :])
     except ImportError as error:
         extra = _EXTRAS.get(protocol, protocol)
-        raise UsageError(
+        raise NoClient(
             f"{protocol}:// needs a package that is not installed: "
             f"pip install 'vggbatch[{extra}]' ({error})"
         ) from None
     except ValueError as error:
-        raise UsageError(f"cannot open {uri}: {error}") from None
+        raise NoClient(f"cannot open {uri}: {error}") from None
     return fs, path
+
+
+@cache
+def _local() -> LocalFileSystem:
+    return LocalFileSystem()
 
 
 def is_local(fs: fsspec.AbstractFileSystem) -> bool:
@@ -78,17 +96,6 @@ def is_local(fs: fsspec.AbstractFileSystem) -> bool:
 def join(uri: str, *parts: str) -> str:
     """A URI or path with further components."""
     return "/".join([uri.rstrip("/") if uri != "/" else "", *parts])
-
-
-def public_uri(uri: str) -> str:
-    """A URI without what may be secret: user, password, query (presigned URLs) and fragment.
-
-    Only the web's protocols carry those; anything else comes back as it is.
-    """
-    parts = urlsplit(uri)
-    if parts.scheme not in ("http", "https", "ftp", "sftp"):
-        return uri
-    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, "", ""))
 
 
 @dataclass(frozen=True)
@@ -193,8 +200,8 @@ class Folder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as indented JSON, atomically."""
-        text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-        self.write_bytes(name, text.encode() + b"\n")
+        written = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+        self.write_bytes(name, written.encode() + b"\n")
 
     def check_writable(self) -> None:
         """Make sure, before long work, that its result can be written: by writing a small file.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any, Literal, TypedDict
 
+from vggbatch import uris
 from vggbatch.config.load import load_config, validate
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import ComputeOptions, DecodeOptions, JobConfig, ModelOptions
@@ -35,6 +36,7 @@ class JobOptions(TypedDict, total=False):
     cache_dir: Path | None
     cache_trusted: bool
     mirrors: Sequence[str]
+    allow_protocols: Sequence[str]
 
 
 def job_config(input: Input, options: Mapping[str, Any]) -> JobConfig:
@@ -50,7 +52,9 @@ def job_config(input: Input, options: Mapping[str, Any]) -> JobConfig:
     """
     plain = {name: _plain(value) for name, value in options.items()}
     if isinstance(input, JobConfig):
-        return validate(JobConfig, input.model_dump() | plain, origin="options")
+        config = validate(JobConfig, input.model_dump() | plain, origin="options")
+        uris.allow(config.allow_protocols)
+        return config
     several = not isinstance(input, str | PathLike)
     return load_config(options={"input": _plain(input) if several else (_plain(input),), **plain})
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from vggbatch import uris
 from vggbatch.config.schema import JobConfig
 from vggbatch.errors import UsageError
 
@@ -31,6 +32,8 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
 ) -> JobConfig:
     """Merge the sources and validate the result.
+
+    What `allow_protocols` names is opened by this process from now on, and by those it starts.
 
     Args:
         file: YAML file with the keys of `JobConfig`.
@@ -56,7 +59,9 @@ def load_config(
         if not equals:
             raise UsageError(f"--set takes key=value, not {pair!r}")
         _set(merged, key.strip(), _parse(text), origin=f"--set {key}")
-    return validate(JobConfig, merged, origin=str(file) if file else "configuration")
+    config = validate(JobConfig, merged, origin=str(file) if file else "configuration")
+    uris.allow(config.allow_protocols)
+    return config
 
 
 def validate(model: type[Model], data: Any, *, origin: str) -> Model:

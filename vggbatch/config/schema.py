@@ -178,6 +178,10 @@ class JobConfig(_Strict):
     """Use the cache although others may write to it, and so replace networks in it."""
     mirrors: tuple[str, ...] = ()
     """Folders or URIs with the zoo's files, tried before the public ones."""
+    allow_protocols: tuple[str, ...] = ()
+    """Further protocols of fsspec that may be opened, beside local files, s3, gs, abfs (az), hf,
+    http and https: ftp or hdfs, say. What a list of images names is opened with them as well, so
+    name only those that you need and trust."""
 
     @model_validator(mode="before")
     @classmethod
@@ -195,10 +199,15 @@ class JobConfig(_Strict):
                     data[key] = (data[key],)
             if isinstance(data.get("mirrors"), str):
                 data["mirrors"] = tuple(data["mirrors"].split())
+            if isinstance(data.get("allow_protocols"), str):
+                data["allow_protocols"] = tuple(data["allow_protocols"].replace(",", " ").split())
         return data
 
     @model_validator(mode="after")
     def _fits_together(self) -> JobConfig:
+        for name in self.allow_protocols:
+            if not re.fullmatch(r"[a-z][a-z0-9+.-]*", name):
+                raise ValueError(f"allow_protocols: {name!r} is no protocol of a URI")
         for name in self.profiles:
             if not re.fullmatch(r"\w[\w.-]*", name):
                 raise ValueError(f"profile {name!r} cannot name a folder")

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import onnx
 from filelock import FileLock
 
+from vggbatch import uris
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
@@ -84,7 +85,7 @@ def sibling(uri: str, name: str) -> str:
 
 def base_name(uri: str) -> str:
     """The file name at the end of a path or URI."""
-    return public_uri(uri).rsplit("/", 1)[-1]
+    return uris.without_query(uri).rsplit("/", 1)[-1]
 
 
 def read_blocks(uri: str) -> Iterator[bytes]:

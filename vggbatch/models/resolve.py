@@ -12,6 +12,7 @@ from typing import Any, Literal
 import onnx
 import yaml
 
+from vggbatch import uris
 from vggbatch.config import ModelOptions, Preprocess, validate
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import weights_path
@@ -192,8 +193,8 @@ def _beside(options: ModelOptions) -> ModelOptions:
             f"{public_uri(uri)} must be a mapping with keys such as layout, output, preprocess"
         )
     described = validate(ModelOptions, data | {"name": options.name}, origin=public_uri(uri))
-    if described.classes and not ("://" in described.classes or os.path.isabs(described.classes)):
-        update = {"classes": sibling(options.name, described.classes)}
+    if described.classes:
+        update = {"classes": uris.named_by(options.name, described.classes)}
         described = described.model_copy(update=update)
     given = {key: value for key, value in options if value is not None}
     return described.model_copy(update=given)

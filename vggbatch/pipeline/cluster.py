@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.job_config import JobConfig
 
-from vggbatch import process
+from vggbatch import process, uris
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.greeting import greet
@@ -85,6 +85,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             settings["job_config"] = safe_job()
         if address:
             reach(address)
+            settings |= _allowed_protocols()
             os.environ.setdefault(*_LOST_HOST)
             settings["address"] = address
         else:
@@ -137,6 +138,17 @@ def safe_job() -> JobConfig:
     # Ray adds the folder to this list, and has no switch for it
     job._py_driver_sys_path = _ImportPath()
     return job
+
+
+def _allowed_protocols() -> dict[str, Any]:
+    """Let the workers of a cluster that is joined open what this process may open.
+
+    Those of a job that was submitted have the job's environment.
+    """
+    more = os.environ.get(uris.VARIABLE)
+    if not more or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    return {"runtime_env": {"env_vars": {uris.VARIABLE: more}}}
 
 
 def living_nodes() -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -186,9 +187,10 @@ def _inputs(job: Job) -> tuple[str, ...]:
     for shard in job.shards:
         uri = shard.uri
         if shard.members is not None:
-            if not shard.members.num_rows:
+            sound = shard.members.filter(pc.field("error").is_null())
+            if not sound.num_rows:
                 continue
-            uri = shard.members["source"][0].as_py() or shard.uri
+            uri = sound["source"][0].as_py() or shard.uri
         found.setdefault(uri.rpartition("/")[0], uri)
         if len(found) == _INPUTS:
             break

@@ -123,7 +123,8 @@ class Reader(ABC):
             return shard.members
         if cache is None or not shard.version:
             return self._indexed(shard)
-        key = hashlib.sha256(f"{shard.format}\n{shard.uri}\n{shard.size}\n{shard.version}".encode())
+        of = f"{shard.format}\n{public_uri(shard.uri)}\n{shard.size}\n{shard.version}"
+        key = hashlib.sha256(of.encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
             table = pq.read_table(arrow_file(cache.read_bytes(name)))

@@ -115,14 +115,17 @@ class _Found:
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
-        kind = kinds.by_name(file.name)
+        name = names.without_query(file.name)
+        kind = kinds.by_name(name)
+        if kind in names.SHARD_FORMATS:
+            file = replace(file, name=name)
         if file.error is not None:
             is_row = kind == IMAGE or kind in names.SHARD_FORMATS or file.explicit
             if file.fault and not is_row:
                 self.left_out.add(file.fault, file.name, file.uri)
             else:
                 self._add_image(file)
-        elif file.explicit and names.suffix(file.name) in _MANIFEST_SUFFIXES:
+        elif file.explicit and names.suffix(name) in _MANIFEST_SUFFIXES:
             self._add_manifest(file)
         elif kind is None:
             self.unknown.append(file)
@@ -194,7 +197,8 @@ class _Found:
     def _add_manifest(self, file: Listed) -> None:
         shards = []
         for member in read_manifest(file.uri):
-            if names.shard_format(member.name) and member.source:
+            name = names.without_query(member.name)
+            if names.shard_format(name) and member.source and not member.error:
                 shards.append(member.source)
             else:
                 self.named.append((member, ""))

@@ -10,6 +10,7 @@ from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Member, Reader, Shard, members_table, with_unique_names
 from vggbatch.sources.listed import Listed
+from vggbatch.storage import public_uri
 
 SLICE = 4096
 """Loose files in one slice of a listing."""
@@ -52,6 +53,7 @@ def slices(files: Iterable[tuple[Member, str]]) -> list[Shard]:
 def _slice(members: Sequence[Member], versions: Sequence[str]) -> Shard:
     digest = hashlib.sha256()
     for member, version in zip(members, versions, strict=True):
-        digest.update(f"{member.name}\0{member.source}\0{member.size}\0{version}\n".encode())
+        source = public_uri(member.source or "")  # a signature may be renewed
+        digest.update(f"{member.name}\0{source}\0{member.size}\0{version}\n".encode())
     size = sum(max(member.size, 0) for member in members)
     return Shard(FileReader.format, "", "", size, digest.hexdigest(), members_table(members))

@@ -12,13 +12,14 @@ from typing import Any
 import fsspec
 from fsspec.core import has_magic
 
+from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.local_listing import walk_local, with_status
 from vggbatch.sources.names import is_hidden, suffix
 from vggbatch.sources.s3_level import S3Level
 from vggbatch.sources.surprises import HIDDEN, MARKER, LeftOut
-from vggbatch.storage import file_version, filesystem, is_local, store_errors
+from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
 
 _THREADS = 16
 """Listings of a store at a time."""
@@ -42,14 +43,15 @@ def list_input(uri: str, left_out: LeftOut | None = None) -> Iterator[Listed]:
     fs, path = filesystem(uri)
     try:
         with store_errors():
-            if has_magic(path) and not (is_local(fs) and os.path.exists(path)):
+            # in an address on the web a ? begins the query
+            if has_magic(uris.without_query(path)) and not (is_local(fs) and os.path.exists(path)):
                 yield from _globbed(fs, path, left_out)
                 return
             info = fs.info(path)
             if info["type"] == "directory":
                 yield from _walk(fs, path, path, left_out)
             else:
-                yield _listed(fs, info, path.rpartition("/")[0], explicit=True)
+                yield _listed(fs, info, uris.without_query(path).rpartition("/")[0], explicit=True)
     except FileNotFoundError as error:
         # fsspec says so of any web server from which nothing comes
         why = error.__cause__
@@ -158,7 +160,7 @@ def _listed(
     size = info.get("size")
     listed = Listed(
         path if local else fs.unstrip_protocol(path),
-        path[len(root) :].lstrip("/") if local else _below(path, root),
+        path[len(root) :].lstrip("/") if local else _below(public_uri(path), public_uri(root)),
         -1 if size is None else size,
         file_version(info),
         explicit,

@@ -21,6 +21,8 @@ _SYSTEM = frozenset(
 
 _HUGGING_FACE = re.compile(r"(?<![^/])(ILSVRC2012_val_\d{8}|n\d{8}_\d+)_n\d{8}$")
 
+_QUERY = re.compile(r"\?query=[0-9a-f]{12}$")
+
 _SHARD = re.compile(
     r"(\.(?P<tar>tar)|\.(?P<parquet>parquet)|\.(?P<recordio>rec)"
     r"|(?P<tfrecord>\.tfrec(ords?)?(-\d+-of-\d+)?|-\d{5}-of-\d{5}))$",
@@ -59,6 +61,11 @@ def is_hidden(path: str) -> bool:
     )
 
 
+def without_query(name: str) -> str:
+    """The name without the digest that stands for the query of an address on the web."""
+    return _QUERY.sub("", name)
+
+
 def without_image_suffix(name: str) -> str:
     """The name without its image suffix, if it has one: how label files name images."""
     return name.rpartition(".")[0] if is_image(name) else name
@@ -70,7 +77,7 @@ def published_stem(name: str) -> str:
     The Hugging Face edition appends the WordNet id to ILSVRC2012's own names, as in
     `ILSVRC2012_val_00000293_n01440764`; that goes too.
     """
-    return _HUGGING_FACE.sub(r"\1", without_image_suffix(name))
+    return _HUGGING_FACE.sub(r"\1", without_image_suffix(without_query(name)))
 
 
 def wnid_of_folder(path: str) -> str | None:
