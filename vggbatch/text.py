@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 _WEB = frozenset({"http", "https", "ftp", "ftps", "sftp", "ws", "wss", "webdav", "webdavs", "dav"})
@@ -30,7 +31,9 @@ _IS_SIGN = re.compile(_SIGNS, re.IGNORECASE)
 _IS_SIGNED = re.compile(_SIGNED, re.IGNORECASE)
 _DIGEST = re.compile(r"query=[0-9a-f]{12}")
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\^`{|}]+")
+_BEHIND_PATH = re.compile(r"(?<=[\w/.%-])\?[\w%.~+-]+=[^\s'\"<>()]*")
 _BEHIND = ".,;:!)]"
 """What a sentence puts behind a URI."""
 _ASSIGNED = re.compile(
@@ -62,7 +65,7 @@ def public(uri: str) -> str:
     paths come back as they are.
     """
     scheme, separator, rest = uri.partition("://")
-    if not separator or not scheme.replace("+", "").replace("-", "").replace(".", "").isalnum():
+    if not separator or not _SCHEME.fullmatch(scheme):
         return uri
     scheme = scheme.lower()
     if scheme in ("file", "local", "memory"):
@@ -104,8 +107,19 @@ def without_secrets(text: str) -> str:
     """
     if "://" in text:
         text = _URI.sub(lambda found: _public_found(found[0]), text)
-    text = _ASSIGNED.sub(lambda found: f"{found[1] or found[3]}{HIDDEN}", text)
-    return _KEYS.sub(HIDDEN, text)
+    if "?" in text:
+        text = _BEHIND_PATH.sub(lambda found: _public_behind(found[0]), text)
+    text = _KEYS.sub(HIDDEN, text)
+    return _ASSIGNED.sub(lambda found: f"{found[1] or found[3]}{HIDDEN}", text)
+
+
+def _public_behind(query: str) -> str:
+    """The query of a path without its host, as some libraries name what they asked for."""
+    names = [pair.partition("=")[0] for pair in query[1:].split("&")]
+    if not any(_IS_SIGN.fullmatch(name) for name in names):
+        return query
+    kept = _public_query(query[1:])
+    return f"?{kept}" if kept else ""
 
 
 def _public_found(uri: str) -> str:
@@ -116,6 +130,28 @@ def _public_found(uri: str) -> str:
 def printable(text: str, keep: Collection[str] = "\n") -> str:
     r"""A text with escapes, `\x1b`, in place of what a terminal would act on or hide."""
     return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
+
+
+def printable_json(text: str) -> str:
+    """A JSON document with JSON's own escapes in place of the same; it means what it meant."""
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] == "\n" else _units(found[0]), text)
+
+
+def public_values(document: Any) -> Any:
+    """A document as JSON has them, each text in it without what is secret."""
+    if isinstance(document, str):
+        return without_secrets(document)
+    if isinstance(document, dict):
+        return {name: public_values(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [public_values(value) for value in document]
+    return document
+
+
+def _units(character: str) -> str:
+    """JSON's escapes of a character, two of them past the first 65,536."""
+    data = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{data[i : i + 2].hex()}" for i in range(0, len(data), 2))
 
 
 def _escape(character: str) -> str:

@@ -26,8 +26,8 @@ VARIABLE = "VGGBATCH_ALLOW_PROTOCOLS"
 """Environment variable with further protocols of fsspec, separated by commas: the setting
 `allow_protocols`, which so reaches the processes that this one starts."""
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*::.*://")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+._-]*)://")
+_CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*::.*://")
 """As `simplecache::s3://...`; in a URI a `::` is a part of a name like any other."""
 
 

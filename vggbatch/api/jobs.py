@@ -27,7 +27,7 @@ from vggbatch.pipeline.preview import Preview, preview
 from vggbatch.pipeline.record import RunResult, finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.tally import Listener
-from vggbatch.storage import Folder
+from vggbatch.storage import Folder, public_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -59,7 +59,7 @@ class Scored:
         profiles = {name: found.to_json() for name, found in self.evaluations.items()}
         best = nearest({name: found.metrics for name, found in self.evaluations.items()})
         return {
-            "output": self.result.output.folder.uri,
+            "output": public_uri(self.result.output.folder.uri),
             "model": model,
             "preprocess": self.record["preprocess"],
             "counts": self.record["counts"],

@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 
 from vggbatch.cli import streams
 from vggbatch.errors import VggbatchError
+from vggbatch.text import printable, printable_json, public_values, without_secrets
 
 if TYPE_CHECKING:
     from vggbatch.pipeline.tally import Snapshot
@@ -28,8 +30,21 @@ _UNWRAPPED = 250
 
 streams.prepare()
 _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
-out = Console(highlight=False, width=_width)
-err = Console(stderr=True, highlight=False)
+
+
+class _Terminal(Console):
+    """Shows text, from wherever it comes, without what a terminal would act on."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else printable(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+
+out = _Terminal(highlight=False, width=_width)
+err = _Terminal(stderr=True, highlight=False)
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -66,25 +81,30 @@ def configure(*, verbose: bool = False, quiet: bool = False, as_json: bool = Fal
 def result(document: Any, show: Callable[[], None]) -> None:
     """Print what a command found: `document` where JSON is wanted, else `show` does it."""
     if _wanted.as_json:
-        print(json.dumps(document, indent=2, ensure_ascii=False))
+        print(printable_json(json.dumps(public_values(document), indent=2, ensure_ascii=False)))
     elif not _wanted.quiet:
         show()
 
 
 def failure(message: str) -> None:
     """One line that says what is wrong."""
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {_shown(message)}", soft_wrap=True)
 
 
 def warning(message: str) -> None:
     """One line that the user should not miss."""
-    err.print(f"[bold yellow]warning:[/] {escape(message)}", soft_wrap=True)
+    err.print(f"[bold yellow]warning:[/] {_shown(message)}", soft_wrap=True)
 
 
 def note(message: str) -> None:
     """One line on what is going on."""
     if not _wanted.quiet:
-        err.print(escape(message), soft_wrap=True)
+        err.print(_shown(message), soft_wrap=True)
+
+
+def _shown(message: str) -> str:
+    """A message as it may be shown, for rich."""
+    return escape(printable(without_secrets(message)))
 
 
 @contextmanager
@@ -123,7 +143,8 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     lines = list(rows)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        out.print(f"{name:<{width}}  {value}", markup=False, soft_wrap=True)
+        shown = printable(without_secrets(value), keep="")
+        out.print(f"{name:<{width}}  {shown}", markup=False, soft_wrap=True)
 
 
 def duration(seconds: float) -> str:
@@ -181,7 +202,7 @@ def steps() -> Iterator[Callable[[str], None]]:
         return
     if err.is_terminal:
         with err.status("") as status:
-            yield lambda text: status.update(escape(text))
+            yield lambda text: status.update(_shown(text))
         return
     seldom = _Seldom(time.monotonic() - _SECONDS_BETWEEN_LINES)
     yield lambda text: note(text) if seldom.due() else None

@@ -13,6 +13,7 @@ import typer
 
 from vggbatch.cli import console
 from vggbatch.errors import UsageError
+from vggbatch.text import printable
 
 if TYPE_CHECKING:
     from vggbatch.submit import RayJobs, Submission
@@ -121,7 +122,7 @@ def submit(
     try:
         console.facts(facts)
         for text in jobs.follow(job):
-            console.out.file.write(text)
+            console.out.file.write(printable(text, keep="\n\t"))
             console.out.file.flush()
         status = jobs.wait(job)
     except KeyboardInterrupt:

@@ -139,6 +139,7 @@ class Job:
         config["output"] = public_uri(config["output"])
         for network in (config["model"], *config["ensemble"]):
             network["name"] = public_uri(network["name"])
+            network["classes"] = network["classes"] and public_uri(network["classes"])
         return config
 
     def model_facts(self) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from vggbatch.text import printable, without_secrets
+
 if TYPE_CHECKING:
     from vggbatch.pipeline.chunk import ChunkKey
 
@@ -26,13 +28,28 @@ class RunLogger(_Adapter):
     """A logger of one run: each line carries `run_id`, `host` and what it is given as fields."""
 
     def __init__(self, name: str, run_id: str) -> None:
-        super().__init__(logging.getLogger(name), {"run_id": run_id, "host": socket.gethostname()})
+        logger = logging.getLogger(name)
+        logger.addFilter(hide_secrets)  # here, for Ray's workers have handlers of Ray's
+        super().__init__(logger, {"run_id": run_id, "host": socket.gethostname()})
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the run's fields to the line's own."""
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
+
+
+def hide_secrets(record: logging.LogRecord) -> bool:
+    """Take what is secret out of a line: its text, its fields, its traceback."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    for name, value in _fields(record).items():
+        if isinstance(value, str):
+            setattr(record, name, without_secrets(value))
+    if record.exc_info:
+        text = logging.Formatter().formatException(record.exc_info)
+        # formatters take this, and the exception itself where there is none
+        record.exc_text, record.exc_info = without_secrets(text), None
+    return True
 
 
 @contextlib.contextmanager
@@ -62,8 +79,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback if there is one."""
+        hide_secrets(record)
         record.fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        return super().format(record)
+        return printable(super().format(record))
 
 
 class JsonFormatter(logging.Formatter):
@@ -71,6 +89,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
+        hide_secrets(record)
         values = {
             "asctime": self.formatTime(record),
             "levelname": record.levelname,
@@ -79,8 +98,8 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
         }
         values |= _fields(record)
-        if record.exc_info:
-            values["exc_text"] = self.formatException(record.exc_info)
+        if record.exc_text:
+            values["exc_text"] = record.exc_text
         return json.dumps(values, default=str)
 
 

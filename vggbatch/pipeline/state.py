@@ -144,7 +144,8 @@ class Output:
         """Record a new run; plan.json last, so that it never stands without the shards."""
         self._plan_id = uuid.uuid4().hex[:16]
         sink = pa.BufferOutputStream()
-        pq.write_table(shard_table(shards), sink, compression="zstd")
+        shown = [(number, group, shard.public()) for number, group, shard in shards]
+        pq.write_table(shard_table(shown), sink, compression="zstd")
         self.fence.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
         self.fence.write_json(PLAN, {**plan, "id": self._plan_id})
 

@@ -82,6 +82,19 @@ class Shard:
         member_names: list[str] = members["name"].to_pylist()
         return [f"{self.name}/{name}" for name in member_names] if self.name else member_names
 
+    def public(self) -> Shard:
+        """The shard as it may be written down: no URI keeps what may be secret.
+
+        The presigned address of an image can then not be opened, which a run does not: it has them
+        from its manifest, with signatures that are good.
+        """
+        members = self.members
+        if members is not None and any("://" in s for s in members["source"].to_pylist() if s):
+            shown = [s and public_uri(s) for s in members["source"].to_pylist()]
+            place = members.schema.get_field_index("source")
+            members = members.set_column(place, MEMBERS_SCHEMA.field("source"), [shown])
+        return replace(self, uri=public_uri(self.uri), members=members)
+
     def sources(self, members: pa.Table) -> list[str]:
         """What may be shown of the URIs that members of this shard come from."""
         shard = public_uri(self.uri)

@@ -15,6 +15,7 @@ from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.stores import StoreError, retried, store_of
 from vggbatch.sources.stream import RemoteFile
 from vggbatch.storage import filesystem, is_local, public_uri
+from vggbatch.uris import Refused
 
 _PARALLEL = 16
 """Requests at a time of one process: enough to hide a store's latency of some 30 ms."""
@@ -148,7 +149,8 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
         fs, path = filesystem(ranges[0].uri)
     except UsageError as error:
         # an unknown protocol in one line of a list is no reason to lose the others
-        return [ImageError("unreadable", str(error)) for _ in ranges]
+        kind = "refused" if isinstance(error, Refused) else "unreadable"
+        return [ImageError(kind, str(error)) for _ in ranges]
     if is_local(fs):
         return _fetch_local(path, ranges, max_bytes)
     try:

@@ -36,6 +36,9 @@ _LONGEST_PAUSE = 20.0
 _NET = frozenset({"aiohttp", "aiobotocore", "asyncio", "azure", "botocore", "gcsfs", "google"})
 """Packages whose own exceptions tell of a failed request."""
 
+_SENSELESS = frozenset({"ParamValidationError", "InvalidURL", "InvalidUrlClientError"})
+"""Clients' words for a name or an address that no server could have: botocore's, aiohttp's."""
+
 _LATER = frozenset({401, 408, 421, 423, 425, 429})
 """HTTP statuses below 500 that mean: ask again, with credentials that have run out renewed."""
 
@@ -111,6 +114,8 @@ def retried(call: Callable[[], Result]) -> Result:
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
             raise
         except Exception as error:
+            if isinstance(error, ValueError) or type(error).__name__ in _SENSELESS:
+                raise PermissionError(errno.EINVAL, " ".join(str(error).split())) from error
             # Clients raise what their transport raises; anything else is a fault of the program.
             if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _NET:
                 raise
