@@ -7,7 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.models import numpy_onnx
 from vggbatch.errors import UsageError
 from vggbatch.models import catalog, synthesize
-from vggbatch.models.graph import make_batchable, operators, opset, read_ports
+from vggbatch.models.graph import make_batchable, operators, opset
+from vggbatch.models.ports import read_ports
 
 onnxruntime.set_default_logger_severity(3)
 RNG = np.random.default_rng(0)
@@ -80,8 +81,8 @@ def test_ports_of_a_zoo_file():
     ports = read_ports(synthesize("vgg19-caffe2-9", shrink=32, size=64))
     assert ports.input == "data_0"
     assert ports.input_shape == (1, 3, 64, 64)
-    assert (ports.output, ports.classes, ports.output_kind) == ("prob_1", 1000, "probabilities")
-    assert read_ports(synthesize("vgg16-7", shrink=32, size=32)).output_kind == "logits"
+    assert (ports.outputs, ports.layout, ports.batch) == (("prob_1",), "NCHW", 1)
+    assert ports.size("NCHW") == (64, 64)
 
 
 def classifier(*nodes, inputs=("x",), initializers=(), shape=("N", 3, 4, 4), opset_version=13):
@@ -96,9 +97,10 @@ def classifier(*nodes, inputs=("x",), initializers=(), shape=("N", 3, 4, 4), ops
 def test_several_inputs_need_a_name():
     add = helper.make_node("Add", ["x", "y"], ["z"])
     model = classifier(add, inputs=("x", "y"))
-    with pytest.raises(UsageError, match=r"2 inputs \(x, y\); name one"):
+    with pytest.raises(UsageError, match=r"2 inputs \('x' float .*\); name the image's"):
         read_ports(model)
-    assert read_ports(model, "y").input == "y"
+    with pytest.raises(UsageError, match="more than the image 'y'"):
+        read_ports(model, "y")
     with pytest.raises(UsageError, match="no input 'q'; it has x, y"):
         read_ports(model, "q")
 

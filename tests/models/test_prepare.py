@@ -117,7 +117,7 @@ def test_a_machine_that_has_the_file_asks_for_nothing(model, cache):
     assert prepare(model, cache_dir=cache, source=source).path.exists()
 
 
-def test_a_graph_that_mixes_the_images_of_a_batch_is_refused(cache, tmp_path):
+def test_a_graph_that_mixes_the_images_of_a_batch_gets_one_at_a_time(cache, tmp_path):
     twin = synthesize("vgg16-12", **SMALL)
     last = twin.graph.node[-1]
     output, last.output[0] = last.output[0], "scores"
@@ -125,8 +125,14 @@ def test_a_graph_that_mixes_the_images_of_a_batch_is_refused(cache, tmp_path):
     twin.graph.node.extend([mean, onnx.helper.make_node("Add", ["scores", "mean"], [output])])
     onnx.save(twin, tmp_path / "mixer.onnx")
     model = resolve(ModelOptions(name=str(tmp_path / "mixer.onnx")))
-    with pytest.raises(VggbatchError, match="cannot be batched"):
-        prepare(model, cache_dir=cache)
+    prepared = prepare(model, cache_dir=cache)
+    assert prepared.batch == 1
+    images = np.random.default_rng(1).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    for image in images:
+        (found,) = load(prepared).run(list(prepared.outputs), {prepared.input: image[None]})
+        # the mean over a batch of one is the scores themselves
+        expected = 2 * numpy_onnx.run(twin, image[None], "scores")
+        np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_many_at_once_build_once(model, cache, caplog):

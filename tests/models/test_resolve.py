@@ -71,14 +71,14 @@ def test_own_file_without_description(net):
 
 def test_yaml_beside_the_file_is_overridden_by_options(net, tmp_path):
     (tmp_path / "net.yaml").write_text(
-        "output: probabilities\nclasses: names.txt\npreprocess: {resize: 32, crop: 32}\n"
+        "layout: NCHW\nclasses: names.txt\npreprocess: {resize: 32, crop: 32}\n"
     )
     (tmp_path / "names.txt").write_text("".join(f"n{i:08} thing\n" for i in range(1000)))
     model = resolve(ModelOptions(name=str(net)))
-    assert model.output == "probabilities"
     assert model.preprocess == Preprocess(resize=32, crop=32)
     assert model.classes[7] == "n00000007 thing"
-    assert resolve(ModelOptions(name=str(net), output="logits")).output == "logits"
+    other = resolve(ModelOptions(name=str(net), preprocess=Preprocess(resize=40, crop=32)))
+    assert other.preprocess.resize == 40
 
 
 @pytest.mark.parametrize(

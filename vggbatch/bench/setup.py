@@ -127,7 +127,12 @@ def _network(model: Model, cache_dir: str | None, folder: Path) -> Network:
         graph = synthesize(model.twin)
     else:
         graph = onnx.load(original_file(model, folder, cache_dir, None))
-    outputs = make_batchable(graph, input_name=model.input)
+    outputs = make_batchable(
+        graph,
+        input_name=model.input,
+        scores=model.scores,
+        binary=model.output if model.binary else None,
+    )
     quantized = any(node.op_type in _QUANTIZED for node in graph.graph.node)
     file = folder / "network.onnx"
     onnx.save(graph, file)

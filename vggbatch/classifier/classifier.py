@@ -30,6 +30,8 @@ class Predictions:
     """(n,) -ln(probability of the image's own class), NaN where it has no label."""
     features: npt.NDArray[np.float32] | None
     """(n, 4096) fc7 activations; only of one network's single crop."""
+    bad: npt.NDArray[np.bool_]
+    """(n,) whether a score is NaN or infinite, so that the other values mean nothing."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Classifier:
         wanted = np.full(n, -1, np.int32) if labels is None else labels
         total: npt.NDArray[np.float64] = np.zeros((n, self.top if n == 0 else 0))
         likelihood = np.full(n, -np.inf)
+        bad = np.zeros(n, np.bool_)
         features = [np.empty((0, 0), np.float32)]
         for network, packed, profile in zip(self.networks, pictures, profiles, strict=True):
             for view in self.views:
@@ -124,6 +127,10 @@ class Classifier:
                 for rows, scores, more in self._look(session, packed, profile, view):
                     if not total.shape[1]:
                         total = np.zeros((n, scores.shape[1]))
+                    finite = np.asarray(np.isfinite(scores).all(axis=1))
+                    if not finite.all():
+                        bad[rows] |= ~finite
+                        scores = np.where(finite[:, None], scores, np.float32(0))
                     done = session.spec.probabilities
                     total[rows] += weight * (scores.astype(np.float64) if done else softmax(scores))
                     nll = negative_log_likelihood(scores, wanted[rows], probabilities=done)
@@ -133,7 +140,7 @@ class Classifier:
                         features.append(more)
         index, probability = top_k(total, self.top)
         found = np.concatenate(features[1:] or features) if self.with_features else None
-        return Predictions(index, probability, -likelihood, found)
+        return Predictions(index, probability, np.where(bad, np.nan, -likelihood), found, bad)
 
     def _look(
         self, session: Session, packed: Packed, profile: Preprocess, view: View
@@ -142,7 +149,8 @@ class Classifier:
         normalise = Normaliser(profile, layout=session.spec.layout)
         seen = [self._cut(picture, view, profile.crop) for picture in packed.column(view.scale)]
         # whole pictures differ in size
-        step = 1 if view.crop is None else self.micro_batch or session.spec.micro_batch
+        wanted = session.spec.batch or self.micro_batch or session.spec.micro_batch
+        step = 1 if view.crop is None else wanted
         for start in range(0, len(seen), step):
             batch = np.stack(seen[start : start + step])
             yield slice(start, start + len(batch)), *session(normalise(batch))

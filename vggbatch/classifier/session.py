@@ -19,7 +19,7 @@ class SessionSpec:
     """What must be known about a prepared model file to run it."""
 
     path: str
-    """Local ONNX file with a free batch dimension."""
+    """Local ONNX file."""
     input: str
     outputs: tuple[str, ...]
     """Scores first; then the features, where they are wanted."""
@@ -31,6 +31,8 @@ class SessionSpec:
     """The file was optimised and prepacked for this machine: load it as it is."""
     micro_batch: int = MICRO_BATCH
     """Images in one run, where the user does not say."""
+    batch: int | None = None
+    """Images in each run, all of them needed; None for any number."""
 
 
 class Session:
@@ -67,7 +69,23 @@ class Session:
         self, values: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
         """Scores (n, classes) of n normalised inputs, and their features (n, width), if wanted."""
+        n, batch = len(values), self.spec.batch or len(values)
+        parts = [
+            self._run(_filled(values[start : start + batch], batch)) for start in range(0, n, batch)
+        ]
+        scores, *rest = (np.concatenate(part)[:n] for part in zip(*parts, strict=True))
+        return scores, rest[0] if rest else None
+
+    def _run(self, values: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Rows of each output, one per image."""
         first, self._first = self._first, None
-        scores, *rest = self._session.run(list(self.spec.outputs), {self.spec.input: values}, first)
-        n = len(values)
-        return scores.reshape(n, -1), rest[0].reshape(n, -1) if rest else None
+        found = self._session.run(list(self.spec.outputs), {self.spec.input: values}, first)
+        return [value.reshape(len(values), -1) for value in found]
+
+
+def _filled(values: npt.NDArray[np.float32], batch: int) -> npt.NDArray[np.float32]:
+    """A batch of the size that the network takes, filled up with its last image."""
+    missing = batch - len(values)
+    if not missing:
+        return values
+    return np.concatenate([values, np.repeat(values[-1:], missing, axis=0)])

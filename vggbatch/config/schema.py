@@ -87,6 +87,9 @@ class ModelOptions(_Strict):
     input: str | None = None
     layout: Literal["NCHW", "NHWC"] | None = None
     output: Literal["logits", "probabilities"] | None = None
+    """What the scores are. None: recognized by what they are on a few made pictures."""
+    scores: str | None = None
+    """The output that has the scores. None: the one with as many as there are classes."""
     preprocess: ProfileOrParts | None = None
     classes: str | None = None
     features: str | None = None

@@ -1,34 +1,43 @@
 """The heavy half of preparation: graph surgery, onnxruntime's optimiser, and the proof of equality.
 
 `prepare` runs it as a process of its own (`python -m vggbatch.models.build JOB`), because it needs
-several times the weights' size, which a classifier should not carry around for ever after.
+several times the weights' size, which a classifier should not carry around ever after.
 """
 
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from vggbatch.config import Preprocess
-from vggbatch.errors import VggbatchError
+from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.dense import make_dense
 from vggbatch.models.entry import seal
-from vggbatch.models.graph import OLDEST_OPSET, is_quantized, make_batchable, opset
+from vggbatch.models.forms import Form, forms_of
+from vggbatch.models.graph import (
+    OLDEST_OPSET,
+    OutputKind,
+    is_dynamically_quantized,
+    is_quantized,
+    make_batchable,
+    opset,
+)
 from vggbatch.models.normalise import add_normalisation
-from vggbatch.models.runtime import open_network, write_optimised
+from vggbatch.models.pictures import as_input, made_pictures
+from vggbatch.models.ports import TAKEN, shape_of
+from vggbatch.models.proof import CannotOpen, NotProved, expected_scores, prove
+from vggbatch.models.runtime import write_optimised
 from vggbatch.models.synthesis import synthesize
 from vggbatch.models.widen import widen_first_convolution
 
-TOLERANCE = 1e-4
-"""Of the largest score: far above fp32 rounding, far below any mistake."""
+_PICTURES = 4
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,10 @@ class BuildJob:
     target: Path
     """A new folder: gets model.onnx, model.data and prepared.json."""
     input: str
+    scores: str | None
+    """The tensor with the scores; None: the first output."""
+    binary: OutputKind | None
+    """What the scores are where there is one per image."""
     layout: str
     size: tuple[int, int]
     """Height and width of the images of the proof."""
@@ -55,84 +68,160 @@ class BuildJob:
 
 
 def build(job: BuildJob) -> None:
-    """Make the prepared folder.
+    """Make the prepared folder, of the fastest form that computes what the original does.
 
     Raises:
-        UsageError: the graph cannot be made batchable.
-        VggbatchError: the result does not compute what the original does.
+        UsageError: the graph cannot be made batchable, or is not computed alike in any form.
     """
     if job.twin is not None:
         onnx.save(synthesize(job.twin), job.original)
-    model = onnx.load(job.original)
-    runnable = opset(model) >= OLDEST_OPSET
-    outputs = make_batchable(model, input_name=job.input, features=job.features)
-    quantized = is_quantized(model)
-    if quantized:
+    model: onnx.ModelProto | None = onnx.load(job.original)
+    assert model is not None
+    facts = _facts(model, job)
+    pixels = made_pictures(_PICTURES, *job.size)
+    values = as_input(pixels, job.normalise or Preprocess(), job.layout)
+    expected = (
+        expected_scores(
+            job.original,
+            input=job.input,
+            scores=job.scores,
+            binary=job.binary,
+            values=values.astype(facts.input_type),
+            batch=facts.batch,
+        )
+        if facts.runnable
+        else None
+    )
+    given = values if job.normalise is None else pixels
+    failures: list[str] = []
+    closed: set[tuple[bool, bool]] = set()
+    for form in forms_of(fixed=facts.batch, quantized=facts.quantized, dynamic=facts.dynamic):
+        kind = (form.optimised, form.prepacked)
+        if kind in closed:
+            continue
+        # each is made of a fresh copy
+        model = model or onnx.load(job.original)
+        try:
+            outputs, name = _write(model, form, job)
+            proof = prove(
+                job.target / "model.onnx", name, given, expected, form, optimised=form.optimised
+            )
+        except (NotProved, UsageError, RuntimeError) as failure:
+            if isinstance(failure, UsageError) and not failures:
+                raise
+            failures.append(" ".join(str(failure).split()))
+            if isinstance(failure, CannotOpen):
+                closed.add(kind)
+            shutil.rmtree(job.target, ignore_errors=True)
+            continue
+        finally:
+            model = None
+        if job.dense and proof.batch is not None:
+            raise UsageError(
+                f"{job.name} takes batches of {proof.batch} only: dense evaluation needs a "
+                "network that takes any number of images; use another protocol"
+            )
+        _write_facts(job, facts, form, proof.batch, proof.difference, outputs, name, proof.widths)
+        return
+    raise UsageError(
+        f"{job.name} gives other scores in every form that can be made of it than as it is "
+        f"(input {job.input!r} {facts.shape}; {failures[0]}): export it with a free batch "
+        "dimension"
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the original is."""
+
+    runnable: bool
+    quantized: bool
+    dynamic: bool
+    input_type: str
+    batch: int | None
+    shape: str
+
+
+def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
+    value = next((v for v in model.graph.input if v.name == job.input), None)
+    if value is None:
+        raise VggbatchError(f"{job.name} has no input {job.input!r}")
+    shape = shape_of(value)
+    return _Facts(
+        runnable=opset(model) >= OLDEST_OPSET,
+        quantized=is_quantized(model),
+        dynamic=is_dynamically_quantized(model),
+        input_type=TAKEN.get(value.type.tensor_type.elem_type, "float32"),
+        batch=shape[0],
+        shape=str(["?" if d is None else d for d in shape]).replace("'", ""),
+    )
+
+
+def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str, ...], str]:
+    """Write a form of the network; returns its outputs and its input."""
+    outputs = make_batchable(
+        model,
+        input_name=job.input,
+        scores=job.scores,
+        binary=job.binary,
+        features=job.features,
+        free=form.free,
+        reshapes=form.reshapes,
+    )
+    if form.widened:
         widen_first_convolution(model)
-    input_name = job.input
+    name = job.input
     if job.normalise is not None:
-        input_name = add_normalisation(
+        name = add_normalisation(
             model, input_name=job.input, layout=job.layout, profile=job.normalise
         )
     if job.dense:
         make_dense(model)
-    batchable = job.work / "batchable.onnx"
-    onnx.save(model, batchable)
-    del model
     job.target.mkdir()
-    _optimise(batchable, job.target)
-    pixels = np.random.default_rng(0).integers(0, 256, (2, *job.size, 3), np.uint8)
-    values = _normalise(pixels, job.normalise or Preprocess(), job.layout)
-    given = values if job.normalise is None else pixels
-    scores, *more = _run(job.target / "model.onnx", input_name, given, optimised=True)
-    facts = {
-        "name": job.name,
-        "input": input_name,
-        "outputs": outputs,
-        "features_width": int(more[0].reshape(2, -1).shape[1]) if more else None,
-        "quantized": quantized,
-        "max_difference": _check(job, values, scores) if runnable else None,
-    }
-    seal(job.target, job.key, facts)
-
-
-def _optimise(source: Path, folder: Path) -> None:
-    """Let onnxruntime optimise for this machine and save the result with prepacked weights."""
+    written = job.target / "model.onnx"
+    if not form.optimised:
+        _save(model, written)
+        return outputs, name
+    batchable = job.work / "batchable.onnx"
+    _save(model, batchable)
     settings = {
         "optimized_model_external_initializers_file_name": "model.data",
         "optimized_model_external_initializers_min_size_in_bytes": "1024",
-        "save_external_prepacked_constant_initializers": "1",
     }
-    write_optimised(source, folder / "model.onnx", settings=settings)
+    if form.prepacked:
+        settings["save_external_prepacked_constant_initializers"] = "1"
+    write_optimised(batchable, written, settings=settings)
+    return outputs, name
 
 
-def _normalise(pixels: NDArray[np.uint8], profile: Preprocess, layout: str) -> NDArray[np.float32]:
-    ordered = pixels[..., ::-1] if profile.channels == "BGR" else pixels
-    values = (ordered / profile.scale - np.array(profile.mean)) / np.array(profile.std)
-    arranged = values.transpose(0, 3, 1, 2) if layout == "NCHW" else values
-    return np.ascontiguousarray(arranged, np.float32)
+def _save(model: onnx.ModelProto, path: Path) -> None:
+    data = path.with_suffix(".data")
+    data.unlink(missing_ok=True)  # onnx appends to what is there
+    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
 
 
-def _run(
-    path: Path, name: str, images: NDArray[np.uint8] | NDArray[np.float32], *, optimised: bool
-) -> list[NDArray[np.float32]]:
-    session = open_network(path, optimise=not optimised)
-    results: list[NDArray[np.float32]] = session.run(None, {name: images})
-    return results
-
-
-def _check(job: BuildJob, values: NDArray[np.float32], scores: NDArray[np.float32]) -> float:
-    """The largest difference from the original's scores, image by image."""
-    expected = np.concatenate(
-        [_run(job.original, job.input, value[None], optimised=False)[0] for value in values]
-    )
-    difference = float(np.abs(expected - scores).max())
-    if not difference <= TOLERANCE * max(1e-30, float(np.abs(expected).max())):
-        raise VggbatchError(
-            f"{job.name} cannot be batched: two images at once give other scores than one by one "
-            f"(largest difference {difference:.3g}); please export it with a free batch dimension"
-        )
-    return difference
+def _write_facts(
+    job: BuildJob,
+    facts: _Facts,
+    form: Form,
+    batch: int | None,
+    difference: float | None,
+    outputs: tuple[str, ...],
+    name: str,
+    widths: tuple[int, ...],
+) -> None:
+    known: dict[str, Any] = {
+        "name": job.name,
+        "input": name,
+        "outputs": outputs,
+        "features_width": widths[1] if job.features else None,
+        "quantized": facts.quantized,
+        "batch": batch,
+        "optimised": form.optimised,
+        "form": form.describe(),
+        "max_difference": difference,
+    }
+    seal(job.target, job.key, known)
 
 
 def main() -> None:

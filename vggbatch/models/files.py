@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -61,12 +61,14 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
     """
     fs, path = filesystem(uri)
     if is_local(fs):
-        graph = Path(path).expanduser().resolve()
+        # not resolved: what a link is named is what the graph and its neighbors go by
+        graph = Path(os.path.abspath(Path(path).expanduser()))
         read = _read(graph, public_uri(uri))
         try:
-            return LocalModel(graph, _described(graph.parent, read), read.parsed)
+            local = LocalModel(graph, _described(graph.parent, read), read.parsed)
         except FileNotFoundError as error:
             raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
+        return _without_links(local, cache_dir)
     root = open_cache(cache_dir) / "weights"
     root.mkdir(parents=True, exist_ok=True)
     record = root / f"uri-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.json"
@@ -128,7 +130,11 @@ def _read(graph: Path, uri: str) -> _Graph:
     """Read the graph's file, once."""
     try:
         data = graph.read_bytes()
+        if not data:
+            raise UsageError(f"{uri} is empty: get the file again")
         model = onnx.load_from_string(data)
+    except UsageError:
+        raise
     except FileNotFoundError:
         raise UsageError(f"no model file {uri}") from None
     except Exception as error:
@@ -144,6 +150,30 @@ def _read(graph: Path, uri: str) -> _Graph:
             raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it anew")
     names.pop(graph.name, None)
     return _Graph(model, ModelFile(graph.name, hashlib.sha256(data).hexdigest()), list(names))
+
+
+def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
+    """The network as files of its own, where it is links to several, as in a hub's cache.
+
+    onnxruntime follows no link from a graph to its weights, since that may lead anywhere.
+    """
+    folder = model.graph.parent
+    if len(model.files) == 1 or not any((folder / file.name).is_symlink() for file in model.files):
+        return model
+    open_cache(cache_dir)
+    target = weights_path(cache_dir, model.sha256, model.graph.name)
+    for file in reversed(model.files):  # the graph last: where it is, its weights are
+        path = target.parent / file.name
+        if is_intact(path, file.sha256):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            os.link(os.path.realpath(folder / file.name), part)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(folder / file.name, part)
+        os.replace(part, path)
+    return replace(model, graph=target)
 
 
 def _recorded(uri: str, record: Path) -> LocalModel | None:

@@ -7,21 +7,39 @@ in the ports and in constant Reshape shapes, training-time Dropout dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, inliner, numpy_helper
 
 from vggbatch.errors import UsageError
+from vggbatch.models.ports import FLOATS, shape_of, upstream
+
+OutputKind = Literal["logits", "probabilities"]
 
 OLDEST_OPSET = 7
 """onnxruntime runs nothing older."""
 OLDEST_IR = 4
 """The first in which an initializer need not be an input."""
 BATCH = "N"
+
+_OPSETS_STATED = 3
+"""The IR version since which a file must name its operator sets."""
+_LARGEST_MESSAGE = 2**31 - 1
+"""Bytes that protobuf can write as one message."""
+_DEFAULT = ("", "ai.onnx")
+_STANDARD = (*_DEFAULT, "com.microsoft")
+_INTEGER = {
+    "DequantizeLinear",
+    "DynamicQuantizeLinear",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "ConvInteger",
+}
+"""Operators on integers whose names do not begin with Q."""
 
 _UNCHANGED_SINCE_1 = {
     "Conv",
@@ -42,88 +60,65 @@ _UNCHANGED_SINCE_1 = {
 _UPGRADED = {"Reshape", "Gemm", "Dropout", "BatchNormalization", "Add", "Sub", "Mul", "Div"}
 
 
-@dataclass(frozen=True)
-class Ports:
-    """What a classifier takes and gives."""
-
-    input: str
-    input_shape: tuple[int | None, ...]
-    """Batch first; None where the dimension is free."""
-    output: str
-    classes: int | None
-    """Width of the output; None if the file does not say."""
-    output_kind: Literal["logits", "probabilities"]
-
-
-def read_ports(model: onnx.ModelProto, input_name: str | None = None) -> Ports:
-    """Find the image input and the scores among a model's ports.
-
-    Raises:
-        UsageError: no or several inputs (or no such one), not float32, not four dimensions.
-    """
-    graph = model.graph
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = {value.name: value for value in graph.input if value.name not in constants}
-    if input_name is None and len(inputs) != 1:
-        names = ", ".join(inputs) or "none"
-        raise UsageError(f"the model has {len(inputs)} inputs ({names}); name one: model.input=...")
-    name = input_name or next(iter(inputs))
-    if name not in inputs:
-        raise UsageError(f"the model has no input {name!r}; it has {', '.join(inputs)}")
-    tensor_type = inputs[name].type.tensor_type
-    shape = _shape(inputs[name])
-    if tensor_type.elem_type != TensorProto.FLOAT or len(shape) != 4:
-        kind = TensorProto.DataType.Name(tensor_type.elem_type).lower()
-        raise UsageError(
-            f"input {name!r} is {kind} {list(shape)}; an image classifier takes float [N, C, H, W]"
-        )
-    output = graph.output[0]
-    last = next((node for node in graph.node if output.name in node.output), None)
-    out_shape = _shape(output)
-    return Ports(
-        input=name,
-        input_shape=shape,
-        output=output.name,
-        classes=out_shape[-1] if out_shape else None,
-        output_kind="probabilities" if last and last.op_type == "Softmax" else "logits",
-    )
-
-
 def make_batchable(
-    model: onnx.ModelProto, *, input_name: str, features: bool = False
+    model: onnx.ModelProto,
+    *,
+    input_name: str,
+    scores: str | None = None,
+    binary: OutputKind | None = None,
+    features: bool = False,
+    free: bool = True,
+    reshapes: bool | None = None,
 ) -> tuple[str, ...]:
     """Change a model in place so that its first dimension is free; returns the output names.
+
+    Its input and outputs become float32, whatever type the file has.
 
     Args:
         model: any image classifier, weights included.
         input_name: its image input.
+        scores: the tensor with the scores; None: the first output.
+        binary: what the scores are where there is one per image: of the second of two classes. The
+            other one's is added.
         features: add the activations that the last dense layer takes as a second output, float32
             [N, width].
+        free: whether to free the batch dimension; else the batch stays as it is.
+        reshapes: whether to free it in constant Reshape shapes too; None: where the input has it
+            fixed.
 
     Raises:
         UsageError: an old operator that has no known equal in opset 7, a network in training mode,
             or no dense layer to take features from.
     """
+    if model.functions and model.ByteSize() < _LARGEST_MESSAGE:
+        model.CopyFrom(inliner.inline_local_functions(model))
     graph = model.graph
-    fixed = next(_shape(value)[0] for value in graph.input if value.name == input_name) == 1
     constants = {tensor.name for tensor in graph.initializer}
     images = [value for value in graph.input if value.name not in constants]
     del graph.input[:]
     graph.input.extend(images)
     del graph.value_info[:]
     _upgrade(model)
-    _remove_dropout(graph)
-    if fixed:
-        _free_reshapes(graph)
-    for value in (*graph.input, *graph.output):
-        dimensions = value.type.tensor_type.shape.dim
-        if len(dimensions):
-            dimensions[0].Clear()
-            dimensions[0].dim_param = BATCH
-    model.ir_version = max(model.ir_version, OLDEST_IR)
-    del graph.output[1:]
+    _choose_output(graph, scores or graph.output[0].name)
+    _drop_dead(graph)
+    if free:
+        _remove_dropout(graph)
+        fixed = next(shape_of(value)[0] for value in graph.input if value.name == input_name)
+        if reshapes or (reshapes is None and fixed is not None):
+            _free_reshapes(graph, fixed or 1)
+        for value in (*graph.input, *graph.output):
+            dimensions = value.type.tensor_type.shape.dim
+            if len(dimensions):
+                dimensions[0].Clear()
+                dimensions[0].dim_param = BATCH
     if features:
         _add_features(graph)
+    model.ir_version = max(model.ir_version, OLDEST_IR)
+    _take_float(graph, input_name)
+    for value in graph.output:
+        _give_float(graph, value)
+    if binary is not None:
+        _add_other_class(graph, binary)
     return tuple(value.name for value in graph.output)
 
 
@@ -137,17 +132,26 @@ def operators(model: onnx.ModelProto) -> dict[str, int]:
 
 def is_quantized(model: onnx.ModelProto) -> bool:
     """Whether any of it computes with integers."""
-    return any("Linear" in kind or kind.startswith("Q") for kind in operators(model))
+    return any(
+        node.op_type.startswith("Q") or node.op_type in _INTEGER
+        for node in model.graph.node
+        if node.domain in _STANDARD  # a function of the file's own may be called Linear or Query
+    )
+
+
+def is_dynamically_quantized(model: onnx.ModelProto) -> bool:
+    """Whether a scale is taken from the activations, and so from all images of a batch."""
+    return any(
+        node.op_type.startswith("DynamicQuantize")
+        for node in model.graph.node
+        if node.domain in _STANDARD
+    )
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """Version of the default operator set."""
-    return next(int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx"))
-
-
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
-    dimensions = value.type.tensor_type.shape.dim
-    return tuple(d.dim_value if d.HasField("dim_value") else None for d in dimensions)
+    """Version of the default operator set; 1 where an old file does not say."""
+    versions = (int(o.version) for o in model.opset_import if o.domain in _DEFAULT)
+    return next(versions, 1 if model.ir_version < _OPSETS_STATED else OLDEST_OPSET)
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> onnx.AttributeProto | None:
@@ -167,6 +171,11 @@ def _upgrade(model: onnx.ModelProto) -> None:
         # MXNet wrote spatial=0 with per-channel statistics, which only spatial=1 can mean.
         if node.op_type == "BatchNormalization":
             _drop_attributes(node, "spatial")
+            training = _attribute(node, "training_mode")
+            if training is not None and training.i:
+                raise UsageError(
+                    f"BatchNormalization {node.name!r} is in training mode; export for inference"
+                )
     if old >= OLDEST_OPSET:
         return
     for node in model.graph.node:
@@ -195,14 +204,16 @@ def _upgrade(model: onnx.ModelProto) -> None:
 def _remove_dropout(graph: onnx.GraphProto) -> None:
     """Take out Dropout, which does nothing at inference, and its unused mask."""
     outputs = {value.name for value in graph.output}
+    used = {name for node in graph.node for name in _inputs(node)}
     renamed: dict[str, str] = {}
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        if node.op_type != "Dropout" or node.output[0] in outputs:
+        _rename_inputs(node, renamed)
+        wanted = outputs & set(node.output) or any(name in used for name in node.output[1:])
+        if node.op_type != "Dropout" or node.domain not in _DEFAULT or wanted:
             kept.append(node)
             continue
-        if len(node.input) == 3 and node.input[2]:
+        if len(node.input) == 3 and node.input[2] and _training(graph, node.input[2]):
             raise UsageError(f"Dropout {node.name!r} may be in training mode; export for inference")
         renamed[node.output[0]] = node.input[0]
     nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
@@ -210,18 +221,56 @@ def _remove_dropout(graph: onnx.GraphProto) -> None:
     graph.node.extend(nodes)
 
 
-def _free_reshapes(graph: onnx.GraphProto) -> None:
-    """Free the batch dimension of Reshapes whose constant shape begins with 1."""
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
+def _training(graph: onnx.GraphProto, name: str) -> bool:
+    """Whether a switch is on, or not known to be off."""
+    tensor = _constants(graph).get(name)
+    return tensor is None or bool(numpy_helper.to_array(tensor).any())
+
+
+def _inputs(node: onnx.NodeProto) -> set[str]:
+    """What a node takes, the branches and bodies that it holds included."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            names |= {value.name for value in body.output}
+            for inner in body.node:
+                names |= _inputs(inner)
+    return names
+
+
+def _rename_inputs(node: onnx.NodeProto, renamed: Mapping[str, str]) -> None:
+    """Give a node's inputs their new names, those in its branches and bodies too."""
+    node.input[:] = [renamed.get(name, name) for name in node.input]
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            for inner in body.node:
+                _rename_inputs(inner, renamed)
+            for value in body.output:
+                if value.name in renamed:
+                    # a branch may give a tensor from outside only under a name of its own
+                    own = f"{value.name}_inner"
+                    body.node.append(helper.make_node("Identity", [renamed[value.name]], [own]))
+                    value.name = own
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Name -> tensor of the initializers and the constants among the nodes."""
+    found = {tensor.name: tensor for tensor in graph.initializer}
     for node in graph.node:
         value = _attribute(node, "value") if node.op_type == "Constant" else None
         if value is not None:
-            initializers[node.output[0]] = value.t
+            found[node.output[0]] = value.t
+    return found
+
+
+def _free_reshapes(graph: onnx.GraphProto, batch: int) -> None:
+    """Free the batch dimension of Reshapes whose constant shape begins with the batch."""
+    constants = _constants(graph)
     for node in list(graph.node):
-        if node.op_type != "Reshape" or node.input[1] not in initializers:
+        if node.op_type != "Reshape" or len(node.input) < 2 or node.input[1] not in constants:
             continue
-        shape = numpy_helper.to_array(initializers[node.input[1]]).copy()
-        if len(shape) < 2 or shape[0] != 1:
+        shape = numpy_helper.to_array(constants[node.input[1]]).copy()
+        if len(shape) < 2 or shape[0] != batch or node.input[0] in constants:
             continue
         # 0 copies the batch dimension; -1 says the same where another dimension is not already -1.
         shape[0] = 0 if -1 in shape[1:] else -1
@@ -230,23 +279,86 @@ def _free_reshapes(graph: onnx.GraphProto) -> None:
         node.input[1] = name
 
 
-def _upstream(graph: onnx.GraphProto, name: str) -> Iterator[onnx.NodeProto]:
-    """The chain of nodes that leads to a tensor, from it backwards along first inputs."""
-    producers = {output: node for node in graph.node for output in node.output}
-    while name in producers:
-        node = producers[name]
-        yield node
-        name = node.input[0] if node.input else ""
+def _choose_output(graph: onnx.GraphProto, name: str) -> None:
+    """Leave one output; it may be a tensor within the graph."""
+    values = {value.name: value for value in graph.output}
+    chosen = values.get(name) or helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+    output = onnx.ValueInfoProto.FromString(chosen.SerializeToString())
+    del graph.output[:]
+    graph.output.append(output)
+
+
+def _drop_dead(graph: onnx.GraphProto) -> None:
+    """Take out what no output needs: it may not take batches."""
+    needed = {value.name for value in graph.output}
+    kept: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= _inputs(node)
+            kept.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    if len(kept) < len(graph.node):
+        del graph.node[:]
+        graph.node.extend(reversed(kept))
+
+
+def _take_float(graph: onnx.GraphProto, name: str) -> None:
+    """Let an image input of another type take float32."""
+    value = next(value for value in graph.input if value.name == name)
+    kind = value.type.tensor_type.elem_type
+    if kind == TensorProto.FLOAT:
+        return
+    inner = f"{name}_as_declared"
+    for node in graph.node:
+        _rename_inputs(node, {name: inner})
+    graph.node.insert(0, helper.make_node("Cast", [name], [inner], to=kind))
+    value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _give_float(graph: onnx.GraphProto, value: onnx.ValueInfoProto) -> None:
+    """Let an output of another type give float32."""
+    kind = value.type.tensor_type.elem_type
+    if kind == TensorProto.FLOAT or kind not in FLOATS:
+        return
+    name = f"{value.name}_as_float"
+    graph.node.append(helper.make_node("Cast", [value.name], [name], to=TensorProto.FLOAT))
+    value.name = name
+    value.type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def _add_other_class(graph: onnx.GraphProto, kind: OutputKind) -> None:
+    """Make two scores per image of one, which is the second class's."""
+    one = graph.output[0].name
+    names = [f"{one}_{part}" for part in ("column_shape", "column", "whole", "other", "both")]
+    shape, column, whole, other, both = names
+    whole_value = np.float32(1 if kind == "probabilities" else 0)
+    graph.initializer.append(numpy_helper.from_array(np.array([-1, 1], np.int64), shape))
+    graph.initializer.append(numpy_helper.from_array(np.asarray(whole_value), whole))
+    # the other one's logit is 0: whatever the score, their difference is what counts
+    first = [whole, column] if kind == "probabilities" else [column, column]
+    graph.node.extend(
+        [
+            helper.make_node("Reshape", [one, shape], [column]),
+            helper.make_node("Sub", first, [other]),
+            helper.make_node("Concat", [other, column], [both], axis=1),
+        ]
+    )
+    graph.output[0].CopyFrom(helper.make_tensor_value_info(both, TensorProto.FLOAT, [None, 2]))
 
 
 def _add_features(graph: onnx.GraphProto) -> None:
     """Add the input of the last dense layer as an output, dequantized if it is integers."""
     dense = ("Gemm", "MatMul", "QGemm", "QLinearMatMul")
-    last = next((n for n in _upstream(graph, graph.output[0].name) if n.op_type in dense), None)
+    last = next((n for n in upstream(graph, graph.output[0].name) if n.op_type in dense), None)
     if last is None:
         raise UsageError("--features needs a network that ends in a dense layer; this one does not")
     name = last.input[0]
     if last.op_type.startswith("Q"):
         name = "features_float"
         graph.node.append(helper.make_node("DequantizeLinear", list(last.input[:3]), [name]))
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, None]))
+    else:
+        weight = _constants(graph).get(last.input[1])
+        if weight is not None and weight.data_type in FLOATS - {TensorProto.FLOAT}:
+            cast = "features_as_float"
+            graph.node.append(helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT))
+            name = cast
+    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))

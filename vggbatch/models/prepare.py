@@ -4,8 +4,8 @@ onnxruntime lays weights out for the machine's instruction set when it opens a f
 saved beside the graph, they are mapped read-only from then on: opening is fast, and the actors of
 a node share one copy in the page cache.
 
-A loader must set `graph_optimization_level = ORT_DISABLE_ALL` (the file is optimised already) and
-an explicit `intra_op_num_threads`; nothing else is needed.
+A loader must set `graph_optimization_level = ORT_DISABLE_ALL` where the file is optimised already,
+give it the batch that was proved, and set an explicit `intra_op_num_threads`; no more is needed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from vggbatch.models.files import base_name
 from vggbatch.models.original import Source, original_file
 from vggbatch.models.resolve import Model
 
-RECIPE = 2
+RECIPE = 3
 """Part of the key: raised whenever preparation makes another file of the same model."""
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,10 @@ class PreparedModel:
     """Width of the features; None without them."""
     quantized: bool
     """Whether it computes with 8-bit integers."""
+    batch: int | None
+    """Images in each run, all of them needed; None for any number."""
+    optimised: bool
+    """Whether it is to be opened as it is; else onnxruntime optimises it when it opens it."""
     max_difference: float | None
     """Largest difference from the original's scores on random images; None where onnxruntime
     cannot run the original (opset below 7)."""
@@ -125,6 +129,8 @@ def prepare(
         output_kind=model.output,
         features_width=facts["features_width"],
         quantized=facts["quantized"],
+        batch=facts["batch"],
+        optimised=facts["optimised"],
         max_difference=facts["max_difference"],
     )
 
@@ -166,6 +172,8 @@ def _key(model: Model, options: _Options) -> dict[str, Any]:
         "features": options.features,
         "normalise": options.normalise and options.normalise.model_dump(),
         "input": model.input,
+        "scores": model.scores,
+        "binary": model.output if model.binary else None,
         **({"dense": True} if options.dense else {}),
     }
 
@@ -209,6 +217,8 @@ def _build(
             work=work,
             target=work / "prepared",
             input=model.input,
+            scores=model.scores,
+            binary=model.output if model.binary else None,
             layout=model.layout,
             size=model.input_size or (224, 224),
             features=options.features,

@@ -162,7 +162,12 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     graph = onnx.load(path) if model.twin is None else synthesize(model.twin)
     if is_quantized(graph):
         raise UsageError(f"{model.name} is quantized already")
-    make_batchable(graph, input_name=model.input)
+    make_batchable(
+        graph,
+        input_name=model.input,
+        scores=model.scores,
+        binary=model.output if model.binary else None,
+    )
     if opset(graph) < PER_CHANNEL_OPSET:
         graph = version_converter.convert_version(graph, PER_CHANNEL_OPSET)
     # what onnxruntime's quantizer advises to run first is done here, and noted as its tool does

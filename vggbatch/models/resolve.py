@@ -15,12 +15,17 @@ import yaml
 from vggbatch import uris
 from vggbatch.config import ModelOptions, Preprocess, validate
 from vggbatch.errors import UsageError
+from vggbatch.models.assumption import Assumption, in_words
 from vggbatch.models.cache import weights_path
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
+from vggbatch.models.examine import Question, examine
 from vggbatch.models.fetch import address
 from vggbatch.models.files import ModelFile, base_name, localise, sibling
-from vggbatch.models.graph import read_ports
+from vggbatch.models.ports import Layout, Ports, read_ports
+from vggbatch.models.scores import Scores
+from vggbatch.models.stated import Stated, same_as, stated
 from vggbatch.models.synthesis import GENERATOR_VERSION
+from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.storage import filesystem, is_local, public_uri, store_errors
 
 SYNTHETIC = "@synthetic"
@@ -56,6 +61,12 @@ class Model:
     """Tensor that the zoo names as features; None: the last dense layer's input."""
     input_size: tuple[int, int] | None
     """Height and width the graph asks for; None where they are free."""
+    scores: str | None = None
+    """The tensor with the scores; None: the graph's first output."""
+    binary: bool = False
+    """The graph has one score per image, of the second of two classes."""
+    assumptions: tuple[Assumption, ...] = ()
+    """What nobody stated, and what it was taken for."""
 
     @property
     def twin(self) -> str | None:
@@ -121,6 +132,7 @@ def _zoo_model(
         classes=_classes(options.classes, 1000),
         features=options.features or entry.features,
         input_size=(224, 224),
+        scores=options.scores,
     )
 
 
@@ -146,15 +158,24 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     described = _beside(options)
     graph = local.parsed or onnx.load(local.graph, load_external_data=False)
     ports = read_ports(graph, described.input)
-    layout = described.layout or "NCHW"
-    channel = 1 if layout == "NCHW" else 3
-    if ports.input_shape[channel] not in (3, None):
-        other = "NHWC" if layout == "NCHW" else "NCHW"
-        raise UsageError(
-            f"input {ports.input!r} of {name} is {list(ports.input_shape)}, which has no 3 "
-            f"channels as {layout}; is it model.layout={other}?"
-        )
-    height, width = ports.input_shape[2:] if layout == "NCHW" else ports.input_shape[1:3]
+    found = stated(options.name, graph)
+    preprocess, assumptions = _preprocess(described, found, ports, name)
+    _, profile = resolve_profile(preprocess)
+    _check_layout(described.layout or ports.layout, ports, name)
+    classes, origin = _class_list(described, found)
+    question = Question(
+        name=name,
+        layout=described.layout or ports.layout,
+        profile=profile,
+        classes=len(classes),
+        chosen=described.scores,
+        stated=described.output,
+    )
+    scores, layout = examine(local, ports, question, cache_dir)
+    _check_count(scores, classes, origin, name)
+    assumptions += _assumed_of_ports(described, ports, scores, layout)
+    if described.classes is None:
+        assumptions.append(Assumption("classes", f"{len(classes)} of {origin}", "no list is given"))
     return Model(
         name=name,
         uri=str(local.graph) if is_local(filesystem(options.name)[0]) else options.name,
@@ -164,12 +185,127 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
         entry=None,
         input=ports.input,
         layout=layout,
-        output=described.output or ports.output_kind,
-        preprocess=described.preprocess or "zoo",
-        classes=_classes(described.classes, ports.classes),
+        output=scores.kind,
+        preprocess=preprocess,
+        classes=classes,
         features=described.features,
-        input_size=None if height is None or width is None else (height, width),
+        input_size=ports.size(layout),
+        scores=scores.output,
+        binary=scores.binary,
+        assumptions=tuple(assumptions),
     )
+
+
+def _preprocess(
+    described: ModelOptions, found: Stated, ports: Ports, name: str
+) -> tuple[str | Preprocess, list[Assumption]]:
+    """The preprocessing, and what of it was assumed."""
+    chosen: str | Preprocess
+    raw = ports.input_type == "uint8"
+    if described.preprocess is not None:
+        chosen, assumed = described.preprocess, None
+    elif found.preprocess is not None:
+        chosen = found.preprocess
+        source = found.preprocess_source
+        assumed = Assumption("preprocessing", in_words(chosen), f"stated by {source}")
+        if found.values_only:
+            because = f"{source} states the values, nothing the resize and crop"
+            assumed = Assumption("preprocessing", in_words(chosen), because, warning=True)
+    elif raw:
+        chosen = RAW
+        because = f"input {ports.input!r} is uint8, and nothing states the resize and crop"
+        assumed = Assumption("preprocessing", in_words(chosen), because, warning=True)
+    else:
+        chosen = "zoo"
+        because = f"neither {name}, nor a file beside it, nor an option states it"
+        words = f"profile zoo: {in_words(resolve_profile(chosen)[1])}"
+        assumed = Assumption("preprocessing", words, because, warning=True)
+    _, parts = resolve_profile(chosen)
+    if raw and not _whole_pixels(parts):
+        raise UsageError(
+            f"input {ports.input!r} of {name} is uint8 and takes pixels as they are, but the "
+            f"preprocessing gives other values ({in_words(parts)}): set scale: 1, mean: [0, 0, 0], "
+            "std: [1, 1, 1] in model.preprocess"
+        )
+    return chosen, [assumed] if assumed is not None else []
+
+
+RAW = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+"""Pixels as they are, for networks that normalise them themselves."""
+
+
+def _whole_pixels(parts: Preprocess) -> bool:
+    return (parts.scale, parts.mean, parts.std) == (RAW.scale, RAW.mean, RAW.std)
+
+
+def _check_layout(layout: Layout | None, ports: Ports, name: str) -> None:
+    for one in (layout,) if layout else ("NCHW", "NHWC"):
+        if ports.input_shape[1 if one == "NCHW" else 3] in (3, None):
+            return
+    shape = str([size or "?" for size in ports.input_shape]).replace("'", "")
+    where = f"input {ports.input!r} of {name} is {shape}, which has no 3 channels"
+    other: Layout = "NHWC" if layout == "NCHW" else "NCHW"
+    if layout is not None and ports.input_shape[3 if other == "NHWC" else 1] in (3, None):
+        raise UsageError(f"{where} as {layout}; is it model.layout={other}?")
+    raise UsageError(f"{where}: only networks that take RGB or BGR images can be run")
+
+
+def _class_list(described: ModelOptions, found: Stated) -> tuple[tuple[str, ...], str]:
+    """The classes in output order, and where they are from."""
+    if described.classes is not None:
+        return _classes(described.classes, None), public_uri(described.classes)
+    own = "the project's synset.txt"
+    if found.classes is None or same_as(found.classes, synset()):
+        return synset(), own
+    return found.classes, found.classes_source or own
+
+
+def _check_count(scores: Scores, classes: tuple[str, ...], origin: str, name: str) -> None:
+    if len(classes) == scores.count:
+        return
+    count = 1 if scores.binary else scores.count
+    if scores.binary:
+        advice = (
+            "a network with a single output has two classes: set model.classes to a file with two "
+            "lines, the second the class whose probability it gives"
+        )
+    elif count == len(classes) + 1:
+        advice = (
+            "networks of TensorFlow may have a background class before the others: set "
+            f"model.classes to a file of {count} lines, its first `background`"
+        )
+    else:
+        advice = (
+            "set model.classes to a file with one class a line, in output order, or model.scores "
+            "to the output that has the scores"
+        )
+    raise UsageError(
+        f"{name} has {count} {'output' if count == 1 else 'outputs'} but {origin} has "
+        f"{len(classes)} classes (scores of an image in {scores.output!r}): {advice}"
+    )
+
+
+def _assumed_of_ports(
+    described: ModelOptions, ports: Ports, scores: Scores, layout: Layout
+) -> list[Assumption]:
+    """What was found out about the input and the scores."""
+    found = []
+    if described.layout is None:
+        because = (
+            f"of input {ports.input!r}'s shape" if ports.layout else "it runs with this layout"
+        )
+        found.append(Assumption("layout", layout, because))
+    if described.scores is None and len(ports.outputs) > 1:
+        because = f"of the outputs {ports.described} it has a score for each class"
+        found.append(Assumption("scores", scores.output, because))
+    if described.output is None:
+        softmax = "softmax is applied" if scores.kind == "logits" else "no softmax is applied"
+        if scores.binary:
+            softmax = "made two scores, " + softmax
+        found.append(Assumption("output", f"{scores.kind}, {softmax}", scores.reason))
+    if scores.warning is not None:
+        found.append(Assumption("scores", scores.output, scores.warning, warning=True))
+    return found
 
 
 def _beside(options: ModelOptions) -> ModelOptions:

@@ -17,12 +17,12 @@ _ERRORS = 3
 
 
 def open_network(
-    path: Path, *, optimise: bool = True, threads: int | None = None
+    network: Path | bytes, *, optimise: bool = True, threads: int | None = None
 ) -> InferenceSession:
     """Open a network to run it.
 
     Args:
-        path: ONNX file.
+        network: ONNX file, or its content.
         optimise: let onnxruntime rewrite the graph; not where it is prepared already, or where
             what would be fused away is wanted.
         threads: None: as many as there are cores.
@@ -31,7 +31,7 @@ def open_network(
     options.intra_op_num_threads = threads or 0
     if not optimise:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
-    return InferenceSession(path, options, providers=_PROVIDERS)
+    return InferenceSession(network, options, providers=_PROVIDERS)
 
 
 def write_optimised(

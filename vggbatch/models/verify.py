@@ -53,11 +53,13 @@ def verify(prepared: PreparedModel, vectors: Path) -> list[VectorResult]:
     Raises:
         UsageError: no vectors are in it, it is damaged, or they do not fit the model.
     """
-    session = open_network(prepared.path, optimise=False)
+    session = open_network(prepared.path, optimise=not prepared.optimised)
     results = []
     for name, given, expected in _vectors(vectors):
         try:
-            scores = session.run([prepared.outputs[0]], {prepared.input: given})[0]
+            # a network of a fixed batch gets the vector as often as it needs
+            whole = np.repeat(given, prepared.batch, axis=0) if prepared.batch else given
+            scores = session.run([prepared.outputs[0]], {prepared.input: whole})[0][: len(given)]
         except Exception as error:
             reason = " ".join(str(error).split())
             raise UsageError(f"{name} of {vectors} does not fit the model: {reason}") from None

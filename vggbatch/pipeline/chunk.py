@@ -192,6 +192,25 @@ def rows_of(table: pa.Table) -> pa.StructArray:
     return table["rows"].chunk(0).flatten()
 
 
+def with_errors(rows: pa.StructArray, failed: npt.NDArray[np.bool_], error: str) -> pa.StructArray:
+    """Rows of ROW with an error for those that failed.
+
+    Args:
+        rows: of a chunk.
+        failed: of each row that has no error yet, in order.
+        error: `kind: message`.
+    """
+    if not failed.any():
+        return rows
+    errors = rows.field("error").to_pylist()
+    scored = [row for row, known in enumerate(errors) if known is None]
+    for row, bad in zip(scored, failed, strict=True):
+        if bad:
+            errors[row] = error
+    fields = [rows.field(field.name) for field in ROW if field.name != "error"]
+    return pa.StructArray.from_arrays([*fields, pa.array(errors, pa.string())], fields=list(ROW))
+
+
 def bytes_of(array: npt.NDArray[Any]) -> pa.Array:
     """A large_binary array of length one over an array's own memory."""
     flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

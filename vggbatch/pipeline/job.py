@@ -237,7 +237,8 @@ def open_model(
         layout=model.layout,
         probabilities=prepared.output_kind == "probabilities",
         micro_batch=INT8_MICRO_BATCH if prepared.quantized else MICRO_BATCH,
-        optimised=True,
+        optimised=prepared.optimised,
+        batch=prepared.batch,
     )
 
 

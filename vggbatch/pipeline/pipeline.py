@@ -54,6 +54,8 @@ RECEIPT_SCHEMA = pa.schema(
 )
 """What the driver learns of a chunk: its name, its statistics as JSON, why it failed."""
 
+BAD_SCORES = "bad_scores: the network gives NaN or infinity for this image"
+
 
 @dataclass(frozen=True)
 class Scoring:
@@ -224,21 +226,26 @@ class Classify:
         valid = rows.field("label").filter(rows.field("error").is_null())
         labels = valid.fill_null(-1).to_numpy(zero_copy_only=False)
         packed = [self._packed(table, number) for number in range(len(geometries(scoring.recipes)))]
-        columns: dict[str, pa.Array] = {}
-        likelihoods = []
-        for number, recipe in enumerate(scoring.recipes):
-            pictures = pictures_for(recipe, scoring.recipes, packed)
-            found = self.classifier(pictures, recipe.preprocess, labels)
-            columns[f"index{number}"] = chunks.bytes_of(found.index)
-            columns[f"probability{number}"] = chunks.bytes_of(found.probability)
+        predictions = [
+            self.classifier(
+                pictures_for(recipe, scoring.recipes, packed), recipe.preprocess, labels
+            )
+            for recipe in scoring.recipes
+        ]
+        # an image has one error, whichever recipe gave it
+        good = ~np.logical_or.reduce([found.bad for found in predictions])
+        columns = {"rows": chunks.list_of(chunks.with_errors(rows, ~good, BAD_SCORES))}
+        for number, found in enumerate(predictions):
+            columns[f"index{number}"] = chunks.bytes_of(found.index[good])
+            columns[f"probability{number}"] = chunks.bytes_of(found.probability[good])
             if found.features is not None:
-                columns[f"features{number}"] = chunks.bytes_of(found.features)
-            likelihoods.append(found.label_nll)
+                columns[f"features{number}"] = chunks.bytes_of(found.features[good])
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_nll=likelihoods
+            infer_seconds=time.perf_counter() - started,
+            label_nll=[found.label_nll[good] for found in predictions],
         )
         columns["stats"] = pa.array([stats.to_json()])
-        return chunks.with_columns(table.select([*chunks.KEY, "rows"]), **columns)
+        return chunks.with_columns(table.select(chunks.KEY), **columns)
 
     def _packed(self, table: pa.Table, number: int) -> Packed:
         sizes = chunks.array_of(

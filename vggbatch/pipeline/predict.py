@@ -9,6 +9,7 @@ import pyarrow as pa
 from vggbatch.classifier import Classifier
 from vggbatch.errors import ImageError
 from vggbatch.pipeline.job import Job, network_opener
+from vggbatch.pipeline.pipeline import BAD_SCORES
 from vggbatch.pipeline.recipe import geometries, pictures_for
 from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.sources import reader_for
@@ -55,6 +56,9 @@ def predict(job: Job) -> pa.Table:
                 continue
             packed = [packer.packed() for packer in packers]
             found = classifier(pictures_for(recipes[0], recipes, packed), recipes[0].preprocess)
+            if found.bad[0]:
+                row["error"] = BAD_SCORES
+                continue
             known = [i for i in found.index[0].tolist() if i >= 0]
             row["top5_index"] = known
             row["top5_probability"] = found.probability[0].tolist()[: len(known)]
