@@ -35,7 +35,8 @@ def in_words(parts: Preprocess) -> str:
     """A preprocessing with its numbers."""
     numbers = {name: " ".join(f"{v:g}" for v in getattr(parts, name)) for name in ("mean", "std")}
     resize = "short side" if parts.resize_mode == "shorter" else "squashed to"
+    resizer = "" if parts.resizer == "pillow" else f" of {parts.resizer}"
     return (
-        f"{resize} {parts.resize}, {parts.interpolation}, crop {parts.crop}, {parts.channels}, "
+        f"{resize} {parts.resize}, {parts.interpolation}{resizer}, crop {parts.crop}, {parts.channels}, "
         f"scale {parts.scale:g}, mean {numbers['mean']}, std {numbers['std']}"
     )

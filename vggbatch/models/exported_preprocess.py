@@ -203,7 +203,9 @@ def _whole(scale: float) -> float:
 
 
 def _made(**parts: Any) -> Preprocess:
+    # as torchvision and transformers resize: the longer side is cut to whole pixels
+    cut = {"long_side": "truncate"} if parts.get("resize_mode", "shorter") == "shorter" else {}
     try:
-        return Preprocess.model_validate(parts)
+        return Preprocess.model_validate(parts | cut)
     except ValidationError as error:
         raise Inexpressible(error.errors()[0]["msg"]) from None

@@ -235,7 +235,8 @@ RAW = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 def _whole_pixels(parts: Preprocess) -> bool:
-    return (parts.scale, parts.mean, parts.std) == (RAW.scale, RAW.mean, RAW.std)
+    values = ("scale", "mean", "std", "pixels")
+    return all(getattr(parts, name) == getattr(RAW, name) for name in values)
 
 
 def _check_layout(layout: Layout | None, ports: Ports, name: str) -> None:

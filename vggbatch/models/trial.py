@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vggbatch import process
+
 PICTURES = 4
 TIMEOUT_S = 300.0
 """For opening a network and running it four times; VGG-19 takes 3 s (measured)."""
@@ -70,13 +72,11 @@ def run_trial(
 
 
 def _run_child(job: str, answer: str) -> None:
-    # what this process can import, from wherever a cluster has put it, that one must too
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-P", str(_CHILD), job, answer]
     try:
         done = subprocess.run(
             command,
-            env=environment,
+            env=process.environment(),
             capture_output=True,
             text=True,
             errors="replace",
