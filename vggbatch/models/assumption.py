@@ -37,6 +37,6 @@ def in_words(parts: Preprocess) -> str:
     resize = "short side" if parts.resize_mode == "shorter" else "squashed to"
     resizer = "" if parts.resizer == "pillow" else f" of {parts.resizer}"
     return (
-        f"{resize} {parts.resize}, {parts.interpolation}{resizer}, crop {parts.crop}, {parts.channels}, "
-        f"scale {parts.scale:g}, mean {numbers['mean']}, std {numbers['std']}"
+        f"{resize} {parts.resize}, {parts.interpolation}{resizer}, crop {parts.crop}, "
+        f"{parts.channels}, scale {parts.scale:g}, mean {numbers['mean']}, std {numbers['std']}"
     )
