@@ -29,8 +29,9 @@ class ImageError(Exception):
 
     Kinds: `missing` (the file is not there), `unreadable` (it may not be read), `empty` (no
     bytes), `not_image` (no known image format), `truncated`, `corrupt`, `too_large` (bytes or
-    pixels over the limit), `crash` (it killed the process that decoded it), `bad_shard` (the
-    shard is damaged from here on), `refused` (its URI may not be opened).
+    pixels over the limit, or more memory than it may take), `timeout` (reading or decoding it took
+    longer than it may), `crash` (it killed the process that decoded it), `bad_shard` (the shard is
+    damaged from here on), `refused` (its URI may not be opened).
     """
 
     KINDS = (
@@ -41,6 +42,7 @@ class ImageError(Exception):
         "truncated",
         "corrupt",
         "too_large",
+        "timeout",
         "crash",
         "bad_shard",
         "refused",

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from vggbatch import uris
+from vggbatch.bounded import open_regular
 from vggbatch.config.schema import JobConfig
+from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -111,12 +112,12 @@ def _describe(model: type[BaseModel], fault: Any) -> str:
 
 def _read_yaml(file: str | Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(Path(file).read_text())
+        with open_regular(file) as opened:
+            data = parse_yaml(opened.read(MAX_BYTES + 1).decode())
     except OSError as error:
         raise UsageError(f"cannot read configuration {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        detail = " ".join(str(error).split())
-        raise UsageError(f"configuration {file} is not valid YAML: {detail}") from None
+    except ValueError as error:
+        raise UsageError(f"configuration {file} is not valid YAML: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -127,8 +128,8 @@ def _read_yaml(file: str | Path) -> dict[str, Any]:
 def _parse(text: str) -> Any:
     """A value as YAML reads it, so that 2, true, null and [a, b] mean what they look like."""
     try:
-        return yaml.safe_load(text) if text.strip() else text
-    except yaml.YAMLError:
+        return parse_yaml(text) if text.strip() else text
+    except ValueError:
         return text
 
 

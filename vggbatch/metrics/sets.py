@@ -16,6 +16,7 @@ from importlib.resources import files
 
 import pyarrow as pa
 
+from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.errors import UsageError
 from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
@@ -97,13 +98,15 @@ def _subset(name: str, class_lines: Sequence[str]) -> tuple[int, ...]:
     else:
         fs, path = filesystem(name)
         try:
-            text = fs.cat_file(path).decode()
+            text = read_bounded(fs, path, MAX_CLASS_LIST).decode()
         except FileNotFoundError:
             raise UsageError(
                 f"subset {name!r} is neither {' nor '.join(SUBSETS)} nor a file of classes"
             ) from None
         except UnicodeDecodeError:
             raise UsageError(f"subset {name}: not a text file") from None
+        except OSError as error:
+            raise UsageError(f"subset {name}: cannot be read: {error}") from None
     index_of = {line.split(" ", 1)[0]: i for i, line in enumerate(class_lines)}
     index_of |= {str(i): i for i in range(len(class_lines))}
     words = text.replace(",", " ").split()

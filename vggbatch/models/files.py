@@ -17,11 +17,17 @@ import onnx
 from filelock import FileLock
 
 from vggbatch import uris
+from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
 from vggbatch.models.verified import is_intact
 from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
+
+_MAX_GRAPH_BYTES = 2**31
+"""Of a graph's file: more is no protobuf message."""
+_MAX_WEIGHTS_BYTES = 2**36
+"""Of a file with external weights."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,19 @@ def base_name(uri: str) -> str:
     return uris.without_query(uri).rsplit("/", 1)[-1]
 
 
-def read_blocks(uri: str) -> Iterator[bytes]:
-    """The content of a file at a URI. Raises OSError."""
+def read_blocks(uri: str, limit: int = _MAX_WEIGHTS_BYTES) -> Iterator[bytes]:
+    """The content of a file at a URI, of at most `limit` bytes. Raises OSError."""
     fs, path = filesystem(uri)
-    # a web server need not know ranges for a file that is read from front to back
-    streamed = {"block_size": 0} if "http" in fs.protocol else {}
-    done = 0
+    streamed: dict[str, Any] = {}
+    if is_web(fs):
+        # a server need not know ranges for a file that is read from front to back
+        headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
+        streamed = {"block_size": 0, "headers": headers}
     with store_errors(), fs.open(path, "rb", **streamed) as file:
-        while block := file.read(BLOCK):
+        if is_web(fs):
+            refuse_compressed(file.r.headers)
+        done = 0
+        for block in limited(iter(lambda: file.read(BLOCK), b""), limit):
             done += len(block)
             yield block
         size = getattr(file, "size", None)
@@ -130,7 +141,8 @@ def _described(folder: Path, graph: _Graph) -> tuple[ModelFile, ...]:
 def _read(graph: Path, uri: str) -> _Graph:
     """Read the graph's file, once."""
     try:
-        data = graph.read_bytes()
+        with open_regular(graph) as file:
+            data = b"".join(limited(iter(lambda: file.read(BLOCK), b""), _MAX_GRAPH_BYTES))
         if not data:
             raise UsageError(f"{uri} is empty: get the file again")
         model = onnx.load_from_string(data)
@@ -138,6 +150,8 @@ def _read(graph: Path, uri: str) -> _Graph:
         raise
     except FileNotFoundError:
         raise UsageError(f"no model file {uri}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {error.strerror or error}") from None
     except Exception as error:
         raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
     names: dict[str, None] = {}
@@ -201,7 +215,7 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
         versions = [_version(uri)]
-        write_blocks(work / name, read_blocks(uri))
+        write_blocks(work / name, read_blocks(uri, _MAX_GRAPH_BYTES))
         read = _read(work / name, public_uri(uri))
         for other in read.external:
             versions.append(_version(sibling(uri, other)))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import onnx
-import yaml
 
 from vggbatch import uris
+from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import ModelOptions, Preprocess, validate
+from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
 from vggbatch.models.assumption import Assumption, in_words
 from vggbatch.models.cache import weights_path
@@ -315,16 +316,15 @@ def _beside(options: ModelOptions) -> ModelOptions:
     fs, path = filesystem(uri)
     try:
         with store_errors():
-            text = fs.cat_file(path)
-        data: Any = yaml.safe_load(text)
+            text = read_bounded(fs, path, MAX_BYTES)
+        data: Any = parse_yaml(text)
     except FileNotFoundError:
         return options
     except OSError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot read {public_uri(uri)}: {reason}") from None
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{public_uri(uri)} is not valid YAML: {reason}") from None
+    except ValueError as error:
+        raise UsageError(f"{public_uri(uri)} is not valid YAML: {error}") from None
     if not isinstance(data, dict) or "name" in data:
         raise UsageError(
             f"{public_uri(uri)} must be a mapping with keys such as layout, output, preprocess"
@@ -344,10 +344,15 @@ def _classes(uri: str | None, width: int | None) -> tuple[str, ...]:
         fs, path = filesystem(uri)
         try:
             with store_errors():
-                classes = tuple(fs.cat_file(path).decode().splitlines())
-        except OSError:
+                classes = tuple(read_bounded(fs, path, MAX_CLASS_LIST).decode().splitlines())
+        except FileNotFoundError:
             raise UsageError(
                 f"the class list {public_uri(uri)} (model.classes) is not there"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise UsageError(
+                f"the class list {public_uri(uri)} (model.classes) cannot be read: {reason}"
             ) from None
     if width is not None and len(classes) != width:
         origin = public_uri(uri) if uri else "the project's synset.txt"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vggbatch import uris
+from vggbatch.bounded import read_bounded
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import columns, names
 from vggbatch.sources.base import Member
-from vggbatch.storage import NoClient, filesystem, public_uri
+from vggbatch.storage import NoClient, filesystem, public_uri, store_errors
 from vggbatch.text import without_secrets
+
+_MAX_BYTES = 2**30
+"""Of a manifest: ten million lines."""
 
 
 def read_manifest(uri: str) -> Iterator[Member]:
@@ -25,7 +29,12 @@ def read_manifest(uri: str) -> Iterator[Member]:
     fs, path = filesystem(uri)
     folder = uris.folder_of(uri)
     try:
-        table = columns.read(fs.cat_file(path), uri)
+        with store_errors():
+            data = read_bounded(fs, path, _MAX_BYTES)
+        table = columns.read(data, uri)
+    except OSError as error:
+        reason = " ".join((error.strerror or str(error)).split())
+        raise UsageError(f"{uri}: cannot be read: {reason}") from None
     except ValueError as error:
         raise UsageError(f"{uri}: {error}") from None
     files = table.column(columns.FILE)

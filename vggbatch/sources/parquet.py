@@ -163,7 +163,10 @@ class _Cursor:
             self._values = pa.array([], pa.binary())
         while row >= self._first + len(self._values):
             self._first += len(self._values)
-            self._values = _array(next(self._batches), self._image)
+            batch = next(self._batches, None)
+            if batch is None:
+                raise pa.ArrowInvalid(f"row group {group} ends before row {row}")
+            self._values = _array(batch, self._image)
 
     def _bytes_of(self, group: int) -> tuple[int, int]:
         """Where the images of a row group lie in the file."""

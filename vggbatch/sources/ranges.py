@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import BinaryIO, cast
 
+from vggbatch.bounded import TooSlowError, is_web, open_descriptor, open_regular
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.stores import StoreError, retried, store_of
 from vggbatch.sources.stream import RemoteFile
@@ -29,6 +30,11 @@ _GAP = 128 * 2**10
 """Bytes between two ranges that are read and dropped sooner than asked for in two requests."""
 _SMALLEST = 2**16
 """What any request counts for at least, in bytes, in what is ahead."""
+_UNKNOWN = 4 * 2**20
+"""What a request for a file of unknown size counts for."""
+_UNKNOWN_AHEAD = 16 * 2**20
+"""Bytes that are read ahead of such a file. One that turns out larger is read when its turn comes,
+so that of a list of huge files one at a time is in memory."""
 
 _OF_THE_PROCESS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 """What `open` and `read` say when this machine is short of something: not the file's fault."""
@@ -52,7 +58,7 @@ def open_binary(uri: str, size: int) -> BinaryIO:
     """
     fs, path = filesystem(uri)
     if is_local(fs):
-        return open(path, "rb")
+        return open_regular(path)
     if size < 0:
         known: int | None = retried(lambda: fs.size(path))
         if known is None:
@@ -82,22 +88,34 @@ def read_ranges(
     Raises:
         OSError: the store does not answer, after retries.
     """
-    ready: deque[tuple[int, Callable[[], list[bytes | ImageError]]]] = deque()
+    ready: deque[tuple[int, Callable[[], list[bytes | ImageError | Range]]]] = deque()
     ahead = 0
     for group in _groups(wanted):
-        fetch: Callable[[], list[bytes | ImageError]] = partial(_fetch, group, max_bytes)
+        fetch: Callable[[], list[bytes | ImageError | Range]]
+        fetch = partial(_fetch, group, max_bytes, _UNKNOWN_AHEAD)
         size = 0
         if isinstance(group[0], Range) and _is_remote(group[0].uri):
             fetch = _pool().submit(fetch).result
-            size = max(_span(group), _SMALLEST)
+            size = max(_span(group), _SMALLEST) if group[0].size >= 0 else _UNKNOWN
         ready.append((size, fetch))
         ahead += size
         while ready and (ahead > _AHEAD or not size):
             done, result = ready.popleft()
             ahead -= done
-            yield from result()
+            yield from _in_turn(result(), max_bytes)
     for _, result in ready:
-        yield from result()
+        yield from _in_turn(result(), max_bytes)
+
+
+def _in_turn(
+    found: list[bytes | ImageError | Range], max_bytes: int
+) -> Iterator[bytes | ImageError]:
+    """What was fetched; what was too large to be fetched ahead, now."""
+    for item in found:
+        if isinstance(item, Range):
+            yield from cast("list[bytes | ImageError]", _fetch([item], max_bytes, max_bytes))
+        else:
+            yield item
 
 
 @cache
@@ -140,8 +158,13 @@ def _span(group: list[Range | ImageError]) -> int:
     return last.offset + last.size - first.offset
 
 
-def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | ImageError]:
-    """The bytes of a group's ranges, or what is wrong with its file."""
+def _fetch(
+    group: list[Range | ImageError], max_bytes: int, ahead: int
+) -> list[bytes | ImageError | Range]:
+    """The bytes of a group's ranges, or what is wrong with its file.
+
+    One of unknown size in a store that has more than `ahead` bytes comes back as it was.
+    """
     if isinstance(group[0], ImageError):
         return group  # type: ignore[return-value]
     ranges = cast("list[Range]", group)
@@ -155,19 +178,23 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
         return _fetch_local(path, ranges, max_bytes)
     try:
         start = ranges[0].offset
-        size = _span(group) if ranges[0].size >= 0 else max_bytes + 1
+        size = _span(group) if ranges[0].size >= 0 else min(max_bytes, ahead) + 1
         store, path = store_of(ranges[0].uri)
         data = retried(lambda: store.read(path, start, start + size)) if size else b""
     except (FileNotFoundError, NotADirectoryError):
         return [ImageError("missing", "there is no such file") for _ in ranges]
     except (PermissionError, IsADirectoryError) as error:
         return [ImageError("unreadable", error.strerror or str(error)) for _ in ranges]
+    except TooSlowError as error:
+        return [ImageError("timeout", str(error)) for _ in ranges]
     except StoreError as error:
         # A list of the web's images names servers that are gone; a store of one's own comes back.
-        if "http" not in fs.protocol:
+        if not is_web(fs):
             raise
         return [ImageError("unreadable", str(error)) for _ in ranges]
-    parts = []
+    if ranges[0].size < 0 and ahead < len(data) <= max_bytes:
+        return [ranges[0]]
+    parts: list[bytes | ImageError | Range] = []
     for item in ranges:
         begin = item.offset - start
         part = data[begin : begin + item.size] if item.size >= 0 else data
@@ -175,7 +202,9 @@ def _fetch(group: list[Range | ImageError], max_bytes: int) -> list[bytes | Imag
     return parts
 
 
-def _fetch_local(path: str, ranges: list[Range], max_bytes: int) -> list[bytes | ImageError]:
+def _fetch_local(
+    path: str, ranges: list[Range], max_bytes: int
+) -> list[bytes | ImageError | Range]:
     """The bytes of ranges of one file here. Raises OSError if the machine is at fault."""
     try:
         # bytes, for a worker whose locale is not UTF-8 would ask for another name
@@ -194,7 +223,7 @@ def _fetch_local(path: str, ranges: list[Range], max_bytes: int) -> list[bytes |
 
 
 def _read_local(path: bytes, item: Range, max_bytes: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = open_descriptor(path)
     try:
         size = item.size
         if size < 0:

@@ -25,6 +25,7 @@ import fsspec
 import pyarrow as pa
 from fsspec.asyn import sync
 
+from vggbatch.bounded import RefusedError, TooSlowError, is_web, read_web
 from vggbatch.storage import filesystem
 
 Result = TypeVar("Result")
@@ -77,9 +78,14 @@ def store_of(uri: str) -> tuple[Store, str]:
         plain = all(path.split("/"))
         key = (id(fs), bucket if plain else "")
         if key not in _stores:
-            arrow = plain and arrow_reads(fs, bucket)
-            _stores[key] = _ArrowS3(fs, bucket) if arrow else _Fsspec(fs)
+            _stores[key] = _store(fs, bucket, plain)
         return _stores[key], path
+
+
+def _store(fs: fsspec.AbstractFileSystem, bucket: str, plain: bool) -> Store:
+    if plain and arrow_reads(fs, bucket):
+        return _ArrowS3(fs, bucket)
+    return _Web(fs) if is_web(fs) else _Fsspec(fs)
 
 
 def arrow_reads(fs: fsspec.AbstractFileSystem, bucket: str) -> bool:
@@ -106,12 +112,15 @@ def retried(call: Callable[[], Result]) -> Result:
 
     Raises:
         FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError: at once.
+        TooSlowError: at once; to ask again would take as long again.
         StoreError: every try failed.
     """
     for attempt in range(_TRIES):
         try:
             return call()
         except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError):
+            raise
+        except TooSlowError:
             raise
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__name__ in _SENSELESS:
@@ -143,8 +152,25 @@ class _Fsspec:
             if _starts_past_the_end(error):
                 return b""
             raise _answer(error) from error
-        # a web server that knows no ranges sends the whole file
+        # a server that knows no ranges sends the whole file
         return data if len(data) <= end - start else data[start:end]
+
+
+class _Web:
+    """Web servers, whose answers are cut where the range ends (see bounded.py)."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem) -> None:
+        self.fs = fs
+
+    def read(self, path: str, start: int, end: int) -> bytes:
+        try:
+            return read_web(self.fs, path, start, end)
+        except (RefusedError, TooSlowError):
+            raise
+        except Exception as error:
+            if _starts_past_the_end(error):
+                return b""
+            raise _answer(error) from error
 
 
 def _starts_past_the_end(error: Exception) -> bool:

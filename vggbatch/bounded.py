@@ -1,0 +1,195 @@
+"""Reading that ends: regular files only, no more bytes than asked for, web servers within limits.
+
+Whatever comes from outside passes through here before it is in memory. A web server is asked for
+bytes as they are (`Accept-Encoding: identity`) and one that compresses all the same is refused: a
+few kilobytes of gzip become gigabytes. Bytes are counted while they arrive, so a body without an
+end costs no more than what was asked for, and a server that sends a byte a second is left.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import fsspec
+from fsspec.asyn import sync
+from fsspec.implementations.local import LocalFileSystem
+
+MAX_CLASS_LIST = 2**24
+"""Bytes of a list of classes; ImageNet's has 32,000."""
+
+_BLOCK = 2**16
+_FIRST_SECONDS = 60.0
+"""Also how long a web server may be silent."""
+_SLOWEST = 2**14
+"""Bytes a second: below that on average, after `_FIRST_SECONDS`, a web server's answer is left."""
+_MOST_SECONDS = 300.0
+"""For one answer of a web server in all."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+class NotRegularError(PermissionError):
+    """A pipe, a socket or a device, whose reading may never end. Its `strerror` says which."""
+
+
+class RefusedError(PermissionError):
+    """An answer of a web server that is not taken: compressed, though that was not asked for."""
+
+
+class TooManyBytesError(OSError):
+    """A file with more bytes than are read of such a file."""
+
+
+class TooSlowError(OSError):
+    """A web server that sends, but so little that its answer was left."""
+
+
+def irregular(mode: int) -> str | None:
+    """What a file is, by its mode, if opening it could block: `a named pipe`; None if it cannot."""
+    return next((name for test, name in _KINDS if test(mode)), None)
+
+
+def open_descriptor(path: str | bytes) -> int:
+    """Open a local file for reading, if it is a regular one.
+
+    Raises:
+        NotRegularError: it is something else, which is not waited for.
+        OSError: as `os.open`.
+    """
+    _require_regular(path, os.stat(path).st_mode)
+    # it may have become something else by now: neither does opening a pipe wait
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    try:
+        _require_regular(path, os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """As `open(path, "rb")`, for regular files alone. Raises as `open_descriptor`."""
+    return open(open_descriptor(os.fspath(path)), "rb")
+
+
+def read_bounded(fs: fsspec.AbstractFileSystem, path: str, limit: int) -> bytes:
+    """A whole file, on disk or in a store.
+
+    Args:
+        fs: the filesystem that has it.
+        path: its path there.
+        limit: bytes that such a file has at most.
+
+    Raises:
+        TooManyBytesError: it has more; they were not read.
+        OSError: it cannot be read.
+    """
+    if isinstance(fs, LocalFileSystem):
+        with open_regular(path) as file:
+            data = file.read(limit + 1)
+    elif is_web(fs):
+        data = read_web(fs, path, 0, limit + 1)
+    else:
+        size = fs.info(path).get("size")
+        if size is not None and size > limit:
+            raise _too_many(limit)
+        data = fs.cat_file(path) if size is not None else fs.cat_file(path, start=0, end=limit + 1)
+    if len(data) > limit:
+        raise _too_many(limit)
+    return data
+
+
+def is_web(fs: fsspec.AbstractFileSystem) -> bool:
+    """Whether the filesystem is web servers."""
+    return "http" in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+
+def read_web(fs: Any, url: str, start: int, end: int) -> bytes:
+    """The bytes of a web server's file from `start` to `end`, fewer where it ends. One try.
+
+    A server that knows no ranges sends the file from its beginning; what comes before `start` is
+    dropped as it comes, and nothing past `end` is waited for.
+
+    Raises:
+        RefusedError: the answer is compressed.
+        TooSlowError: too little comes in too long a time.
+        Exception: what aiohttp raises, and FileNotFoundError.
+    """
+    try:
+        data: bytes = sync(fs.loop, _read_web, fs, url, start, end)
+    except TimeoutError as error:
+        raise TooSlowError(f"nothing came for {_FIRST_SECONDS:.0f} s") from error
+    return data
+
+
+async def _read_web(fs: Any, url: str, start: int, end: int) -> bytes:
+    options = dict(fs.kwargs)
+    headers = {**options.pop("headers", {}), "Accept-Encoding": "identity"}
+    headers["Range"] = f"bytes={start}-{end - 1}"
+    if "timeout" not in fs.client_kwargs:
+        from aiohttp import ClientTimeout  # it is there where there is a filesystem of it
+
+        limits = ClientTimeout(total=_MOST_SECONDS, sock_read=_FIRST_SECONDS)
+        options.setdefault("timeout", limits)
+    session = await fs.set_session()
+    begun = time.monotonic()
+    async with session.get(fs.encode_url(url), headers=headers, **options) as answer:
+        fs._raise_not_found_for_status(answer, url)
+        refuse_compressed(answer.headers)
+        skip = 0 if answer.status == 206 else start
+        data = bytearray()
+        async for block in answer.content.iter_chunked(_BLOCK):
+            dropped = min(skip, len(block))
+            skip -= dropped
+            data += block[dropped : dropped + end - start - len(data)]
+            if len(data) >= end - start:
+                break  # leaving closes the connection where more would come
+            _check_pace(begun, len(data))
+    return bytes(data)
+
+
+def refuse_compressed(headers: Any) -> None:
+    """Raise RefusedError for an answer whose bytes are not the file's own."""
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise RefusedError(
+            errno.EACCES, f"the server sends it compressed ({encoding[:20]}), which is not read"
+        )
+
+
+def limited(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    """The blocks of a file, until they are more than `limit` bytes: then TooManyBytesError."""
+    begun, done = time.monotonic(), 0
+    for block in blocks:
+        done += len(block)
+        if done > limit:
+            raise _too_many(limit)
+        yield block
+        _check_pace(begun, done, most=float("inf"))
+
+
+def _check_pace(begun: float, done: int, most: float = _MOST_SECONDS) -> None:
+    seconds = time.monotonic() - begun
+    if seconds > min(most, _FIRST_SECONDS + done / _SLOWEST):
+        raise TooSlowError(f"{done} bytes came in {seconds:.0f} s; it is not waited for")
+
+
+def _require_regular(path: str | bytes, mode: int) -> None:
+    kind = irregular(mode)
+    if kind is not None:
+        raise NotRegularError(errno.EACCES, f"{kind}, not a regular file", path)
+
+
+def _too_many(limit: int) -> TooManyBytesError:
+    size = f"{limit / 2**20:.0f} MiB" if limit >= 2**20 else f"{limit} bytes"
+    return TooManyBytesError(f"more than {size}, the most that is read of such a file")

@@ -1,0 +1,39 @@
+"""YAML from outside: plain values only, small, flat, and any fault in it one ValueError."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+MAX_BYTES = 2**20
+"""Of a YAML file; a long configuration has ten thousand."""
+_DEPTH = 20
+"""Collections inside one another; the configuration has four."""
+
+
+def parse_yaml(text: str | bytes) -> Any:
+    """The value of a YAML text.
+
+    Aliases are refused: a kilobyte of them stands for gigabytes once the value is written out.
+
+    Raises:
+        ValueError: it is not valid YAML, too long or nested too deeply, or has aliases.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"more than {MAX_BYTES} bytes")
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError("aliases (*name) are not supported")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEPTH:
+                raise ValueError(f"nested more than {_DEPTH} deep")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    except (OverflowError, TypeError, AttributeError, LookupError) as error:
+        # PyYAML's constructors check little of what a tag like !!float or !!timestamp is put before
+        raise ValueError(f"a value does not fit its tag ({type(error).__name__})") from None
