@@ -7,7 +7,8 @@ from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
 
 LAUGHS = "\n".join(
-    ["a: &a [x, x]", *(f"{b}: &{b} [*{a}, *{a}, *{a}]" for a, b in zip("abcdefgh", "bcdefghi"))]
+    ["a: &a [x, x]"]
+    + [f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("abcdefg", "bcdefgh", strict=True)]
 )
 HOSTILE = {
     "deep lists": "[" * 5000,

@@ -193,8 +193,9 @@ def test_the_first_picture_of_a_phones_several():
     )
     assert Image.open(io.BytesIO(data)).format == "MPO"
     assert abs(pixels(data) - TRUTH).max() <= 8
+    # what follows the first picture is not decoded, and so costs nothing
     scan = data[data.index(b"\xff\xda") :]
-    assert kind(data + scan * 100, DecodeOptions(max_pixels=64 * 48)) == "too_large"
+    assert abs(pixels(data + scan * 100) - TRUTH).max() <= 8
 
 
 def test_animated_avif():

@@ -110,6 +110,13 @@ class DecodeOptions(_Strict):
     """Larger images are error rows (Pillow's decompression-bomb limit, 2 x 89,478,485)."""
     max_bytes: int = Field(256 * 2**20, ge=1)
     """Larger files are error rows, unread."""
+    timeout_s: float = Field(30.0, gt=0)
+    """Seconds of CPU that decoding an image may take, after which it is an error row `timeout`. An
+    image of few bytes gets fewer: 4, and 0.75 for each megabyte."""
+    max_memory_mb: int = Field(1536, ge=64)
+    """Memory that decoding an image may take, beside its bytes; one that takes more is an error row
+    `too_large`. 179 million pixels take 716 MB, and twice that in CMYK. So many large images are
+    decoded at a time as a quarter of a machine's memory has room for."""
 
 
 class ComputeOptions(_Strict):

@@ -2,8 +2,9 @@
 
 One pass is enough unless something dies too often. Ray repeats a task whose process or node died a
 few times and then drops its chunk; the chunk is left over and comes again in the next pass, where
-images are read and decoded in a process of their own (see isolate.py), so that one that kills its
-process is found and becomes an error row. A pass that commits nothing is the last: every run ends.
+images are read and decoded in a process of their own (see isolated.py of `preprocess`), so that one
+that kills its process is found and becomes an error row. A pass that commits nothing is the last:
+every run ends.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.isolate import IsolatedDecoder
 from vggbatch.pipeline.probe import check_versions
 from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
 from vggbatch.pipeline.runlog import RunLogger, chunk_fields
@@ -37,6 +36,7 @@ from vggbatch.pipeline.sink import predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.throughput import Throughput
+from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.pictures import Packed, PictureMaker
 from vggbatch.preprocess.transform import Pixels, pixel_type
 from vggbatch.sources import Labels, reader_for

@@ -11,6 +11,8 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.content import HEAD, Form, recognize
+from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
+from vggbatch.preprocess.guard import guarded_image
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is tried, by content and never by name. Others stay out: some start programs (EPS), and none
@@ -61,17 +63,51 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
         side: pixels to which the image will be resized; with `options.draft` a JPEG may come
             smaller than it is, but with no side shorter than this. None: always whole.
 
+    An image that may take long, or much memory, is decoded in a process of its own.
+
     Raises:
-        ImageError: of a kind `empty`, `not_image`, `truncated`, `corrupt` or `too_large`.
+        ImageError: of a kind `empty`, `not_image`, `truncated`, `corrupt`, `too_large`, `timeout`
+            or `crash`.
     """
+    check_bytes(data, options)
+    if is_ordinary(data):
+        try:
+            return decode_here(data, options, side, ORDINARY_PIXELS)
+        except NotOrdinaryError:
+            pass
+    return guarded_image(data, options, side)
+
+
+class NotOrdinaryError(Exception):
+    """An image with more pixels than were asked for, or than its header said."""
+
+
+def check_bytes(data: bytes, options: DecodeOptions) -> None:
+    """Raise ImageError for no bytes, or more than an image may have."""
     if not data:
         raise ImageError("empty", "no bytes")
     if len(data) > options.max_bytes:
         raise ImageError("too_large", f"{len(data)} bytes are more than {options.max_bytes}")
+
+
+def decode_here(
+    data: bytes, options: DecodeOptions, side: int | None = None, most: int | None = None
+) -> Image.Image:
+    """As `decode_image`, in this thread, whatever it takes.
+
+    Raises:
+        NotOrdinaryError: it has more than `most` pixels.
+        ImageError: as `decode_image`.
+    """
+    check_bytes(data, options)
     _set_globals(options)
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-        _check_work(image, data, options)
+        _check_work(image, options)
+        if most is None:
+            _check_scans(image, data, options)
+        elif image.width * image.height > most:
+            raise NotOrdinaryError
         if options.draft and side is not None:
             # without effect on anything but a JPEG
             image.draft(None, (side, side))
@@ -79,7 +115,7 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
         if options.exif_orientation:
             image = ImageOps.exif_transpose(image)
         return _to_rgb(image)
-    except ImageError:
+    except (ImageError, NotOrdinaryError):
         raise
     except Image.DecompressionBombError as error:
         raise ImageError("too_large", str(error)) from None
@@ -89,6 +125,8 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
         raise _unidentified(data) from None
     # Decoders meet hostile bytes with any exception there is, from struct.error to TypeError.
     except Exception as error:
+        if "out of memory" in str(error).lower():
+            raise ImageError("too_large", "not enough memory to decode it") from None
         kind = "truncated" if _is_truncation(error, data) else "corrupt"
         raise ImageError(kind, str(error) or type(error).__name__) from None
 
@@ -100,15 +138,19 @@ def _set_globals(options: DecodeOptions) -> None:
     Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1
 
 
-def _check_work(image: Image.Image, data: bytes, options: DecodeOptions) -> None:
+def _check_work(image: Image.Image, options: DecodeOptions) -> None:
     pixels = image.width * image.height
     if pixels > options.max_pixels:
         size = f"{image.width} x {image.height}"
         raise ImageError("too_large", f"{size} pixels are more than {options.max_pixels}")
+
+
+def _check_scans(image: Image.Image, data: bytes, options: DecodeOptions) -> None:
+    """A small JPEG may hold thousands of scans of all its pixels."""
     if image.format in ("JPEG", "MPO"):
-        # A small file may hold thousands of scans of all its pixels. In coded data 0xFF is
-        # followed by 0, so these two bytes are a scan's start (or stand in a thumbnail).
-        scans = data.count(b"\xff\xda")
+        # In coded data 0xFF is followed by 0, so these two bytes are a scan's start (or stand in a
+        # thumbnail).
+        scans, pixels = data.count(b"\xff\xda"), image.width * image.height
         if scans * pixels > _SCANS * options.max_pixels:
             raise ImageError("too_large", f"{scans} scans of {pixels} pixels")
 

@@ -15,7 +15,9 @@ from PIL import Image
 
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.decode import NotOrdinaryError, check_bytes, decode_here
+from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
+from vggbatch.preprocess.guard import guarded_pictures
 from vggbatch.preprocess.transform import Pixels, center_crop, pixel_type, rescale, resized_size
 
 _LARGEST_PICTURE = 4 * 2**20
@@ -38,13 +40,23 @@ class PictureMaker:
         return len(self.protocol.scales or (None,))
 
     def __call__(self, data: bytes) -> list[list[Pixels]]:
-        """For each geometry, one picture a scale.
+        """For each geometry, one picture a scale; made in another process if that may take long.
 
         Raises:
             ImageError: what is wrong with the image.
         """
+        check_bytes(data, self.options)
+        if is_ordinary(data):
+            try:
+                return self.make_here(data, ORDINARY_PIXELS)
+            except NotOrdinaryError:
+                pass
+        return guarded_pictures(data, self)
+
+    def make_here(self, data: bytes, most: int | None = None) -> list[list[Pixels]]:
+        """The same in this thread, whatever it takes. Raises as `decode_here`."""
         sides = [p.resize for g in self.geometries for p in at_scales(g, self.protocol)]
-        image = decode_image(data, self.options, max(sides))
+        image = decode_here(data, self.options, max(sides), most)
         return [pictures(image, geometry, self.protocol) for geometry in self.geometries]
 
     def packers(self, images: int) -> list[Packer]:

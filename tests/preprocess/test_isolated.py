@@ -7,8 +7,8 @@ from tests.crashing import HANG, MAGIC, environment
 from tests.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.pipeline.isolate import IsolatedDecoder
 from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.preprocess.transform import center_crop
 

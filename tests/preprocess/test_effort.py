@@ -1,0 +1,180 @@
+"""What is decoded in a thread is cheap; all else in a process that ends, with the same result."""
+
+import contextlib
+import io
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.images import cut, jpeg
+from vggbatch.config import DecodeOptions, Preprocess, Protocol
+from vggbatch.errors import ImageError
+from vggbatch.preprocess import guard
+from vggbatch.preprocess.decode import decode_here, decode_image
+from vggbatch.preprocess.effort import is_ordinary
+from vggbatch.preprocess.isolated import seconds_for
+from vggbatch.preprocess.pictures import PictureMaker
+
+OPTIONS = DecodeOptions()
+MAKER = PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
+
+
+def encode(image: Image.Image, form: str, **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, form, **options)
+    return out.getvalue()
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    crc = zlib.crc32(kind + content)
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
+
+
+def bmp_rle(width: int) -> bytes:
+    data = b"\1\1\0\0\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, width, 1, 1, 8, 1, len(data), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 1084, 0, 0, 1078) + head + bytes(1024) + data
+
+
+def png_chunks(extra: bytes, before: bytes = b"IDAT") -> bytes:
+    plain = encode(cut(1), "PNG")
+    place = plain.index(before) - 4
+    return plain[:place] + extra + plain[place:]
+
+
+def progressive(scans: int) -> bytes:
+    data = encode(cut(1), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * scans + b"\xff\xd9"
+
+
+def exif_of(entries: int) -> bytes:
+    entry = struct.pack("<HHII", 0x9286, 7, 60_000, 0)
+    return b"Exif\0\0II*\0\10\0\0\0" + struct.pack("<H", entries) + entry * entries
+
+
+PHOTO = jpeg(cut(1))
+GIF = encode(cut(1), "GIF")
+COMMENT = b"\x21\xfe" + (b"\xff" + b"c" * 255) * 4000 + b"\0"
+HOSTILE = {
+    "a run-length coded BMP": bmp_rle(178_000_000),
+    "a plain PPM of comments": b"P3\n8 8\n255\n" + b"#\n" * 2**20 + b"1 2 3 " * 64,
+    "a binary PPM of comments": b"P6\n" + b"#\n" * 2**20 + b"8 8\n255\n" + bytes(192),
+    "a plain bitmap": b"P1\n13000 13000\n" + b"1" * 2**20,
+    "Exif in 60 segments": PHOTO[:2] + segment(0xE1, b"Exif\0\0" + bytes(65000)) * 60 + PHOTO[2:],
+    "Exif of many entries": PHOTO[:2] + segment(0xE1, exif_of(5000)) + PHOTO[2:],
+    "thousands of segments": PHOTO[:2] + segment(0xFE, b"c") * 200_000 + PHOTO[2:],
+    "thousands of scans": progressive(2000),
+    "a PNG of small chunks": png_chunks(chunk(b"teSt", b"") * 80_000),
+    "a PNG of empty data": png_chunks(chunk(b"IDAT", b"") * 80_000),
+    "a PNG of empty chunks at its end": png_chunks(chunk(b"teSt", b"") * 80_000, b"IEND"),
+    "a PNG of texts": png_chunks(chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**20))) * 70),
+    "a GIF of comments": GIF[:13]
+    + GIF[13 : GIF.index(b"\x2c")]
+    + COMMENT
+    + GIF[GIF.index(b"\x2c") :],
+    "a GIF of a large frame": GIF[:6] + struct.pack("<HH", 13_000, 13_000) + GIF[10:],
+    "a large PNG": encode(Image.new("1", (13_000, 13_000)), "PNG"),
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_images_are_no_work_for_a_thread_and_end(data):
+    assert not is_ordinary(data)
+    maker = PictureMaker(DecodeOptions(timeout_s=0.5), MAKER.geometries, MAKER.protocol)
+    started = time.monotonic()
+    with contextlib.suppress(ImageError):
+        maker(data)
+    assert time.monotonic() - started < 30
+
+
+def test_a_decoder_that_takes_too_long_is_ended():
+    options = DecodeOptions(timeout_s=0.3)
+    with pytest.raises(ImageError, match="CPU time") as caught:
+        decode_image(bmp_rle(178_000_000), options)
+    assert caught.value.kind == "timeout"
+    # the next image has another process
+    tiff = encode(cut(1), "TIFF")
+    np.testing.assert_array_equal(decode_image(tiff, options), decode_here(tiff, options))
+
+
+def test_a_decoder_that_takes_too_much_memory_is_ended():
+    large = encode(Image.new("RGB", (9_000, 9_000)), "JPEG")
+    with pytest.raises(ImageError) as caught:
+        MAKER.__class__(DecodeOptions(max_memory_mb=300), MAKER.geometries, MAKER.protocol)(large)
+    assert caught.value.kind == "too_large"
+    assert MAKER(large)[0][0].shape == (32, 32, 3)
+
+
+ORDINARY = {
+    "JPEG": {},
+    "PNG": {},
+    "GIF": {},
+    "BMP": {},
+    "WEBP": {},
+    "PPM": {},
+}
+
+
+@pytest.mark.parametrize("form", ORDINARY)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_usual_images_stay_in_the_thread(form, mode):
+    assert is_ordinary(encode(cut(1).convert(mode), form))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"progressive": True},
+        {"quality": 100, "subsampling": 0},
+        {"exif": exif_of(0)[:14] + b"\1\0" + struct.pack("<HHII", 0x112, 3, 1, 6) + bytes(4)},
+        {"icc_profile": bytes(560_000)},
+        {"comment": b"a photograph"},
+    ],
+)
+def test_usual_jpegs_stay_in_the_thread(options):
+    assert is_ordinary(encode(cut(1), "JPEG", **options))
+
+
+@pytest.mark.parametrize("form", ["TIFF", "JPEG2000", "AVIF", "DIB"])
+def test_other_formats_come_out_the_same_of_another_process(form):
+    data = encode(cut(1), form)
+    assert not is_ordinary(data)
+    np.testing.assert_array_equal(decode_image(data, OPTIONS), decode_here(data, OPTIONS))
+    np.testing.assert_array_equal(MAKER(data), MAKER.make_here(data))
+
+
+def test_cut_and_foreign_bytes_cost_nothing():
+    for whole in (PHOTO, GIF, encode(cut(1), "PNG"), encode(cut(1), "WEBP"), bmp_rle(9)):
+        for length in range(1, 60):
+            is_ordinary(whole[:length])
+    assert is_ordinary(b"")
+    assert is_ordinary(b"no image at all")
+
+
+def test_small_files_get_less_time():
+    assert seconds_for(1000, OPTIONS) == pytest.approx(4, abs=0.1)
+    assert seconds_for(4 * 2**20, OPTIONS) < 8
+    assert seconds_for(2**28, OPTIONS) == OPTIONS.timeout_s
+
+
+def test_large_images_share_the_machines_places(tmp_path, monkeypatch):
+    monkeypatch.setattr(guard.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(guard, "places", lambda memory: 1)
+    with guard._place(1):
+        folder = guard._folder()
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert [file.name for file in folder.iterdir()] == ["large-0.lock"]
+    # a folder that others can write to is not used
+    folder.chmod(0o777)
+    assert guard._folder() is None
+    with guard._place(1):
+        pass
