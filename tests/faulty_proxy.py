@@ -1,4 +1,4 @@
-"""A proxy in front of a real S3 server that answers 503, or cuts the connection, now and then."""
+"""A proxy in front of a real S3 server: now and then it refuses, cuts off, or answers with less."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
 
 
 @contextmanager
-def faulty(endpoint: str, *, share: float, seed: int = 0) -> Iterator[tuple[str, Counter[str]]]:
-    """A proxy's endpoint, and a count of what it did: `passed`, `refused`, `cut`.
+def faulty(
+    endpoint: str, *, share: float = 0, short: float = 0, seed: int = 0
+) -> Iterator[tuple[str, Counter[str]]]:
+    """A proxy's endpoint, and a count of what it did: `passed`, `refused`, `cut`, `shortened`.
 
     Args:
         endpoint: the real server.
         share: of the requests that are refused or cut, half each.
+        short: of the other requests for a range those that are answered with fewer bytes, and a
+            Content-Length to match.
         seed: of the choice.
     """
     target = urlsplit(endpoint).netloc
@@ -64,6 +68,10 @@ def faulty(endpoint: str, *, share: float, seed: int = 0) -> Iterator[tuple[str,
             connection.endheaders(body)
             answer = connection.getresponse()
             data = answer.read()
+            ranged = self.command == "GET" and self.headers.get("Range") and answer.status == 206
+            if ranged and len(data) > 1 and chance.random() < short:
+                counts["shortened"] += 1
+                data = data[: chance.randrange(len(data))]
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in _HOP_BY_HOP | {"content-length", "date", "server"}:

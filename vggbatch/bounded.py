@@ -22,6 +22,8 @@ from fsspec.implementations.local import LocalFileSystem
 MAX_CLASS_LIST = 2**24
 """Bytes of a list of classes; ImageNet's has 32,000."""
 
+_TRIES = 4
+"""Of reading a store's file that comes with another length than its size."""
 _BLOCK = 2**16
 _FIRST_SECONDS = 60.0
 """Also how long a web server may be silent."""
@@ -92,7 +94,7 @@ def read_bounded(fs: fsspec.AbstractFileSystem, path: str, limit: int) -> bytes:
 
     Raises:
         TooManyBytesError: it has more; they were not read.
-        OSError: it cannot be read.
+        OSError: it cannot be read, or comes with other than its bytes at every try.
     """
     if isinstance(fs, LocalFileSystem):
         with open_regular(path) as file:
@@ -100,13 +102,25 @@ def read_bounded(fs: fsspec.AbstractFileSystem, path: str, limit: int) -> bytes:
     elif is_web(fs):
         data = read_web(fs, path, 0, limit + 1)
     else:
-        size = fs.info(path).get("size")
-        if size is not None and size > limit:
-            raise _too_many(limit)
-        data = fs.cat_file(path) if size is not None else fs.cat_file(path, start=0, end=limit + 1)
+        data = _read_store(fs, path, limit)
     if len(data) > limit:
         raise _too_many(limit)
     return data
+
+
+def _read_store(fs: fsspec.AbstractFileSystem, path: str, limit: int) -> bytes:
+    """A whole file of a store, whose length is compared with what the store gives as its size."""
+    for _ in range(_TRIES):
+        size = fs.info(path).get("size")
+        if size is None:
+            return bytes(fs.cat_file(path, start=0, end=limit + 1))
+        if size > limit:
+            raise _too_many(limit)
+        data: bytes = fs.cat_file(path)
+        if len(data) == size:
+            return data
+        fs.invalidate_cache()
+    raise OSError(f"it came as {len(data)} of {size} bytes, {_TRIES} times")
 
 
 def is_web(fs: fsspec.AbstractFileSystem) -> bool:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
+from vggbatch.sources.complete import ShortRead
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
 from vggbatch.sources.surprises import NO_MEMBERS, LeftOut, Names, Skipped
 from vggbatch.storage import Folder, arrow_file, public_uri
@@ -175,7 +176,9 @@ class Reader(ABC):
             elif row["size"] > max_bytes:
                 wanted.append(too_large(row["size"], max_bytes))
             else:
-                wanted.append(Range(row["source"] or shard.uri, row["offset"], row["size"]))
+                whole = row["source"] is not None
+                place = row["source"] or shard.uri
+                wanted.append(Range(place, row["offset"], row["size"], whole))
         for data in read_ranges(wanted, max_bytes):
             if isinstance(data, ImageError):
                 yield data
@@ -199,6 +202,8 @@ class Reader(ABC):
                             rows.append(item)
                 except ImageError as error:
                     rows.append(_damaged(error if rows else self._named(file, error)))
+        except ShortRead as error:
+            rows.append(_damaged(ImageError("truncated", str(error))))
         except FileNotFoundError:
             rows.append(_damaged(ImageError("missing", "the shard is not there any more")))
         except PermissionError as error:

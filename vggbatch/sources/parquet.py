@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError
 from vggbatch.sources import columns
 from vggbatch.sources.base import Member, Reader, Shard, as_error, too_large
+from vggbatch.sources.complete import ShortRead
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stores import StoreError
 from vggbatch.sources.stream import RemoteFile
@@ -216,6 +217,8 @@ def _values(batch: pa.RecordBatch, path: str | None) -> list[Any]:
 
 def _damage(error: Exception) -> ImageError:
     """Arrow raises OSError without a number for damaged content; others come from the store."""
+    if isinstance(error, ShortRead):
+        return ImageError("truncated", str(error))
     if isinstance(error, OSError) and (isinstance(error, StoreError) or error.errno is not None):
         raise error
     return ImageError("bad_shard", f"Parquet damaged: {error}")

@@ -13,7 +13,8 @@ from typing import BinaryIO, cast
 
 from vggbatch.bounded import TooSlowError, is_web, open_descriptor, open_regular
 from vggbatch.errors import ImageError, UsageError
-from vggbatch.sources.stores import StoreError, retried, store_of
+from vggbatch.sources.complete import ShortRead, read_listed, read_range
+from vggbatch.sources.stores import Store, StoreError, retried, store_of
 from vggbatch.sources.stream import RemoteFile
 from vggbatch.storage import filesystem, is_local, public_uri
 from vggbatch.uris import Refused
@@ -47,6 +48,8 @@ class Range:
     uri: str
     offset: int
     size: int
+    whole: bool = False
+    """All of a file, as it was listed: one that has more bytes by now is another file."""
 
 
 def open_binary(uri: str, size: int) -> BinaryIO:
@@ -67,7 +70,7 @@ def open_binary(uri: str, size: int) -> BinaryIO:
     store, path = store_of(uri)
 
     def read(start: int, end: int) -> bytes:
-        return retried(lambda: store.read(path, start, end))
+        return read_listed(store, path, start, end, public_uri(uri))
 
     return cast(BinaryIO, RemoteFile(read, size, _pool()))
 
@@ -78,8 +81,8 @@ def read_ranges(
     """The bytes of each range, in order; what is an error already passes through.
 
     A file that is missing, forbidden or shorter than the range gives an ImageError, and so does a
-    web server that does not answer. From a store, neighbouring ranges are read as one, several at a
-    time, and at most about 64 MB ahead.
+    web server that does not answer. A store that brings fewer bytes is asked again. From a store,
+    neighbouring ranges are read as one, several at a time, and at most about 64 MB ahead.
 
     Args:
         wanted: the ranges.
@@ -180,13 +183,15 @@ def _fetch(
         start = ranges[0].offset
         size = _span(group) if ranges[0].size >= 0 else min(max_bytes, ahead) + 1
         store, path = store_of(ranges[0].uri)
-        data = retried(lambda: store.read(path, start, start + size)) if size else b""
+        data = _asked(store, path, ranges[0], start, start + size) if size else b""
     except (FileNotFoundError, NotADirectoryError):
         return [ImageError("missing", "there is no such file") for _ in ranges]
     except (PermissionError, IsADirectoryError) as error:
         return [ImageError("unreadable", error.strerror or str(error)) for _ in ranges]
     except TooSlowError as error:
         return [ImageError("timeout", str(error)) for _ in ranges]
+    except ShortRead as error:
+        return [ImageError("truncated", str(error)) for _ in ranges]
     except StoreError as error:
         # A list of the web's images names servers that are gone; a store of one's own comes back.
         if not is_web(fs):
@@ -197,9 +202,20 @@ def _fetch(
     parts: list[bytes | ImageError | Range] = []
     for item in ranges:
         begin = item.offset - start
-        part = data[begin : begin + item.size] if item.size >= 0 else data
+        part = data[begin : begin + item.size + item.whole] if item.size >= 0 else data
         parts.append(_checked(item, part, max_bytes))
     return parts
+
+
+def _asked(store: Store, path: str, first: Range, start: int, end: int) -> bytes:
+    """The bytes of a request; of a whole file one more, where it has become longer."""
+    if first.size < 0:
+        known = retried(lambda: store.size(path))
+        if known is None:
+            return retried(lambda: store.read(path, start, end))
+        name = public_uri(first.uri)
+        return read_listed(store, path, start, min(end, known), name) if known > start else b""
+    return read_range(store, path, start, end + first.whole, end - start)
 
 
 def _fetch_local(
@@ -228,6 +244,8 @@ def _read_local(path: bytes, item: Range, max_bytes: int) -> bytes:
         size = item.size
         if size < 0:
             size = min(os.fstat(descriptor).st_size - item.offset, max_bytes + 1)
+        elif item.whole:
+            size += 1
         data = os.pread(descriptor, size, item.offset)
         while len(data) < size and (
             more := os.pread(descriptor, size - len(data), item.offset + len(data))
@@ -241,6 +259,8 @@ def _read_local(path: bytes, item: Range, max_bytes: int) -> bytes:
 def _checked(item: Range, data: bytes, max_bytes: int) -> bytes | ImageError:
     if len(data) < item.size:
         return ImageError("truncated", f"the file ends {item.size - len(data)} bytes early")
+    if item.whole and len(data) > item.size >= 0:
+        return ImageError("corrupt", f"the file has more than the {item.size} bytes it had")
     if item.size < 0 and len(data) > max_bytes:
         return ImageError("too_large", f"more than max_bytes {max_bytes}")
     return data

@@ -68,6 +68,9 @@ class Store(Protocol):
             OSError: no answer, or a refusal.
         """
 
+    def size(self, path: str) -> int | None:
+        """How many bytes a file has; None where the store does not say. Raises as `read` does."""
+
 
 def store_of(uri: str) -> tuple[Store, str]:
     """What reads a URI that is not local, and the path there. Raises UsageError."""
@@ -155,6 +158,13 @@ class _Fsspec:
         # a server that knows no ranges sends the whole file
         return data if len(data) <= end - start else data[start:end]
 
+    def size(self, path: str) -> int | None:
+        try:
+            size: int | None = self.fs.info(path).get("size")
+        except Exception as error:
+            raise _answer(error) from error
+        return size
+
 
 class _Web:
     """Web servers, whose answers are cut where the range ends (see bounded.py)."""
@@ -171,6 +181,9 @@ class _Web:
             if _starts_past_the_end(error):
                 return b""
             raise _answer(error) from error
+
+    def size(self, path: str) -> int | None:
+        return None  # its client compares what comes with the length that was announced
 
 
 def _starts_past_the_end(error: Exception) -> bool:
@@ -214,12 +227,26 @@ class _ArrowS3:
         try:
             file = self._open(path)
             end = min(end, file.size())
-            data: bytes = file.read_at(end - start, start) if start < end else b""
+            if start >= end:
+                return b""
+            data = _whole_answer(file, start, end - start)
         except OSError as error:
-            with self._lock:
-                self._files.pop(path, None)
+            self._forget(path)
             raise _meaning(error) from error
+        if not data:
+            self._forget(path)
         return data
+
+    def size(self, path: str) -> int | None:
+        try:
+            return int(self._open(path).size())
+        except OSError as error:
+            self._forget(path)
+            raise _meaning(error) from error
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            self._files.pop(path, None)
 
     def _open(self, path: str) -> Any:
         with self._lock:
@@ -247,6 +274,22 @@ class _ArrowS3:
             self._client = _client(self.fs, self.bucket, credentials)
             self._credentials = credentials
             self._files.clear()
+
+
+def _whole_answer(file: Any, start: int, size: int) -> bytes:
+    """So many bytes of an open object, or none where fewer came.
+
+    Arrow does not look at how many bytes an answer has: what it lacks is left in the caller's
+    memory as it was. So the last byte is set beforehand, and where it is still the same the range
+    is read once more with another mark: one read in 256 that was whole.
+    """
+    for mark in (0xA5, 0x5A):
+        buffer = bytearray(size)
+        buffer[-1] = mark
+        file.get_stream(start, size).readinto(buffer)
+        if buffer[-1] != mark:
+            return bytes(buffer)
+    return b""
 
 
 def _credentials(fs: fsspec.AbstractFileSystem) -> tuple[str | None, str | None, str | None]:
