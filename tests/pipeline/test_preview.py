@@ -24,23 +24,20 @@ def job(net, output, *inputs, **options):
 def test_says_what_is_there_and_touches_nothing(net, tmp_path):
     names = write_folder(tmp_path / "images", 3)
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        tar.add(tmp_path / "images" / names[0], names[0])
+        tar.add(tmp_path / "images" / names[0], "packed.jpg")
     (tmp_path / "labels.csv").write_text(f"file,class_index\n{names[0]},1\n{names[2]},2\n")
-    found = preview(
-        job(
-            net,
-            tmp_path / "out",
-            tmp_path / "images",
-            tmp_path / "a.tar",
-            labels=str(tmp_path / "labels.csv"),
-        )
+    found = vggbatch.plan(
+        [tmp_path / "images", tmp_path / "a.tar"],
+        output=tmp_path / "out",
+        model=net,
+        labels=tmp_path / "labels.csv",
     )
     counts = {count.format: count for count in found.formats}
     assert sorted((c.shards, c.exact) for c in counts.values()) == [(0, True), (1, False)]
     assert counts["tar"].bytes == (tmp_path / "a.tar").stat().st_size
     assert (found.labels.matched, found.labels.unmatched) == (2, 1)
     (odd,) = found.surprises
-    assert (odd.what, odd.count, odd.examples) == (UNLABELLED, 1, (names[1],))
+    assert (odd.what, odd.count, odd.examples) == (UNLABELLED, 2, (names[1], "a.tar/packed.jpg"))
     assert found.output == "new"
     assert found.placement.actors * found.placement.threads <= found.placement.cpus
     assert not (tmp_path / "out").exists()
@@ -52,11 +49,11 @@ def test_labels_and_images_without_each_other(net, tmp_path):
     rows = "".join(f"{name},1\n" for name in [names[0], "x/gone.jpg", "away.jpg"])
     (tmp_path / "labels.csv").write_text(f"file,class_index\n{rows}")
     labels = str(tmp_path / "labels.csv")
-    found = preview(job(net, tmp_path / "out", tmp_path / "images", labels=labels))
+    found = vggbatch.plan(tmp_path / "images", output=tmp_path / "out", model=net, labels=labels)
     assert [(odd.what, odd.count, odd.examples) for odd in found.surprises] == [
         (LEFT_OUT, 1, ("notes.txt",)),
         (UNLABELLED, 3, tuple(names[1:])),
-        (UNUSED, 2, ("away", "x/gone")),
+        (UNUSED, 2, ("away.jpg", "x/gone.jpg")),
     ]
     assert found.to_json()["surprises"][2]["count"] == 2
 

@@ -20,7 +20,9 @@ def test_hidden():
 def test_wnid_of_folder():
     assert names.wnid_of_folder("val/n01440764/x.JPEG") == "n01440764"
     assert names.wnid_of_folder("n01440764.tar/n01440764_1.JPEG") == "n01440764"
-    assert names.wnid_of_folder("n01440764/sub/x.JPEG") is None
+    assert names.wnid_of_folder("train/n01443537/images/n01443537_0.JPEG") == "n01443537"
+    assert names.wnid_of_folder("Images/n02085620-Chihuahua/n02085620_7.jpg") == "n02085620"
+    assert names.wnid_of_folder("n014407645/x.JPEG") is None
     assert names.wnid_of_folder("n01440764") is None
 
 

@@ -101,11 +101,11 @@ def test_a_rewritten_file_is_not_read_from_memory(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        ({"image": HF, "label": pa.int64()}, Layout("image.bytes", "image.path", "label")),
+        ({"image": HF, "label": pa.int64()}, Layout("image.bytes", "image.path", None)),
         ({"jpg": pa.binary(), "key": pa.string()}, Layout("jpg", "key", None)),
         (
             {"thumb": pa.binary(), "image": pa.large_binary(), "wnid": pa.string()},
-            Layout("image", None, "wnid"),
+            Layout("image", None, None),
         ),
         ({"photo": HF}, Layout("photo.bytes", "photo.path", None)),
         ({"photo": pa.binary(), "thumb": pa.binary()}, None),

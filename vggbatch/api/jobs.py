@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -192,5 +192,4 @@ def _checked(config: JobConfig) -> Job:
     Folder(config.output)  # an unknown protocol shows before anything is listed
     job = prepare_job(config)
     check_subsets(config.labels, job.model.classes)
-    check_labelled(job)
-    return job
+    return replace(job, surprises=(*job.surprises, *check_labelled(job)))

@@ -4,16 +4,20 @@ from vggbatch.config.keywords import Input, JobOptions, job_config
 from vggbatch.config.load import known_keys, load_config, validate
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import (
+    ColumnOptions,
     ComputeOptions,
     DecodeOptions,
+    IndexOptions,
     JobConfig,
     ModelOptions,
     Preprocess,
 )
 
 __all__ = [
+    "ColumnOptions",
     "ComputeOptions",
     "DecodeOptions",
+    "IndexOptions",
     "Input",
     "JobConfig",
     "JobOptions",

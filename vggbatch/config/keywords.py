@@ -9,7 +9,14 @@ from typing import Any, Literal, TypedDict
 from vggbatch import uris
 from vggbatch.config.load import load_config, validate
 from vggbatch.config.protocol import Protocol
-from vggbatch.config.schema import ComputeOptions, DecodeOptions, JobConfig, ModelOptions
+from vggbatch.config.schema import (
+    ColumnOptions,
+    ComputeOptions,
+    DecodeOptions,
+    IndexOptions,
+    JobConfig,
+    ModelOptions,
+)
 
 Path = str | PathLike[str]
 Input = JobConfig | Path | Sequence[Path]
@@ -22,6 +29,8 @@ class JobOptions(TypedDict, total=False):
     output: Path
     labels: Path | Sequence[Path]
     errors: Literal["wrong", "left_out"]
+    columns: Mapping[str, Any] | ColumnOptions
+    indices: Mapping[str, Any] | IndexOptions
     model: Path | Mapping[str, Any] | ModelOptions
     ensemble: Sequence[Path | Mapping[str, Any] | ModelOptions]
     profiles: str | Sequence[str] | Mapping[str, Any]

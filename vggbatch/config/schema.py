@@ -151,6 +151,33 @@ class ComputeOptions(_Strict):
         return self.address or os.environ.get("RAY_ADDRESS") or None
 
 
+class ColumnOptions(_Strict):
+    """Which columns of a table hold what, be it Parquet, CSV or JSON Lines, input or labels.
+
+    None: the column whose content fits; where two fit, the job is refused.
+    """
+
+    file: str | None = None
+    """Column of the paths or URIs of the images, or of their names."""
+    label: str | None = None
+    """Column of the classes: WordNet ids, names or indices."""
+    bytes: str | None = None
+    """Column of the encoded images."""
+
+
+class IndexOptions(_Strict):
+    """What integers among the labels mean. As they are, they are the network's outputs from 0."""
+
+    start: int | None = None
+    """The label of the first class: 1 where labels count from 1, -1 where they are ImageNet's from
+    0 and the network has a background class in front. None: 0."""
+    names: str | None = None
+    """File of the data set's own classes in the order of its labels, as WordNet ids or names (a
+    line for each class, or JSON). None: those that the data set brings, else the network's."""
+    folders: bool = False
+    """Take folders whose names are integers as labels, as ImageNet-V2 has them."""
+
+
 class JobConfig(_Strict):
     """One scoring or evaluation job."""
 
@@ -161,6 +188,8 @@ class JobConfig(_Strict):
     class for an image."""
     errors: Literal["wrong", "left_out"] = "wrong"
     """In the metrics: what a labelled image that could not be scored counts as."""
+    columns: ColumnOptions = ColumnOptions()
+    indices: IndexOptions = IndexOptions()
     model: ModelOptions = ModelOptions()
     ensemble: tuple[ModelOptions, ...] = ()
     """Further networks, whose probabilities are averaged with those of `model`."""
@@ -228,7 +257,8 @@ class JobConfig(_Strict):
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is written; a run on the same output must repeat them."""
         keep = {"input", "labels", "errors", "model", "decode", "features"}
-        keep |= {"ensemble", "profiles", "protocol", "chunk_size", "rows_per_file"}
+        keep |= {"columns", "indices", "ensemble", "profiles", "protocol"}
+        keep |= {"chunk_size", "rows_per_file"}
         return self.model_dump(mode="json", include=keep)
 
 

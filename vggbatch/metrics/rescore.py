@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from hashlib import sha256
 from typing import Any
 
+from vggbatch import class_list
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
@@ -170,6 +171,6 @@ def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[s
 def _read_lines(path: str) -> tuple[str, ...]:
     fs, inner = filesystem(path)
     try:
-        return tuple(read_bounded(fs, inner, MAX_CLASS_LIST).decode().splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        return class_list.parse(read_bounded(fs, inner, MAX_CLASS_LIST))
+    except (OSError, ValueError) as error:
         raise UsageError(f"cannot read classes {path}: {error}") from None

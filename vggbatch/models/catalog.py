@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import yaml
 
+from vggbatch import class_list
+
 
 @dataclass(frozen=True)
 class ZooFile:
@@ -65,7 +67,6 @@ def catalog() -> dict[str, CatalogEntry]:
     return {facts["name"]: _entry(facts) for facts in yaml.safe_load(text)}
 
 
-@cache
 def synset() -> tuple[str, ...]:
     """The zoo's 1000 classes in output order, `n01440764 tench, Tinca tinca`."""
-    return tuple(files("vggbatch.models").joinpath("synset.txt").read_text().splitlines())
+    return class_list.imagenet()

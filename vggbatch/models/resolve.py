@@ -12,13 +12,14 @@ from typing import Any, Literal
 import onnx
 
 from vggbatch import uris
-from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
+from vggbatch.bounded import read_bounded
 from vggbatch.config import ModelOptions, Preprocess, validate
 from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
 from vggbatch.models.assumption import Assumption, in_words
 from vggbatch.models.cache import weights_path
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
+from vggbatch.models.classes import load_classes
 from vggbatch.models.examine import Question, examine
 from vggbatch.models.fetch import address
 from vggbatch.models.files import ModelFile, base_name, localise, sibling
@@ -130,7 +131,7 @@ def _zoo_model(
         layout=options.layout or "NCHW",
         output=options.output or entry.output_kind,
         preprocess=options.preprocess or entry.preprocess,
-        classes=_classes(options.classes, 1000),
+        classes=load_classes(options.classes, 1000),
         features=options.features or entry.features,
         input_size=(224, 224),
         scores=options.scores,
@@ -255,7 +256,7 @@ def _check_layout(layout: Layout | None, ports: Ports, name: str) -> None:
 def _class_list(described: ModelOptions, found: Stated) -> tuple[tuple[str, ...], str]:
     """The classes in output order, and where they are from."""
     if described.classes is not None:
-        return _classes(described.classes, None), public_uri(described.classes)
+        return load_classes(described.classes, None), public_uri(described.classes)
     own = "the project's synset.txt"
     if found.classes is None or same_as(found.classes, synset()):
         return synset(), own
@@ -335,29 +336,3 @@ def _beside(options: ModelOptions) -> ModelOptions:
         described = described.model_copy(update=update)
     given = {key: value for key, value in options if value is not None}
     return described.model_copy(update=given)
-
-
-def _classes(uri: str | None, width: int | None) -> tuple[str, ...]:
-    if uri is None:
-        classes = synset()
-    else:
-        fs, path = filesystem(uri)
-        try:
-            with store_errors():
-                classes = tuple(read_bounded(fs, path, MAX_CLASS_LIST).decode().splitlines())
-        except FileNotFoundError:
-            raise UsageError(
-                f"the class list {public_uri(uri)} (model.classes) is not there"
-            ) from None
-        except (OSError, UnicodeDecodeError) as error:
-            reason = " ".join(str(error).split())
-            raise UsageError(
-                f"the class list {public_uri(uri)} (model.classes) cannot be read: {reason}"
-            ) from None
-    if width is not None and len(classes) != width:
-        origin = public_uri(uri) if uri else "the project's synset.txt"
-        raise UsageError(
-            f"the network has {width} outputs but {origin} has {len(classes)} classes; "
-            "set model.classes to a file with one class a line, in output order"
-        )
-    return classes

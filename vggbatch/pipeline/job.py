@@ -7,11 +7,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
-
-import numpy as np
 
 from vggbatch.classifier import NetworkSpec, SessionSpec
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
@@ -29,13 +27,16 @@ from vggbatch.pipeline.recipe import (
 )
 from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
-from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
-from vggbatch.sources.labels import EMBEDDED, LabelSpec, MultiLabels
+from vggbatch.sources import Labels, Shard, Surprise, load_labels, surprise, survey
+from vggbatch.sources.columns import Reading
+from vggbatch.sources.labels import Classes, LabelSpec, MultiLabels, load_classes
+from vggbatch.sources.labels.beside import classes_beside
 from vggbatch.sources.surprises import Names
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
 
 _CHUNK_SIZES = ((500, 8), (2_000, 16), (100_000, 32), (10_000_000, 128))
+OWN_CLASSES = "class list beside the shards, whose classes the label indices are taken to count"
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want early results and even work (which makes up
 for the 1.4 % that 8 cost an int8 network against 16), large ones fewer staging files."""
@@ -120,12 +121,14 @@ class Job:
         """What decides the content of the output; a run on the same output must have the same."""
         plan = self.config.identity()
         plan["input"] = [public_uri(uri) for uri in self.config.input]
+        names = self.config.indices.names
+        plan["indices"]["names"] = public_uri(names) if names else None
         plan["model"], *plan["ensemble"] = self.model_facts()
         first, *others = ([p.model_dump(mode="json") for p in r.preprocess] for r in self.recipes)
         plan["preprocess"], *plan["ensemble_preprocess"] = first
         plan["profiles_preprocess"] = others
         plan["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
-        plan["row_labels"] = _digest(self.labels)
+        plan["row_labels"] = self.labels.digest() if self.labels is not None else None
         plan["shards"] = len(self.shards)
         plan["input_digest"] = input_digest(self.shards)
         return plan
@@ -135,6 +138,8 @@ class Job:
         config = self.config.model_dump(mode="json")
         for key in ("input", "mirrors"):
             config[key] = [public_uri(uri) for uri in config[key]]
+        names = config["indices"]["names"]
+        config["indices"]["names"] = public_uri(names) if names else None
         config["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
         config["output"] = public_uri(config["output"])
         for network in (config["model"], *config["ensemble"]):
@@ -193,10 +198,18 @@ def prepare_job(config: JobConfig) -> Job:
             )
     config = expand_profiles(config, models)
     recipes = recipes_of(config, models)
-    labels, row_labels = _row_labels(config.labels, model.classes)
-    found = survey(list(config.input))
+    classes = load_classes(model.classes, config.indices)
+    labels, row_labels = _row_labels(config, classes)
+    embedded = labels is not None and labels.keys is None
+    found = survey(list(config.input), Reading(config.columns, classes, labels=embedded))
     shards = tuple(found.shards)
-    return Job(config, models, recipes, shards, labels, row_labels, found.surprises, found.left_out)
+    surprises = found.surprises
+    if labels is not None and embedded and classes.names is None:
+        beside = classes_beside(shard.uri for shard in shards if shard.members is None)
+        if beside is not None:
+            labels = Labels.embedded(replace(classes, names=beside[1]))
+            surprises += (surprise(OWN_CLASSES, [public_uri(beside[0])]),)
+    return Job(config, models, recipes, shards, labels, row_labels, surprises, found.left_out)
 
 
 def input_digest(shards: tuple[Shard, ...]) -> str:
@@ -295,22 +308,12 @@ def versions() -> dict[str, str]:
     }
 
 
-def _row_labels(specs: Sequence[str], classes: Sequence[str]) -> tuple[Labels | None, str | None]:
+def _row_labels(config: JobConfig, classes: Classes) -> tuple[Labels | None, str | None]:
     """The labels that the rows get, and their spec; all are read, so that a fault shows at once."""
     chosen: tuple[Labels | None, str | None] = None, None
-    for spec in specs:
-        labels = load_labels(LabelSpec.parse(spec).source, classes)
+    for spec in config.labels:
+        labels = load_labels(LabelSpec.parse(spec).source, classes, config.columns)
         # a row has one label; the metrics match sets of several classes to the image ids
         if chosen[0] is None and not isinstance(labels, MultiLabels):
             chosen = labels, spec
     return chosen
-
-
-def _digest(labels: Labels | None) -> str | None:
-    """Of the content of labels; None without."""
-    if labels is None:
-        return None
-    digest = hashlib.sha256()
-    for array in (labels.keys, labels.indices):
-        digest.update(EMBEDDED.encode() if array is None else np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

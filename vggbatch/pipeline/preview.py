@@ -80,7 +80,7 @@ def preview(job: Job) -> Preview:
     """
     compute = job.config.compute
     output = _output(job)
-    labels, odd = count_labelled(job.shards, job.labels) if job.labels is not None else (None, ())
+    labels = count_labelled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
     cores = None
     if compute.cluster_address is None:
@@ -96,7 +96,7 @@ def preview(job: Job) -> Preview:
         job=job,
         formats=_formats(job.shards),
         labels=labels,
-        surprises=(*job.surprises, *odd),
+        surprises=job.surprises,
         output=output,
         placement=placement,
         pinning=cores,

@@ -10,6 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import BinaryIO, ClassVar
 
 import pyarrow as pa
@@ -62,6 +63,16 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """Which columns of a table of images hold what."""
+
+    image: str
+    """Dotted path of the column with the bytes."""
+    name: str | None
+    label: str | None
+
+
+@dataclass(frozen=True)
 class Shard:
     """A file that holds images, or a slice of a listing of loose files. Cheap to pickle."""
 
@@ -77,6 +88,8 @@ class Shard:
     """MEMBERS_SCHEMA, for a listing; None for a file, which its reader indexes."""
     images: int | None = None
     """How many, where that was learned with the listing or by indexing."""
+    layout: Layout | None = None
+    """The columns of a Parquet file, as they were chosen for the whole job."""
 
     def image_ids(self, members: pa.Table) -> list[str]:
         """The image ids of members of this shard."""
@@ -119,6 +132,21 @@ class Reader(ABC):
                 yielded before stays.
         """
 
+    def first_members(self, shard: Shard, count: int) -> list[Member]:
+        """About the first so many images of a shard, as far as they can be read.
+
+        Raises:
+            OSError: the store does not answer, or the shard is not there.
+        """
+        found: list[Member] = []
+        try:
+            with open_binary(shard.uri, shard.size) as file:
+                members = (m for m in self.index(file, shard) if isinstance(m, Member))
+                found.extend(islice(members, count))
+        except ImageError:
+            pass  # a damaged shard says so in its rows
+        return found
+
     def payload(self, data: bytes) -> bytes:
         """The image bytes inside the bytes of a member. Raises ImageError if they are damaged."""
         return data
@@ -137,8 +165,9 @@ class Reader(ABC):
             return shard.members
         if cache is None or not shard.version:
             return self._indexed(shard)
-        of = f"{shard.format}\n{public_uri(shard.uri)}\n{shard.size}\n{shard.version}"
-        key = hashlib.sha256(of.encode())
+        address = public_uri(shard.uri)
+        parts = (shard.format, address, shard.size, shard.version, shard.layout)
+        key = hashlib.sha256("\n".join(map(str, parts)).encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
             table = pq.read_table(arrow_file(cache.read_bytes(name)))

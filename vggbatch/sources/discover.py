@@ -13,14 +13,15 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.preprocess.content import recognize
-from vggbatch.sources import kinds, names
-from vggbatch.sources.base import Member, Reader, Shard
+from vggbatch.sources import kinds, manifest, names
+from vggbatch.sources.base import Layout, Member, Reader, Shard
+from vggbatch.sources.columns import Reading
 from vggbatch.sources.folder import FileReader, member_of, slices
 from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
 from vggbatch.sources.manifest import read_manifest
-from vggbatch.sources.parquet import ParquetReader, layout
+from vggbatch.sources.parquet import ParquetReader, label_of, layout
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.recordio import RecordIOReader
 from vggbatch.sources.surprises import (
@@ -45,7 +46,6 @@ _READERS: dict[str, Reader] = {
 }
 _UNKNOWN = 1024
 """Files that are looked into together, where their names do not say what they are."""
-_MANIFEST_SUFFIXES = frozenset({"csv", "tsv", "txt", "lst", "list"})
 _COMPRESSED_TAR = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _THREADS = 32
 """Requests at a time to a store while looking at what the files are."""
@@ -79,18 +79,25 @@ class Survey:
     """What is neither image nor shard, by kind."""
 
 
-def survey(inputs: Sequence[str]) -> Survey:
-    """As `discover`, also with what was left out or is odd."""
+def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
+    """As `discover`, also with what was left out or is odd.
+
+    Args:
+        inputs: as `discover` takes them.
+        reading: may name the columns of tables, and says which labels are classes.
+    """
     if not inputs:
         raise UsageError("no input given: name a folder, a shard, a glob or a list file")
     # the same file may be below two inputs
-    found = _Found(LeftOut(seen=set() if len(inputs) > 1 else None))
+    left_out = LeftOut(seen=set() if len(inputs) > 1 else None)
+    found = _Found(left_out, reading or Reading())
     for uri in inputs:
         for file in list_input(uri, found.left_out):
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
-    shards = [*_named_shards(found.shards.values(), found.counts), *slices(found.images())]
+    named = _named_shards(found.shards.values(), found.counts, found.layouts)
+    shards = [*named, *slices(found.images())]
     if not shards:
         seen = "nothing is there"
         if kinds_seen := found.left_out.surprises():
@@ -105,6 +112,7 @@ class _Found:
 
     left_out: LeftOut
     """Names under their input root."""
+    reading: Reading
     shards: dict[str, tuple[str, Listed]] = field(default_factory=dict)
     loose: dict[str, tuple[Member, str]] = field(default_factory=dict)
     named: list[tuple[Member, str]] = field(default_factory=list)
@@ -112,6 +120,8 @@ class _Found:
     """Files whose names do not say what they are."""
     counts: dict[str, int | None] = field(default_factory=dict)
     """Images in a file, by its URI, where a look at it tells."""
+    layouts: dict[str, Layout] = field(default_factory=dict)
+    """The columns of a Parquet file, by its URI."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
@@ -125,7 +135,7 @@ class _Found:
                 self.left_out.add(file.fault, file.name, file.uri)
             else:
                 self._add_image(file)
-        elif file.explicit and names.suffix(name) in _MANIFEST_SUFFIXES:
+        elif file.explicit and names.suffix(name) in manifest.SUFFIXES:
             self._add_manifest(file)
         elif kind is None:
             self.unknown.append(file)
@@ -162,10 +172,20 @@ class _Found:
     def look_into_parquet(self) -> None:
         """Tell Parquet files with images from manifests and from those that are neither."""
         files = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
+        files.sort(key=lambda file: file.uri)
+        chosen: dict[bytes, Layout] = {}
         with ThreadPoolExecutor(_THREADS) as pool:
-            for file, (images, count) in zip(files, pool.map(_in_parquet, files), strict=True):
-                if images:
-                    self.counts[file.uri] = count
+            for file, footer in zip(files, pool.map(_footer, files), strict=True):
+                if footer is None:
+                    continue  # its index says the rest
+                schema = footer.schema.to_arrow_schema()
+                found = layout(schema, self.reading.columns)
+                if found is not None:
+                    key = schema.serialize().to_pybytes()
+                    if key not in chosen:
+                        chosen[key] = _with_label(file, found, self.reading)
+                    self.layouts[file.uri] = chosen[key]
+                    self.counts[file.uri] = footer.num_rows
                     continue
                 del self.shards[file.uri]
                 if file.explicit:
@@ -196,7 +216,7 @@ class _Found:
 
     def _add_manifest(self, file: Listed) -> None:
         shards = []
-        for member in read_manifest(file.uri):
+        for member in read_manifest(file.uri, self.reading):
             name = names.without_query(member.name)
             if names.shard_format(name) and member.source and not member.error:
                 shards.append(member.source)
@@ -242,18 +262,32 @@ def _in_unknown(file: Listed) -> str:
         return IMAGE if file.explicit else UNREAD
 
 
-def _in_parquet(file: Listed) -> tuple[bool, int | None]:
-    """Whether a Parquet file has images, as far as it can be read, and how many rows."""
+def _footer(file: Listed) -> pq.FileMetaData | None:
+    """The footer of a Parquet file, None where it cannot be read."""
     try:
         with open_binary(file.uri, file.size) as opened:
-            footer = pq.read_metadata(opened)
-            return layout(footer.schema.to_arrow_schema()) is not None, footer.num_rows
+            return pq.read_metadata(opened)
     except (pa.ArrowException, OSError):
-        return True, None  # its index says the rest
+        return None
+
+
+def _with_label(file: Listed, found: Layout, reading: Reading) -> Layout:
+    """The columns with that of the labels, which the content of a file decides."""
+    try:
+        with open_binary(file.uri, file.size) as opened:
+            return replace(found, label=label_of(pq.ParquetFile(opened), found, reading))
+    except ValueError as error:
+        if not isinstance(error, pa.ArrowException):
+            raise UsageError(f"{file.uri}: {error}") from None
+        return found  # damaged, as its index says
+    except (pa.ArrowException, OSError):
+        return found
 
 
 def _named_shards(
-    files: Iterable[tuple[str, Listed]], counts: Mapping[str, int | None]
+    files: Iterable[tuple[str, Listed]],
+    counts: Mapping[str, int | None],
+    layouts: Mapping[str, Layout],
 ) -> list[Shard]:
     """Shards named by their file's name where only one has it, else by the path under the root."""
     ordered = sorted(files, key=lambda item: (item[1].name, item[1].uri))
@@ -266,7 +300,15 @@ def _named_shards(
         ]
     )
     return [
-        Shard(format_name, file.uri, name, file.size, file.version, images=counts.get(file.uri))
+        Shard(
+            format_name,
+            file.uri,
+            name,
+            file.size,
+            file.version,
+            images=counts.get(file.uri),
+            layout=layouts.get(file.uri),
+        )
         for name, (format_name, file) in zip(shard_names, ordered, strict=True)
     ]
 

@@ -1,55 +1,101 @@
-"""Manifests and list files: text, CSV or Parquet that names images or shards by path or URI."""
+"""Manifests and list files: tables, JSON or lines that name images or shards by path or URI."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from vggbatch import uris
 from vggbatch.bounded import read_bounded
 from vggbatch.errors import ImageError, UsageError
-from vggbatch.sources import columns, names
+from vggbatch.sources import columns, dialect, list_file, names
 from vggbatch.sources.base import Member
+from vggbatch.sources.columns import Reading
 from vggbatch.storage import NoClient, filesystem, public_uri, store_errors
 from vggbatch.text import without_secrets
 
+SUFFIXES = list_file.SUFFIXES | {"csv", "tsv", "json", "jsonl", "ndjson"}
+"""How the names of manifests end, Parquet apart."""
 _MAX_BYTES = 2**30
 """Of a manifest: ten million lines."""
 
 
-def read_manifest(uri: str) -> Iterator[Member]:
+def read_manifest(uri: str, reading: Reading | None = None) -> Iterator[Member]:
     """The files that a manifest names, with their labels if it has them.
 
     A relative path is relative to the manifest's own folder. Sizes are unknown. What may not be
     opened is a member with an error: see uris.py.
 
+    Args:
+        uri: the manifest.
+        reading: may name its columns.
+
     Raises:
         UsageError: the manifest cannot be read or understood, or nothing that it names can be
             opened, for want of a package.
     """
+    reading = reading or Reading()
     fs, path = filesystem(uri)
-    folder = uris.folder_of(uri)
+    is_list = names.suffix(names.without_query(uri)) in list_file.SUFFIXES
+
+    def exists(file: str) -> bool:
+        return _exists(uri, file)
+
     try:
         with store_errors():
             data = read_bounded(fs, path, _MAX_BYTES)
-        table = columns.read(data, uri)
+        if is_list and not reading.columns.file:
+            table = list_file.read(data, exists)
+        else:
+            table = columns.read(data, names.without_query(uri))
+        file = columns.file_column(table, reading.columns, exists)
+        label = columns.label_column(table, file, reading)
+        files = table.columns[file]
+        if not is_list and not reading.columns.file:
+            _check_named(file, files, exists)
     except OSError as error:
         reason = " ".join((error.strerror or str(error)).split())
-        raise UsageError(f"{uri}: cannot be read: {reason}") from None
+        raise UsageError(f"{public_uri(uri)}: cannot be read: {reason}") from None
     except ValueError as error:
-        raise UsageError(f"{uri}: {error}") from None
-    files = table.column(columns.FILE)
-    if files is None:
-        raise UsageError(f"{uri}: no column names the images; one of {', '.join(columns.FILE)}")
-    labels = table.column(columns.SYNSET) or table.column(columns.INDEX) or [""] * len(files)
+        raise UsageError(f"{public_uri(uri)}: {error}") from None
+    if table.named and exists(file):
+        raise UsageError(
+            f"{public_uri(uri)}: the first line is read as names of columns, but there is a file "
+            f"{file!r}: put a line of column names above it"
+        )
+    windows = next((name for name in files if "\\" in name), None)
+    if windows is not None and not exists(windows):
+        files = [name.replace("\\", "/") for name in files]
+    labels = [""] * len(files) if label is None else table.columns[label]
     clients = _Clients()
+    folder = uris.folder_of(uri)
     usable = False
-    for file, label in zip(files, labels, strict=True):
-        if file:
-            member = _entry(uri, folder, file, label, clients)
+    for name, token in zip(files, labels, strict=True):
+        if name:
+            member = _entry(uri, folder, name, token, clients)
             usable |= member.error is None
             yield member
     if clients.lacking and not usable:
         raise clients.lacking
+
+
+def _exists(manifest: str, file: str) -> bool:
+    """Whether there is a file that a manifest names so; False where the store does not say."""
+    try:
+        fs, path = filesystem(uris.named_by(manifest, file))
+        with store_errors():
+            return bool(fs.isfile(path))
+    except (OSError, ValueError, UsageError):
+        return False
+
+
+def _check_named(column: str, files: Sequence[str], exists: columns.Exists) -> None:
+    """Make sure that a column chosen by its name alone names files at all."""
+    some = [file for file in dialect.sampled(files) if file][:4]
+    if not (dialect.mostly(files, dialect.is_file) or any(map(exists, some))):
+        raise ValueError(
+            f"column {column!r} names no images, as there is no file {some[0]!r}: "
+            "name the column of paths with columns.file"
+        )
 
 
 class _Clients:

@@ -11,8 +11,17 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes, lower case and without the dot, of the formats that are decoded."""
 
-WNID = re.compile(r"n\d{8}")
-"""A WordNet 3.0 noun id, as ImageNet names its synsets."""
+WNID = re.compile(r"n\d{8}(?![0-9A-Za-z])")
+"""How a name begins that is a WordNet 3.0 noun id, or has one in front: `n02085620-Chihuahua`."""
+
+_SUFFIX_FAMILIES = (
+    *({"jpeg", "jpg", "jpe", "jfif"}, {"tif", "tiff"}, {"bmp", "dib"}),
+    *({"j2k", "j2c", "jpc"}, {"jp2", "jpf", "jpx"}),
+)
+_FAMILY = {name: min(family) for family in _SUFFIX_FAMILIES for name in family}
+
+_REPEAT = re.compile(r"#\d+$")
+"""What `unique` puts behind a name that came before."""
 
 _SYSTEM = frozenset(
     {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information"}
@@ -80,13 +89,26 @@ def published_stem(name: str) -> str:
     return _HUGGING_FACE.sub(r"\1", without_image_suffix(without_query(name)))
 
 
+def image_suffix(name: str) -> str:
+    """The suffix of an image's name, one for all of the same format; "" if it has none."""
+    end = suffix(name)
+    return _FAMILY.get(end, end) if end in IMAGE_SUFFIXES else ""
+
+
+def without_repeat(name: str) -> str:
+    """The name without the `#2` of a name that came before."""
+    return _REPEAT.sub("", name)
+
+
 def wnid_of_folder(path: str) -> str | None:
-    """The WordNet id that an image's own folder is named after, as in train/n01440764/x.JPEG."""
-    parts = path.rsplit("/", 2)
-    if len(parts) < 2:
-        return None
-    folder = parts[-2].removesuffix(".tar")
-    return folder if WNID.fullmatch(folder) else None
+    """The WordNet id that the nearest folder of an image is named after: train/n01440764/x.JPEG.
+
+    Folders in between are passed over, as tiny-imagenet's n01443537/images/n01443537_0.JPEG has.
+    """
+    for folder in reversed(path.split("/")[:-1]):
+        if found := WNID.match(folder):
+            return found[0]
+    return None
 
 
 def unique(names: Sequence[str], avoid: Collection[str] = ()) -> list[str]:

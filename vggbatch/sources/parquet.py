@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any, BinaryIO
 
@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vggbatch.config import ColumnOptions
 from vggbatch.errors import ImageError
 from vggbatch.sources import columns
-from vggbatch.sources.base import Member, Reader, Shard, as_error, too_large
+from vggbatch.sources.base import Layout, Member, Reader, Shard, as_error, too_large
+from vggbatch.sources.columns import Reading
 from vggbatch.sources.complete import ShortRead
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stores import StoreError
@@ -26,36 +28,64 @@ _ROWS = 16
 """Rows decoded at a time, about 2 MB of ImageNet."""
 _BUFFER = 2**20
 """Bytes read ahead in a column chunk."""
+_SAMPLE = 1000
+"""Rows by which a column of labels is chosen."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Which columns hold what."""
-
-    image: str
-    """Dotted path of the column with the bytes."""
-    name: str | None
-    label: str | None
-
-
-def layout(schema: pa.Schema) -> Layout | None:
-    """Where the images are, or None if the file holds none.
+def layout(schema: pa.Schema, options: ColumnOptions | None = None) -> Layout | None:
+    """Where the images are, or None if the file holds none; the label is chosen by `label_of`.
 
     A column with a usual name that is binary, or a struct with the fields `bytes` and `path`
     (datasets.Image); failing that, the only column that is either.
     """
+    options = options or ColumnOptions()
     candidates = [path for field in schema if (path := _image_path(field))]
     by_name = {path.removesuffix(".bytes").lower(): path for path in candidates}
     image = next((by_name[name] for name in _IMAGE if name in by_name), None)
     if image is None and len(candidates) == 1:
         image = candidates[0]
+    if options.bytes is not None:
+        image = by_name.get(options.bytes.lower())
     if image is None:
         return None
     others = [field.name for field in schema if field.name != image.removesuffix(".bytes")]
     name = columns.find(others, columns.FILE)
     if image.endswith(".bytes"):
         name = f"{image.removesuffix('.bytes')}.path"
-    return Layout(image, name, columns.find(others, (*columns.SYNSET, *columns.INDEX)))
+    if options.file is not None:
+        name = options.file
+    return Layout(image, name, None)
+
+
+def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | None:
+    """The column with the labels of the images, by its first rows and its name.
+
+    Raises:
+        ValueError: two columns fit that mean different classes.
+    """
+    schema = file.schema_arrow
+    skipped = {found.image.split(".")[0], found.name, *columns.row_numbers(schema)}
+    wanted = [f.name for f in schema if columns.is_plain(f.type) and f.name not in skipped]
+    if not wanted or not reading.labels:
+        return None
+    batch = next(file.iter_batches(batch_size=_SAMPLE, columns=wanted), None)
+    if batch is None:
+        return None
+    own = columns.class_names(schema)
+    texts = {
+        name: [
+            columns.label_text("" if value is None else str(value), own.get(name))
+            for value in batch[name].to_pylist()
+        ]
+        for name in wanted
+    }
+    if own.keys() & texts.keys() and reading.columns.label is None:
+        # the metadata says which columns are classes
+        texts = {name: cells for name, cells in texts.items() if name in own}
+        if len(texts) == 1:
+            [only] = texts
+            return str(only)
+    return columns.label_column(columns.Table(texts), None, reading)
 
 
 def _image_path(field: pa.Field) -> str | None:
@@ -77,13 +107,14 @@ class ParquetReader(Reader):
         try:
             parquet = pq.ParquetFile(file, page_checksum_verification=True)
             ends = _ends(parquet.metadata)
-            found = _required_layout(parquet.schema_arrow)
+            found = shard.layout or _required_layout(parquet)
+            own = columns.class_names(parquet.schema_arrow).get(found.label or "")
             wanted = [column for column in (found.name, found.label) if column]
             for batch in parquet.iter_batches(batch_size=4096, columns=wanted):
                 names = _values(batch, found.name)
                 labels = _values(batch, found.label)
                 for name, label in zip(names, labels, strict=True):
-                    text = None if label is None else str(label)
+                    text = None if label is None else columns.label_text(str(label), own)
                     while row >= ends[group]:
                         group += 1
                     yield Member(str(name or f"{row:08}"), row, -1, text, run=group)
@@ -128,7 +159,7 @@ class _Cursor:
             )
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
-        self._image = _required_layout(self._file.schema_arrow).image
+        self._image = (shard.layout or _required_layout(self._file)).image
         self._starts = [0, *_ends(self._file.metadata)]
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
@@ -192,11 +223,15 @@ def _cursor(shard: Shard) -> _Cursor:
     return cursor
 
 
-def _required_layout(schema: pa.Schema) -> Layout:
-    found = layout(schema)
+def _required_layout(file: pq.ParquetFile) -> Layout:
+    """The columns of a file that was not looked into before."""
+    found = layout(file.schema_arrow)
     if found is None:
         raise ImageError("bad_shard", "the Parquet file has no column with image bytes")
-    return found
+    try:
+        return replace(found, label=label_of(file, found, Reading()))
+    except ValueError as error:
+        raise ImageError("bad_shard", str(error)) from None
 
 
 def _ends(metadata: pq.FileMetaData) -> list[int]:

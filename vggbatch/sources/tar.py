@@ -7,12 +7,14 @@ import posixpath
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import BinaryIO, cast
 
 from vggbatch.errors import ImageError
 from vggbatch.sources import kinds, names
 from vggbatch.sources.base import DAMAGED, Member, Reader, Shard
 from vggbatch.sources.kinds import IMAGE
+from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stream import RemoteFile
 from vggbatch.sources.surprises import ARCHIVE, FURTHER, HIDDEN, LEFT_OUT, SPECIAL, Skipped
 from vggbatch.sources.tar_headers import HeaderFile
@@ -33,6 +35,21 @@ class TarReader(Reader):
 
     def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member | Skipped]:
         """Yield the image members, each labelled by the .cls member of its WebDataset key."""
+        return self._index(file, shard, None)
+
+    def first_members(self, shard: Shard, count: int) -> list[Member]:
+        """About the first so many images of a shard, as far as they can be read."""
+        found: list[Member] = []
+        try:
+            with open_binary(shard.uri, shard.size) as file:
+                some = self._index(file, shard, 2 * count)
+                found.extend(entry for entry in some if isinstance(entry, Member))
+        except ImageError:
+            pass  # a damaged shard says so in its rows
+        return found
+
+    def _index(self, file: BinaryIO, shard: Shard, most: int | None) -> Iterator[Member | Skipped]:
+        """As `index`, of the first so many members."""
         images: dict[str, Member] = {}
         members: list[Member] = []
         classes: dict[str, str] = {}
@@ -43,7 +60,7 @@ class TarReader(Reader):
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
-            for name, info in _walk(file, "", end):
+            for name, info in islice(_walk(file, "", end), most):
                 if isinstance(info, ImageError):
                     members.append(Member(name, 0, 0, error=str(info)))
                     continue

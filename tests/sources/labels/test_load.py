@@ -18,7 +18,12 @@ def test_csv(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(None, "no such file"), (b"\xff\xfe", "not UTF-8"), (b"a.jpg 7", "no class of this model")],
+    [
+        (None, "no such file"),
+        (b"caf\xe9.jpg 1", "not UTF-8"),
+        (b"a.jpg 7", "no class of this model"),
+        (b"490\n361\n", "devkit"),
+    ],
 )
 def test_faults_are_one_clear_line(tmp_path, data, message):
     path = tmp_path / "l.txt"

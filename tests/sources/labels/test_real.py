@@ -3,10 +3,11 @@ import pickle
 
 import pytest
 
+from vggbatch.class_list import imagenet
 from vggbatch.errors import UsageError
 from vggbatch.sources import load_labels
 
-CLASSES = tuple(f"n{number:08d} class" for number in range(1, 11))
+CLASSES = imagenet()[:10]
 LISTS = [[3], [], [1, 9], [0]]
 
 
@@ -21,6 +22,11 @@ def test_images_have_several_labels_or_none(file):
     labels = pickle.loads(pickle.dumps(load_labels(str(file), CLASSES)))
     ids = [f"val.tar/ILSVRC2012_val_{number:08d}.JPEG" for number in (3, 2, 1, 5)]
     assert labels.match(ids, [None] * 4).to_pylist() == [[1, 9], [], [3], None]
+
+
+def test_indices_are_those_of_imagenet_in_whatever_order_the_network_has_its_classes(file):
+    labels = load_labels(str(file), CLASSES[::-1])
+    assert labels.match(["ILSVRC2012_val_00000001.JPEG"], [None]).to_pylist() == [[6]]
 
 
 @pytest.mark.parametrize("content", ["{}", "[1, 2]", "[[10]]", "[[true]]", '[["a"]]', "[["])

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from vggbatch.errors import UsageError
+from vggbatch.sources.classes import Classes
 from vggbatch.sources.labels.lookup import Labels
 
 META = "meta.mat"
@@ -27,7 +28,7 @@ def is_archive(name: str) -> bool:
     return "devkit" in base and base.endswith((".tar.gz", ".tgz", ".tar"))
 
 
-def from_archive(data: bytes, synsets: Sequence[str]) -> Labels:
+def from_archive(data: bytes, classes: Classes) -> Labels:
     """Labels from the bytes of the .tar.gz. Raises ValueError if it is no development kit."""
     found: dict[str, bytes] = {}
     try:
@@ -39,35 +40,36 @@ def from_archive(data: bytes, synsets: Sequence[str]) -> Labels:
                     found[base] = file.read()
     except (tarfile.TarError, EOFError, OSError) as error:
         raise ValueError(f"not a readable archive ({error})") from None
-    return _labels(found.__getitem__, synsets)
+    return _labels(found.__getitem__, classes)
 
 
-def from_folder(read: Callable[[str], bytes], synsets: Sequence[str]) -> Labels:
+def from_folder(read: Callable[[str], bytes], classes: Classes) -> Labels:
     """Labels from a folder: `read` gives a file of its `data` folder.
 
     Raises:
         ValueError: it is no development kit.
     """
-    return _labels(read, synsets)
+    return _labels(read, classes)
 
 
-def _labels(read: Callable[[str], bytes], synsets: Sequence[str]) -> Labels:
+def _labels(read: Callable[[str], bytes], classes: Classes) -> Labels:
     try:
         meta, truth = read(META), read(GROUND_TRUTH)
     except (KeyError, FileNotFoundError):
         raise ValueError(f"no development kit: {META} and {GROUND_TRUTH} are needed") from None
     wnid_of = _leaves(meta)
-    index_of = {synset: index for index, synset in enumerate(synsets)}
     names, indices = [], []
     for line, text in enumerate(truth.decode("ascii").split(), 1):
         wnid = wnid_of.get(int(text))
         if wnid is None:
             raise ValueError(f"{GROUND_TRUTH} line {line}: {text} is no class of {META}")
-        if wnid not in index_of:
-            raise ValueError(f"{wnid} is no class of this model ({len(synsets)} classes)")
-        names.append(f"ILSVRC2012_val_{line:08d}.JPEG")
-        indices.append(index_of[wnid])
-    return Labels.of(names, indices, synsets)
+        index = classes.find(wnid)
+        if index is None:
+            raise ValueError(classes.explain(wnid))
+        # without a suffix: the images may have been converted
+        names.append(f"ILSVRC2012_val_{line:08d}")
+        indices.append(index)
+    return Labels.of(names, indices, classes)
 
 
 def _leaves(meta: bytes) -> dict[int, str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from vggbatch.bounded import is_web, read_bounded
+from vggbatch import class_list
+from vggbatch.bounded import MAX_CLASS_LIST, is_web, read_bounded
+from vggbatch.config import ColumnOptions, IndexOptions
 from vggbatch.errors import UsageError
 from vggbatch.sources import columns
+from vggbatch.sources.classes import Classes, as_integer, identified
+from vggbatch.sources.columns import Reading
 from vggbatch.sources.labels import devkit, real
 from vggbatch.sources.labels.lookup import Labels
 from vggbatch.sources.labels.real import MultiLabels
 from vggbatch.sources.labels.spec import EMBEDDED
 from vggbatch.sources.labels.tables import from_table
-from vggbatch.storage import filesystem, store_errors
+from vggbatch.storage import filesystem, public_uri, store_errors
 
 _MAX_BYTES = 2**30
 """Of a table of labels: ten million lines."""
@@ -20,20 +25,48 @@ _MAX_SPECIAL_BYTES = 2**26
 """Of a development kit, which has 2.5 MB, and of real.json, which has 0.5 MB."""
 
 
-def load_labels(spec: str, classes: Sequence[str]) -> Labels | MultiLabels:
+def load_classes(lines: Sequence[str], indices: IndexOptions | None = None) -> Classes:
+    """The classes of a network, with what the job says of integers among its labels.
+
+    Raises:
+        UsageError: the data set's own class list cannot be read.
+    """
+    indices = indices or IndexOptions()
+    if indices.names is None:
+        return Classes(tuple(lines), indices.start, None, indices.folders)
+    where = f"the class list {public_uri(indices.names)} (indices.names)"
+    fs, path = filesystem(indices.names)
+    try:
+        with store_errors():
+            data = read_bounded(fs, path, MAX_CLASS_LIST)
+        names = identified(class_list.parse(data))
+    except FileNotFoundError:
+        raise UsageError(f"{where} is not there") from None
+    except OSError as error:
+        raise UsageError(f"{where} cannot be read: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from None
+    return Classes(tuple(lines), indices.start, names, indices.folders)
+
+
+def load_labels(
+    spec: str, lines: Sequence[str] | Classes, options: ColumnOptions | None = None
+) -> Labels | MultiLabels:
     """Read the labels.
 
     Args:
         spec: `embedded`, or the path or URI of a label file, of ReaL's real.json, or of the
             ILSVRC2012 devkit as an archive or a folder.
-        classes: the model's classes in output order, each line beginning with its WordNet id.
+        lines: the model's classes in output order, or those with what indices mean.
+        options: may name the columns of a table.
 
     Raises:
         UsageError: the labels cannot be read, or do not fit the classes.
     """
-    synsets = [line.split(" ", 1)[0] for line in classes]
+    classes = lines if isinstance(lines, Classes) else load_classes(lines)
+    reading = Reading(options or ColumnOptions(), classes)
     if spec == EMBEDDED:
-        return Labels.embedded(synsets)
+        return Labels.embedded(classes)
     fs, path = filesystem(spec)
 
     def read(path: str, limit: int = _MAX_SPECIAL_BYTES) -> bytes:
@@ -42,17 +75,47 @@ def load_labels(spec: str, classes: Sequence[str]) -> Labels | MultiLabels:
 
     try:
         if devkit.is_archive(path):
-            return devkit.from_archive(read(path), synsets)
+            return devkit.from_archive(read(path), classes)
         # to know whether it is a folder, a web server's whole answer would have to be read
         if path.endswith("/") if is_web(fs) else fs.isdir(path):
             data = path if path.rstrip("/").endswith("/data") else f"{path.rstrip('/')}/data"
-            return devkit.from_folder(lambda name: read(f"{data}/{name}"), synsets)
-        if path.endswith(".json"):
-            return real.from_json(read(path), synsets)
-        return from_table(columns.read(read(path, _MAX_BYTES), path), synsets)
+            return devkit.from_folder(lambda name: read(f"{data}/{name}"), classes)
+        content = read(path, _MAX_BYTES)
+        if len(content) <= _MAX_SPECIAL_BYTES and _is_real(content):
+            return real.from_json(content, classes)
+        table = columns.read(content, path)
+        _check_not_truth_alone(table)
+        return from_table(table, classes, reading)
     except FileNotFoundError:
         raise UsageError(f"labels {spec}: no such file") from None
     except OSError as error:
         raise UsageError(f"labels {spec}: cannot be read: {error}") from None
     except ValueError as error:
         raise UsageError(f"labels {spec}: {error}") from None
+
+
+def _is_real(data: bytes) -> bool:
+    """Whether this is ReaL's real.json: a list of lists of integers, and nothing else."""
+    if not data.lstrip().startswith(b"["):
+        return False
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return False
+    lists = isinstance(value, list) and all(isinstance(item, list) for item in value)
+    return lists and all(isinstance(i, int) for item in value for i in item)
+
+
+def _check_not_truth_alone(table: columns.Table) -> None:
+    """Refuse a list of integers, which does not say which image each is of.
+
+    Raises:
+        ValueError: it is one.
+    """
+    cells = next(iter(table.columns.values()))
+    if len(table.columns) == 1 and all(as_integer(cell) is not None for cell in cells):
+        raise ValueError(
+            "there are labels and no names of images; for ILSVRC2012's ground truth name the "
+            "devkit, ILSVRC2012_devkit_t12.tar.gz or its folder, whose numbers are not those of "
+            "the network"
+        )

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vggbatch import class_list
+from vggbatch.sources.classes import Classes
 from vggbatch.sources.labels.lookup import Labels
 
 
@@ -43,7 +45,7 @@ class MultiLabels:
         return pa.array(found, pa.list_(pa.int32()))
 
 
-def from_json(data: bytes, synsets: Sequence[str]) -> MultiLabels:
+def from_json(data: bytes, classes: Classes) -> MultiLabels:
     """Labels from the bytes of real.json.
 
     Raises:
@@ -54,12 +56,17 @@ def from_json(data: bytes, synsets: Sequence[str]) -> MultiLabels:
         raise ValueError("not a list of lists of class indices, as real.json is")
     lengths = [len(item) for item in lists]
     flat = [value for item in lists for value in item]
-    bad = [value for value in flat if type(value) is not int or not 0 <= value < len(synsets)]
+    # the indices are ImageNet's own, whatever the order of the network's classes
+    wnids = [line[:9] for line in class_list.imagenet()]
+    bad = [value for value in flat if type(value) is not int or not 0 <= value < len(wnids)]
     if bad:
-        raise ValueError(f"{bad[0]!r} is no class of this model ({len(synsets)} classes)")
-    names = [f"ILSVRC2012_val_{number:08d}.JPEG" for number in range(1, len(lists) + 1)]
+        raise ValueError(f"{bad[0]!r} is no class of ImageNet ({len(wnids)} classes)")
+    found = [classes.find(wnids[value]) for value in flat]
+    if None in found:
+        raise ValueError(classes.explain(wnids[flat[found.index(None)]]))
+    names = [f"ILSVRC2012_val_{number:08d}" for number in range(1, len(lists) + 1)]
     return MultiLabels(
-        images=Labels.of(names, range(len(names)), synsets),
+        images=Labels.of(names, range(len(names)), classes),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        classes=np.array(flat, np.int32),
+        classes=np.array(found, np.int32),
     )

@@ -1,45 +1,65 @@
-"""Labels from tables: `filename index`, `filename wnid`, CSV, Parquet, LOC_val_solution.csv."""
+"""Labels from tables: `filename index`, `filename wnid`, CSV, JSON, Parquet, LOC_val_solution."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 from vggbatch.sources import columns
-from vggbatch.sources.labels.lookup import Labels, class_index
+from vggbatch.sources.classes import Classes, is_unlabelled
+from vggbatch.sources.columns import Reading, Table
+from vggbatch.sources.labels.lookup import Labels
 
-_SOLUTION = ("predictionstring",)
-"""LOC_val_solution.csv of the Kaggle edition: `n03995372 85 1 499 272`, a synset and a box."""
+_ONE_BASED = (
+    "{!r} is among its labels and 0 is not, so they seem to count the {} classes from 1: "
+    "say so with indices.start=1"
+)
 
 
-def from_table(table: columns.Table, synsets: Sequence[str]) -> Labels:
-    """Labels from a file column and a synset or index column; where both are, they must agree.
+def from_table(table: Table, classes: Classes, reading: Reading | None = None) -> Labels:
+    """Labels from the column of files and the column of classes; see `columns`.
 
     Raises:
-        ValueError: a column is missing, or a label is no class.
+        ValueError: a column is missing or in doubt, or a label is no class.
     """
-    files = table.column(columns.FILE)
-    wnids = table.column((*columns.SYNSET, *_SOLUTION))
-    indices = table.column(columns.INDEX)
-    if files is None:
-        raise ValueError(f"no column names the image; one of {', '.join(columns.FILE)} is needed")
-    if wnids is None and indices is None:
-        known = ", ".join(columns.SYNSET + columns.INDEX)
-        raise ValueError(f"no column has the label; one of {known} is needed")
-    by_synset = {synset: index for index, synset in enumerate(synsets)}
-    names, values = [], []
-    for row, file in enumerate(files):
-        tokens = [column[row].split(" ", 1)[0] for column in (wnids, indices) if column is not None]
-        found = [_class(token, by_synset, file) for token in tokens if token]
-        if len(set(found)) > 1:
-            raise ValueError(f"{file}: {' and '.join(tokens)} are different classes")
-        if found and file:
-            names.append(file)
-            values.append(found[0])
-    return Labels.of(names, values, synsets)
+    reading = replace(reading or Reading(), classes=classes)
+    file = columns.file_column(table, reading.columns)
+    label = columns.label_column(table, file, reading)
+    if label is None:
+        raise ValueError(
+            f"no column has the label (beside {file!r} there is none): is this a list of images?"
+        )
+    pairs = [
+        (name, token)
+        for name, token in zip(table.columns[file], table.columns[label], strict=True)
+        if name and not is_unlabelled(token)
+    ]
+    check_indices([token for _, token in pairs], classes)
+    found = [(name, _class(token, classes, name)) for name, token in pairs]
+    return Labels.of([name for name, _ in found], [index for _, index in found], classes)
 
 
-def _class(token: str, by_synset: dict[str, int], file: str) -> int:
-    index = class_index(token, by_synset)
+def check_indices(labels: list[str], classes: Classes) -> None:
+    """Make sure that indices among the labels can be those of the classes.
+
+    Raises:
+        ValueError: they look as if they counted from 1, or count the classes of a longer list.
+    """
+    distinct = set(labels)
+    past = [label for label in distinct if classes.is_past_end(label)]
+    if not past:
+        return
+    largest = max(past, key=lambda label: int(float(label)))
+    number = int(float(largest))
+    if classes.start is None and number == len(classes) and not {"0", "0.0"} & distinct:
+        raise ValueError(_ONE_BASED.format(number, len(classes)))
+    raise ValueError(
+        f"{number} is no class of this model ({len(classes)} classes): if the labels count the "
+        "classes of another list, name it with indices.names"
+    )
+
+
+def _class(token: str, classes: Classes, file: str) -> int:
+    index = classes.find(token)
     if index is None:
-        raise ValueError(f"{file}: {token!r} is no class of this model ({len(by_synset)} classes)")
+        raise ValueError(f"{file}: {classes.explain(token)}")
     return index
