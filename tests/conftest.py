@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.nets import colour_net
 
@@ -18,6 +19,10 @@ os.environ["VGGBATCH_ALLOW_PROTOCOLS"] = "memory"  # a store for tests that need
 
 # a suite that was started in the background ignores Ctrl-C, and so would the programs under test
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# how long an example takes on a busy machine is no fault
+settings.register_profile("busy", deadline=None)
+settings.load_profile("busy")
 
 pytest_plugins = ["tests.s3", "tests.clouds"]
 
