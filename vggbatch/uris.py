@@ -159,6 +159,17 @@ def beside(document: str, path: str) -> str:
     return f"{prefix}{separator}{host}{joined}"
 
 
+def is_below(uri: str, root: str) -> bool:
+    """Whether a file is in a folder, links followed, or a URI begins with another's path."""
+    if is_local(uri) != is_local(root):
+        return False
+    if is_local(uri):
+        top = os.path.realpath(local_path(root))
+        return os.path.realpath(local_path(uri)).startswith(os.path.join(top, ""))
+    steps = unquote(uri.replace("\\", "/")).split("/")
+    return uri.startswith(root.rstrip("/") + "/") and ".." not in steps
+
+
 def _check_host(uri: str) -> None:
     try:
         parts = urlsplit(uri)

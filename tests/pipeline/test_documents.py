@@ -45,8 +45,13 @@ def test_the_reason_names_the_place():
 
 
 def test_a_name_is_no_way_out_of_the_output():
-    for name in ("../x", "a/b", "a\\b", ""):
-        assert said(documents.marker, {**MARKER, "profiles": [name]}).startswith("profiles.0: ")
+    for name in ("../x", "a/b", "a\\b", "", "..", ".hidden"):
+        with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: profiles"):
+            documents.marker(json.dumps({**MARKER, "profiles": [name]}).encode(), "/x")
+    for name in ("/etc/x", "../part-000000.parquet", "predictions/x", "predictions/part-0.parquet"):
+        files = [{"name": name, "rows": 1}]
+        with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: files"):
+            documents.marker(json.dumps({**MARKER, "files": files}).encode(), "/x")
     for identifier in ("..", "../../0123456789ab", "0123456789ABCDEF"):
         assert said(documents.plan, {"id": identifier}).startswith("id: ")
 

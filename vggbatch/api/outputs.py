@@ -19,6 +19,7 @@ from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import ErrorPolicy
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import Status, read_status
@@ -33,6 +34,7 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
         UsageError: there are none, or one is damaged.
     """
     folder = Folder(output)
+    check_confined(folder)
     chosen = list(columns) if columns is not None else None
     tables = []
     for name in prediction_files(folder):
@@ -121,7 +123,12 @@ def compare(
 
 
 def write_report(
-    output: str, *, against: str | None = None, classes: str | None = None, gallery: int = GALLERY
+    output: str,
+    *,
+    against: str | None = None,
+    classes: str | None = None,
+    gallery: int = GALLERY,
+    images: Sequence[str] = (),
 ) -> str:
     """Write a page about a finished run into its output: report.html, or comparison.html.
 
@@ -133,6 +140,8 @@ def write_report(
         against: output of the reference run to compare it with.
         classes: the networks' class file, where it is not the project's; for comparisons.
         gallery: images in each gallery.
+        images: folders or URIs below which images may be read for a run that was not recorded by
+            this user on this machine; of one that was, all are.
 
     Returns:
         The page's URI.
@@ -141,7 +150,7 @@ def write_report(
         UsageError: a run is not finished, or the two have no image in common.
     """
     if against is None:
-        return report.write_report(Folder(output), gallery=gallery)
+        return report.write_report(Folder(output), gallery=gallery, images=images)
     return report.write_comparison(
-        Folder(against), Folder(output), classes=classes, gallery=gallery
+        Folder(against), Folder(output), classes=classes, gallery=gallery, images=images
     )

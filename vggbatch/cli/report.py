@@ -24,6 +24,15 @@ def report(
         int, typer.Option("--gallery", metavar="N", min=4, max=200, help="Images in each gallery.")
     ] = 24,
     classes: ClassesOption = None,
+    images: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--images",
+            metavar="FOLDER",
+            help="Of a run that you have not recorded on this machine, show images that are below "
+            "this folder or URI. Repeat.",
+        ),
+    ] = None,
 ) -> None:
     """Write OUTPUT/report.html: figures, charts and galleries in one file for any browser.
 
@@ -31,5 +40,7 @@ def report(
     """
     from vggbatch import api
 
-    page = api.write_report(output, against=against, classes=classes, gallery=gallery)
+    page = api.write_report(
+        output, against=against, classes=classes, gallery=gallery, images=images or ()
+    )
     console.out.print(page, markup=False, soft_wrap=True)

@@ -18,8 +18,10 @@ from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
+from vggbatch.pipeline import ownership
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.lease import OutputLease
-from vggbatch.pipeline.state import RUN, SUCCESS, Output
+from vggbatch.pipeline.state import RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
 from vggbatch.version import __version__
@@ -92,6 +94,7 @@ def open_source(folder: Folder, classes: str | None = None) -> Source:
         UsageError: the class file cannot be read, or is needed, or run.json cannot be; or the
             folder is the output of `rescore`, which has no predictions.
     """
+    check_confined(folder)
     record = Output(folder).known_of_run()
     if "rescored" in record:
         raise UsageError(
@@ -137,7 +140,10 @@ def rescore(
             lease.fence.delete(SUCCESS)
             lease.fence.delete_tree(METRICS)
             evaluation.write(lease.fence)
-            lease.fence.write_json(RUN, _record(source, specs, errors))
+            data = lease.fence.write_json(RUN, _record(source, specs, errors))
+            mark = ownership.mark_of(lease.folder, data)
+            if mark is not None:
+                lease.fence.write_bytes(RECORD_MARK, mark)
             lease.fence.write_bytes(SUCCESS, b"")
         return evaluation
 

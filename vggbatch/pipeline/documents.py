@@ -16,8 +16,10 @@ from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.stats import Stats
 
-_Name = Annotated[str, Field(pattern=r"^[^/\\]+$", min_length=1)]
-"""Of a folder; no path that leads out of the output."""
+_Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""Of a profile's folder, as the configuration admits them: none leads out of the output."""
+_Part = Annotated[str, Field(pattern=r"^predictions/part-[0-9]{6,}(-[0-9]{3,})?\.parquet$")]
+"""Of a predictions file."""
 _Count = Annotated[int, Field(ge=0)]
 
 
@@ -27,7 +29,7 @@ def _known(text: str) -> str:
 
 
 class _File(TypedDict):
-    name: str
+    name: _Part
     rows: _Count
 
 
@@ -110,6 +112,7 @@ class _Scored(TypedDict):
     timings: dict[str, float]
     throughput: _Throughput | None
     left_out: NotRequired[list[_LeftOut]]
+    files: NotRequired[list[_File]]
 
 
 class _KnownNetwork(TypedDict):
@@ -145,6 +148,14 @@ class _Rescored(TypedDict):
     preprocess: NotRequired[_Preprocess]
     protocol: NotRequired[_Views]
     counts: NotRequired[_Counts]
+
+
+_NAMES = ("profile", "profiles", "files")
+"""Keys under which documents name files and folders."""
+
+
+class Impossible(UsageError):
+    """A file of an output names what no version of vggbatch has written."""
 
 
 def foreign(where: str, reason: object) -> UsageError:
@@ -187,6 +198,11 @@ def _checked(data: bytes, where: str, kind: type, **kinds: type) -> dict[str, An
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
+        if first["type"] == "string_pattern_mismatch" and first["loc"][0] in _NAMES:
+            raise Impossible(
+                f"{where} was not written by vggbatch: {place} is {first['input']!r:.100}; name "
+                "another output, and do not trust this one"
+            ) from None
         raise foreign(where, f"{place}: {first['msg']}" if place else first["msg"]) from None
     except ValueError as error:
         raise foreign(where, error) from None

@@ -30,6 +30,7 @@ from pydantic import TypeAdapter
 
 from vggbatch.errors import UsageError
 from vggbatch.pipeline import claim
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.fence import Fence, LeaseLost
 from vggbatch.pipeline.state import STATE
 from vggbatch.pipeline.tally import Snapshot
@@ -137,6 +138,7 @@ class OutputLease:
     _moved: float = field(init=False, default_factory=uptime)
 
     def __enter__(self) -> OutputLease:
+        check_confined(self.folder)
         try:
             self.fence = self._take()
             claim.sweep(self.fence)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.labelled import LabelCount, count_labelled
@@ -118,6 +119,7 @@ def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
 def _output(job: Job) -> str:
     output = Output(Folder(job.config.output))
     if job.config.overwrite:
+        check_confined(output.folder)
         return "what is there is deleted first"
     if check_output(output, job) is None:
         return "new"

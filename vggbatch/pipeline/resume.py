@@ -8,6 +8,7 @@ from typing import Any
 from vggbatch.errors import UsageError
 from vggbatch.pipeline import documents
 from vggbatch.pipeline.chunk import NumberedShard
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.state import PLAN, PREDICTIONS, Output
 from vggbatch.sources import Shard
@@ -46,6 +47,7 @@ def check_output(output: Output, job: Job) -> int | None:
         UsageError: the output holds another job's rows (the differences are named), or files that
             are nobody's.
     """
+    check_confined(output.folder)
     planned = output.read_plan()
     if planned is None:
         if output.folder.list(PREDICTIONS):

@@ -26,13 +26,14 @@ import re
 import uuid
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
-from vggbatch.pipeline import documents
+from vggbatch.pipeline import documents, ownership
 from vggbatch.pipeline.chunk import (
     SHARD_SCHEMA,
     ChunkKey,
@@ -51,6 +52,8 @@ SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
 PLAN = f"{STATE}/plan.json"
+RECORD_MARK = f"{STATE}/run.mark"
+"""Beside the run.json of `rescore`: who has written it (see ownership.py)."""
 _PLAN_ID = re.compile(r"[0-9a-f]{16}")
 _REQUESTS = 16
 """Markers read at a time."""
@@ -146,7 +149,11 @@ class Output:
         sink = pa.BufferOutputStream()
         shown = [(number, group, shard.public()) for number, group, shard in shards]
         pq.write_table(shard_table(shown), sink, compression="zstd")
-        self.fence.write_bytes(self._name("shards.parquet"), sink.getvalue().to_pybytes())
+        data = sink.getvalue().to_pybytes()
+        self.fence.write_bytes(self._name("shards.parquet"), data)
+        mark = ownership.mark_of(self.folder, data)
+        if mark is not None:
+            self.fence.write_bytes(self._name("shards.mark"), mark)
         self.fence.write_json(PLAN, {**plan, "id": self._plan_id})
 
     def is_current(self) -> bool:
@@ -156,23 +163,53 @@ class Output:
 
     def read_shards(self) -> list[NumberedShard]:
         """The input of the run that is here: (shard number, group number, shard)."""
-        name = self._name("shards.parquet")
+        return self.read_own_shards()[0]
+
+    def has_own_shards(self) -> bool:
+        """Whether the input is as this user has recorded it (see ownership.py)."""
+        return self._is_own(self._name("shards.parquet"), self._name("shards.mark"))
+
+    def has_own_record(self) -> bool:
+        """Whether run.json, of `rescore`, is as this user has recorded it."""
+        return self._is_own(RUN, RECORD_MARK)
+
+    def _is_own(self, name: str, mark: str) -> bool:
         try:
-            table = pq.read_table(arrow_file(self.folder.read_bytes(name)))
+            data = self.folder.read_bytes(name)
+            return ownership.is_own(self.folder, data, self.folder.read_bytes(mark))
+        except (FileNotFoundError, UsageError):
+            return False
+
+    def read_own_shards(self) -> tuple[list[NumberedShard], bool]:
+        """The same, and whether they are as this user has recorded them (see ownership.py)."""
+        name = self._name("shards.parquet")
+        own = False
+        try:
+            data = self.folder.read_bytes(name)
+            with suppress(FileNotFoundError):
+                mark = self.folder.read_bytes(self._name("shards.mark"))
+                own = ownership.is_own(self.folder, data, mark)
+            table = pq.read_table(arrow_file(data))
             # with the same columns in the same order, or ValueError
-            return list(shards_of(table.cast(SHARD_SCHEMA)))
+            return list(shards_of(table.cast(SHARD_SCHEMA))), own
         except (FileNotFoundError, ValueError, OSError) as error:
             # pyarrow raises either for a damaged file
             raise documents.foreign(self._where(name), error) from None
 
     def clear(self) -> None:
-        """Delete everything a run writes, _SUCCESS first and its state last; nothing else."""
-        self.fence.delete(SUCCESS)
-        self.fence.delete(RUN)
+        """Delete everything a run writes, _SUCCESS first and its state last; nothing else.
+
+        Raises:
+            UsageError: plan.json names folders that no run writes; nothing was deleted.
+        """
         try:
             profiles = list((self.read_plan() or {}).get("profiles", ()))[1:]
+        except documents.Impossible:
+            raise
         except UsageError:
             profiles = []  # its folders are not known, and what is in them is nobody's
+        self.fence.delete(SUCCESS)
+        self.fence.delete(RUN)
         for name in (PREDICTIONS, "metrics", *(f"{PROFILES}/{profile}" for profile in profiles)):
             self.fence.delete_tree(name)
         for name in ("report.html", "comparison.html"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.lease import INTERVAL, Lease, is_renewed, read_lease
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
@@ -48,6 +49,7 @@ def read_status(folder: Folder) -> Status:
     Raises:
         UsageError: no run was started there.
     """
+    check_confined(folder)
     output = Output(folder)
     progress = output.progress()
     marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())

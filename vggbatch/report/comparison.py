@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,12 @@ class Parted:
 
 
 def write_comparison(
-    a: Folder, b: Folder, *, classes: str | None = None, gallery: int = GALLERY
+    a: Folder,
+    b: Folder,
+    *,
+    classes: str | None = None,
+    gallery: int = GALLERY,
+    images: Sequence[str] = (),
 ) -> str:
     """Write comparison.html into the second of two outputs.
 
@@ -47,6 +53,7 @@ def write_comparison(
         b: output of the other run.
         classes: the network's class file, where it is not the project's.
         gallery: images in each gallery.
+        images: where images may be read, see `thumbnails`.
 
     Returns:
         The page's URI.
@@ -57,13 +64,18 @@ def write_comparison(
     open_output(b)  # whatever is wrong with it comes before its lease
     with OutputLease(b) as lease:
         first, second = open_output(a), open_output(b)
-        page = comparison_page(first, second, classes=classes, gallery=gallery)
+        page = comparison_page(first, second, classes=classes, gallery=gallery, images=images)
         lease.fence.write_bytes(COMPARISON, page.encode())
     return f"{b.uri}/{COMPARISON}"
 
 
 def comparison_page(
-    a: RunOutput, b: RunOutput, *, classes: str | None = None, gallery: int = GALLERY
+    a: RunOutput,
+    b: RunOutput,
+    *,
+    classes: str | None = None,
+    gallery: int = GALLERY,
+    images: Sequence[str] = (),
 ) -> str:
     """The page as HTML."""
     lines = open_source(a.predictions, classes).class_lines
@@ -86,7 +98,9 @@ def comparison_page(
             for title, table in galleries
         ],
         class_lines=dict(enumerate(lines)),
-        thumbnails=thumbnails(a.predictions, list(examples.values()), a.record),
+        thumbnails=thumbnails(
+            a.predictions, list(examples.values()), a.record, images, trusted=a.own
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch import uris
 from vggbatch.errors import UsageError
 from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.evaluate import METRICS
@@ -16,9 +17,11 @@ from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
 from vggbatch.models import synset
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.documents import foreign
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.status import read_status
+from vggbatch.sources.labels.spec import EMBEDDED, LabelSpec
 from vggbatch.storage import Folder, arrow_file
 
 _SCHEMAS = {
@@ -40,6 +43,9 @@ class RunOutput:
     record: dict[str, Any]
     """run.json; for rescored predictions on top of the scoring run's own."""
     succeeded: bool
+    own: bool
+    """Whether this user has recorded it here (see ownership.py): what others record may name files
+    of this machine."""
 
     @property
     def title(self) -> str:
@@ -104,6 +110,9 @@ class RunOutput:
         else:
             specs, recorded = self.record["config"]["labels"], self.record["row_labels"]
         for spec in specs:
+            source = LabelSpec.parse(spec).source
+            if not self.own and source != EMBEDDED:
+                _named(self.folder, source)
             [found] = label_sets([spec], self.predictions, lines, recorded=recorded)
             if found.name == metrics[0].label_set:
                 return found
@@ -116,6 +125,7 @@ def open_output(folder: Folder) -> RunOutput:
     Raises:
         UsageError: it is not finished, or nobody's output.
     """
+    check_confined(folder)
     output = Output(folder)
     if not folder.exists(RUN) and output.read_plan() is not None:
         status = read_status(folder)
@@ -126,9 +136,11 @@ def open_output(folder: Folder) -> RunOutput:
             "make the report"
         )
     record = output.read_run()
+    own = output.has_own_record() if "rescored" in record else output.has_own_shards()
     predictions = folder
     if "rescored" in record:
-        predictions = Folder(record["rescored"]["predictions"])
+        named = record["rescored"]["predictions"]
+        predictions = Folder(named if own else _named(folder, named))
         if predictions.exists(RUN):
             record = {**Output(predictions).read_run(), **record}
     if "model" not in record:
@@ -136,7 +148,14 @@ def open_output(folder: Folder) -> RunOutput:
             f"{predictions.uri} has predictions without a {RUN}, and a report needs one: it says "
             "which network and which images they are of"
         )
-    return RunOutput(folder, predictions, record, succeeded=folder.exists(SUCCESS))
+    return RunOutput(folder, predictions, record, folder.exists(SUCCESS), own)
+
+
+def _named(folder: Folder, uri: str) -> str:
+    """What the run.json of an output names. Raises UsageError if one in a store names a file."""
+    if not folder.local and uris.is_local(uri):
+        raise UsageError(f"{folder.uri}/{RUN} names {uri}, a file of this machine")
+    return uri
 
 
 def _metrics(folder: Folder) -> list[Metric]:

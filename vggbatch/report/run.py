@@ -53,12 +53,13 @@ class Stage:
     """An image."""
 
 
-def write_report(folder: Folder, *, gallery: int = GALLERY) -> str:
+def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str] = ()) -> str:
     """Write report.html into the output of a finished run, or of `rescore`.
 
     Args:
         folder: the output.
         gallery: images in each gallery.
+        images: where images may be read, see `thumbnails`.
 
     Returns:
         The page's URI.
@@ -68,19 +69,25 @@ def write_report(folder: Folder, *, gallery: int = GALLERY) -> str:
     """
     open_output(folder)  # whatever is wrong with it comes before its lease
     with OutputLease(folder) as lease:
-        page = run_page(open_output(folder), gallery=gallery)
+        page = run_page(open_output(folder), gallery=gallery, images=images)
         lease.fence.write_bytes(REPORT, page.encode())
     return f"{folder.uri}/{REPORT}"
 
 
-def run_page(output: RunOutput, *, gallery: int = GALLERY) -> str:
+def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str] = ()) -> str:
     """The page as HTML."""
     lines = output.class_lines()
     found = scan(output.predictions, output.label_set(lines), gallery)
     lines = {**found.class_lines, **lines}
     mistakes, unsure = found.mistakes.examples(), found.unsure.examples()
     failed = [example for kind in found.errors.values() for example in kind]
-    pictures = thumbnails(output.predictions, [*mistakes, *unsure, *failed], output.record)
+    pictures = thumbnails(
+        output.predictions,
+        [*mistakes, *unsure, *failed],
+        output.record,
+        images,
+        trusted=output.own,
+    )
     metrics = output.metrics()
     calibration = output.table("calibration")
     return render(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +13,10 @@ import pyarrow.compute as pc
 from PIL import Image
 from pydantic import ValidationError
 
+from vggbatch import uris
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
+from vggbatch.pipeline.chunk import NumberedShard
 from vggbatch.pipeline.state import PROFILES, Output
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
@@ -38,7 +40,12 @@ class Thumbnails:
 
 
 def thumbnails(
-    predictions: Folder, examples: Sequence[Example], record: dict[str, Any]
+    predictions: Folder,
+    examples: Sequence[Example],
+    record: dict[str, Any],
+    images: Sequence[str] = (),
+    *,
+    trusted: bool = True,
 ) -> Thumbnails:
     """Read images of a run's input again and make them small.
 
@@ -49,6 +56,9 @@ def thumbnails(
         predictions: the output of the run.
         examples: the images.
         record: the run's run.json.
+        images: folders or URIs below which images may be read, in an output that this user has not
+            recorded here: one that somebody else has made may name any file.
+        trusted: False: not even in one that this user has recorded.
     """
     found = Thumbnails()
     wanted = {example.image_id: example for example in examples}
@@ -63,7 +73,17 @@ def thumbnails(
     # the output of a further profile lies in that of its run, which has the state
     run = Folder(predictions.uri.removesuffix(f"/{PROFILES}/{record.get('profile')}"))
     try:
-        for image_id, data in _contents(run, wanted, lenient.max_bytes):
+        output = Output(run)
+        shards, own = output.read_own_shards()
+        if not (own and trusted):
+            shards = [shard for one in shards for shard in _below(one, images)]
+            if not shards and wanted:
+                found.problem = (
+                    "the run was not recorded here by you, so what it names is not opened; "
+                    "vggbatch report --images FOLDER shows its images that are below that folder"
+                )
+                return found
+        for image_id, data in _contents(output, shards, wanted, lenient.max_bytes):
             if isinstance(data, ImageError):
                 continue
             try:
@@ -77,15 +97,29 @@ def thumbnails(
     return found
 
 
+def _below(numbered: NumberedShard, roots: Sequence[str]) -> Iterator[NumberedShard]:
+    """A shard with the members that are below one of some folders, if there are any."""
+    number, group, shard = numbered
+    if shard.members is None:
+        if any(uris.is_below(shard.uri, root) for root in roots):
+            yield numbered
+        return
+    chosen = [
+        any(uris.is_below(source or shard.uri, root) for root in roots)
+        for source in shard.members["source"].to_pylist()
+    ]
+    if any(chosen):
+        yield number, group, replace(shard, members=shard.members.filter(pa.array(chosen)))
+
+
 def _contents(
-    run: Folder, wanted: dict[str, Example], max_bytes: int
+    output: Output, shards: Sequence[NumberedShard], wanted: dict[str, Example], max_bytes: int
 ) -> Iterator[tuple[str, bytes | ImageError]]:
     """The bytes of the wanted images, by image id."""
     sources = {example.source for example in wanted.values()}
     left = set(wanted)
-    output = Output(run)
     indexes = output.index_folder()
-    for _, _, shard in output.read_shards():
+    for _, _, shard in shards:
         if not left:
             return
         if shard.members is None and public_uri(shard.uri) not in sources:

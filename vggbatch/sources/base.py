@@ -171,7 +171,10 @@ class Reader(ABC):
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
             table = pq.read_table(arrow_file(cache.read_bytes(name)))
-            return table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
+            table = table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
+            # no run writes another one: the images of a shard are in the shard
+            if table["source"].null_count == len(table):
+                return table
         except FileNotFoundError:
             pass
         table = self._indexed(shard)

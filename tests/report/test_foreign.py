@@ -1,0 +1,138 @@
+"""Pages of outputs that somebody else has prepared: they show no file that was not asked for."""
+
+import dataclasses
+import json
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.images import cut, jpeg, write_folder
+from vggbatch import rescore, score, write_report
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.chunk import shard_table
+from vggbatch.pipeline.state import Output
+from vggbatch.sources.base import MEMBERS_SCHEMA
+from vggbatch.storage import Folder
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, net):
+    root = tmp_path_factory.mktemp("done")
+    write_folder(root / "images", 2)
+    score(root / "images", model=net, output=root / "out")
+    return root
+
+
+@pytest.fixture
+def place(done, tmp_path):
+    """A copy of its output, and a picture that is nobody's business."""
+    shutil.copytree(done / "out", tmp_path / "out")
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "me.jpg").write_bytes(jpeg(cut(7)))
+    return tmp_path
+
+
+def shows_images(page):
+    with open(page) as file:
+        return "data:image/webp" in file.read()
+
+
+def name_as_source(folder, source):
+    """Let the output say that all of its images are this file."""
+    (path,) = (folder / "_vggbatch").glob("*/shards.parquet")
+    numbered = Output(Folder(str(folder))).read_shards()
+    changed = []
+    for number, group, shard in numbered:
+        rows = shard.members.to_pylist()
+        for row in rows:
+            row.update(source=source, size=-1)
+        members = pa.Table.from_pylist(rows, schema=MEMBERS_SCHEMA)
+        changed.append((number, group, dataclasses.replace(shard, members=members)))
+    pq.write_table(shard_table(changed), path)
+
+
+def test_the_run_of_this_user_shows_its_images(done):
+    assert shows_images(write_report(str(done / "out")))
+
+
+def test_a_copy_shows_none_unless_asked(done, place):
+    out = str(place / "out")
+    page = write_report(out)
+    assert not shows_images(page)
+    with open(page) as file:
+        assert "--images FOLDER" in file.read()
+    assert not shows_images(write_report(out, images=[str(place / "private")]))
+    assert shows_images(write_report(out, images=[str(done / "images")]))
+    assert shows_images(write_report(out, images=[(done / "images").as_uri()]))
+
+
+def test_no_private_file(done, place):
+    own = place / "own"
+    shutil.copytree(done / "images", place / "images")
+    for folder in (place / "out", own):
+        if folder == own:  # changed after this user has recorded it
+            shutil.copytree(done / "out", own)
+        name_as_source(folder, str(place / "private" / "me.jpg"))
+        assert not shows_images(write_report(str(folder)))
+        assert not shows_images(write_report(str(folder), images=[str(place / "images")]))
+        (place / "images" / "link.jpg").unlink(missing_ok=True)
+        (place / "images" / "link.jpg").symlink_to(place / "private" / "me.jpg")
+        name_as_source(folder, str(place / "images" / "link.jpg"))
+        assert not shows_images(write_report(str(folder), images=[str(place / "images")]))
+        name_as_source(folder, f"{place}/images/../private/me.jpg")
+        assert not shows_images(write_report(str(folder), images=[str(place / "images")]))
+
+
+def test_no_request(place):
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"http://127.0.0.1:{server.server_port}"
+    name_as_source(place / "out", f"{host}/admin/x.jpg")
+    write_report(str(place / "out"))
+    write_report(str(place / "out"), images=["http://127.0.0.1/admin", f"{host}/other", "/"])
+    assert not asked
+    write_report(str(place / "out"), images=[f"{host}/admin"])
+    assert asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_rescored_predictions_are_shown_to_whoever_rescored_them(done, place):
+    out = str(place / "rescored")
+    labels = place / "labels.csv"
+    names = sorted(path.name for path in (done / "images").iterdir())
+    lines = [f"{name},{number}" for number, name in enumerate(names)]
+    labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
+    rescore(str(done / "out"), str(labels), out)
+    assert shows_images(write_report(out))
+    shutil.copytree(out, place / "theirs")
+    assert not shows_images(write_report(str(place / "theirs")))
+
+
+def test_an_output_in_a_store_names_no_file(done, place):
+    folder = Folder("memory://foreign-output")
+    labels = place / "labels.csv"
+    names = sorted(path.name for path in (done / "images").iterdir())
+    lines = [f"{name},{number}" for number, name in enumerate(names)]
+    labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
+    rescore(str(done / "out"), str(labels), folder.uri)
+    write_report(folder.uri)
+    folder.write_json("run.json", json.loads(folder.read_bytes("run.json")) | {"vggbatch": "0"})
+    with pytest.raises(UsageError, match="a file of this machine"):
+        write_report(folder.uri)
