@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vggbatch.metrics.labelset import Accepted
@@ -49,6 +49,7 @@ def flat(value) -> list:
     return value.tolist() if isinstance(value, np.ndarray) else [value]
 
 
+@settings(deadline=None)
 @given(batches(), st.integers(0, 30), st.integers(0, 30), st.sampled_from([None, (1, 3, 4)]))
 def test_any_split_gives_the_same_sums(batch, i, j, subset):
     rows, labels = batch
@@ -60,6 +61,7 @@ def test_any_split_gives_the_same_sums(batch, i, j, subset):
     assert flat(parts[2] + parts[0] + parts[1]) == whole
 
 
+@settings(deadline=None)
 @given(batches())
 def test_the_order_of_the_rows_does_not_matter(batch):
     rows, labels = batch
@@ -67,6 +69,7 @@ def test_the_order_of_the_rows_does_not_matter(batch):
     assert flat(part(rows, labels, order)) == flat(part(rows, labels, slice(None)))
 
 
+@settings(deadline=None)
 @given(batches())
 def test_an_empty_part_changes_nothing(batch):
     rows, labels = batch
@@ -74,6 +77,7 @@ def test_an_empty_part_changes_nothing(batch):
     assert flat(Partial(ClassCounts.zeros(CLASSES)) + whole) == flat(whole)
 
 
+@settings(deadline=None)
 @given(batches(), st.sampled_from([None, (1, 3, 4), tuple(range(CLASSES))]))
 def test_counts_equal_a_plain_loop(batch, subset):
     rows, labels = batch

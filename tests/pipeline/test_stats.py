@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.stats import Stats
 
 
@@ -17,7 +18,9 @@ def test_sums_add_up_and_survive_json():
 
 def test_likelihood_of_labelled_images_only():
     nll = np.array([0.5, np.nan, 0.0, 2.5])
-    stats = Stats(rows=4).with_scores(infer_seconds=1, label_nll=[nll, nll + 1])
+    stats = Stats(rows=4).with_scores(
+        infer_seconds=1, likelihoods=[LabelLikelihood.of(nll), LabelLikelihood.of(nll + 1)]
+    )
     assert stats.likelihood.n == 3
     assert stats.likelihood.total * 2.0**-24 == pytest.approx(3.0)
     both = Stats.from_json((Stats() + stats + stats).to_json())

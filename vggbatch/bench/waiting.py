@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vggbatch.pipeline import chunk as chunks
+from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.pipeline import Classify, Scoring
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.stats import Stats
@@ -38,7 +39,7 @@ class Waiting(Classify):
         count = len(chunks.rows_of(table))
         time.sleep(count * scoring.seconds_an_image)
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
-            infer_seconds=time.perf_counter() - started, label_nll=[np.full(count, np.nan)]
+            infer_seconds=time.perf_counter() - started, likelihoods=[LabelLikelihood()]
         )
         index = np.tile(np.arange(TOP_K, dtype=np.int32), (count, 1))
         return chunks.with_columns(

@@ -11,7 +11,13 @@ import numpy.typing as npt
 
 from vggbatch.classifier.cores import Claim, claim_cores
 from vggbatch.classifier.session import Session, SessionSpec
-from vggbatch.classifier.topk import negative_log_likelihood, softmax, top_k
+from vggbatch.classifier.topk import (
+    BeyondFive,
+    beyond_five,
+    negative_log_likelihood,
+    softmax,
+    top_k,
+)
 from vggbatch.config import Preprocess, Protocol
 from vggbatch.preprocess.pictures import Packed
 from vggbatch.preprocess.transform import Normaliser, Pixels
@@ -29,9 +35,11 @@ class Predictions:
     label_nll: npt.NDArray[np.float64]
     """(n,) -ln(probability of the image's own class), NaN where it has no label."""
     features: npt.NDArray[np.float32] | None
-    """(n, 4096) fc7 activations; only of one network's single crop."""
+    """(n, 4096) activations of fc7, after its ReLU; only of one network's single crop."""
     bad: npt.NDArray[np.bool_]
     """(n,) whether a score is NaN or infinite, so that the other values mean nothing."""
+    beyond: BeyondFive
+    """What the probabilities of all classes tell."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,9 @@ class Classifier:
                         features.append(more)
         index, probability = top_k(total, self.top)
         found = np.concatenate(features[1:] or features) if self.with_features else None
-        return Predictions(index, probability, np.where(bad, np.nan, -likelihood), found, bad)
+        beyond = beyond_five(total, probability, wanted)
+        likelihood = np.where(bad, np.nan, -likelihood)
+        return Predictions(index, probability, likelihood, found, bad, beyond)
 
     def _look(
         self, session: Session, packed: Packed, profile: Preprocess, view: View

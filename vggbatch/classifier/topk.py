@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class BeyondFive:
+    """What the probabilities of all classes tell of some images, each array (images,)."""
+
+    brier: npt.NDArray[np.float64]
+    """Sum over the classes of (probability - 1 for the label, else probability)^2; NaN without a
+    label."""
+    certain: npt.NDArray[np.bool_]
+    """The label is among the first five however ties are broken."""
+    possible: npt.NDArray[np.bool_]
+    """The label is among the first five if ties are broken in its favor."""
+    tied: npt.NDArray[np.bool_]
+    """Places 5 and 6 have the same probability."""
+
+    def keep(self, which: npt.NDArray[np.bool_]) -> BeyondFive:
+        """Of some of the images."""
+        return BeyondFive(
+            self.brier[which], self.certain[which], self.possible[which], self.tied[which]
+        )
 
 
 def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
@@ -67,3 +90,34 @@ def top_k(
         order = np.pad(order, ((0, 0), (0, missing)), constant_values=-1)
         values = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
     return order, values
+
+
+def beyond_five(
+    probabilities: npt.NDArray[np.float64],
+    listed: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int32],
+) -> BeyondFive:
+    """What the listed probabilities leave out.
+
+    Probabilities tie that are equal as float32, the type by which `top_k` orders them.
+
+    Args:
+        probabilities: (n, classes).
+        listed: (n, k) as `top_k` gives them.
+        labels: (n,) class indices; outside 0..classes-1: unknown.
+    """
+    n, classes = probabilities.shape
+    k = listed.shape[1]
+    stored = probabilities.astype(np.float32)
+    brier = np.full(n, np.nan)
+    certain, possible = np.zeros(n, bool), np.zeros(n, bool)
+    known = np.flatnonzero((labels >= 0) & (labels < classes))
+    own = probabilities[known, labels[known]]
+    squares = np.einsum("ij,ij->i", probabilities[known], probabilities[known])
+    brier[known] = squares - 2 * own + 1
+    stored_own = stored[known, labels[known]][:, None]
+    certain[known] = (stored[known] >= stored_own).sum(axis=1) <= k
+    possible[known] = (stored[known] > stored_own).sum(axis=1) < k
+    # with fewer classes than places the last is NaN, and nothing ties
+    tied = (stored >= listed[:, -1:]).sum(axis=1) > k
+    return BeyondFive(brier, certain, possible, tied)

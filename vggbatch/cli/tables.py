@@ -107,7 +107,9 @@ def _facts(comparison: Comparison) -> Table:
 
 
 def _accuracies(comparison: Comparison) -> Table:
-    table = _table("accuracy %", "a", "b", "b - a", "95 % interval", "only a", "only b", "p")
+    table = _table(
+        "accuracy %", "a", "b", "b - a", "95 % interval", "only a", "only b", "p", "mid-p"
+    )
     for line in comparison.accuracies:
         table.add_row(
             line.metric,
@@ -118,12 +120,20 @@ def _accuracies(comparison: Comparison) -> Table:
             f"{line.only_a:,}",
             f"{line.only_b:,}",
             f"{line.p_value:.3g}",
+            f"{line.mid_p_value:.3g}",
         )
     return table
 
 
 def _movers(comparison: Comparison, limit: int) -> Table:
-    table = _table(f"class (of {comparison.movers.num_rows:,} that moved)", "n", "a", "b", "b - a")
+    table = _table(
+        f"class (of {comparison.movers.num_rows:,} that moved)",
+        "n",
+        "a",
+        "b",
+        "b - a",
+        "p adjusted",
+    )
     for row in comparison.movers.slice(0, limit).to_pylist():
         table.add_row(
             escape(f"{row['wnid']} {row['name']}"),
@@ -131,6 +141,7 @@ def _movers(comparison: Comparison, limit: int) -> Table:
             f"{row['top1_a']:.1f}",
             f"{row['top1_b']:.1f}",
             f"{row['difference']:+.1f}",
+            f"{row['p_adjusted']:.3g}",
         )
     return table
 

@@ -13,7 +13,13 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.disagreement import differing_images, largest_difference
-from vggbatch.metrics.intervals import mcnemar, paired_difference, wilson
+from vggbatch.metrics.intervals import (
+    false_discovery,
+    mcnemar,
+    mcnemar_mid_p,
+    paired_difference,
+    wilson,
+)
 from vggbatch.metrics.labelset import RECORDED, Accepted, IntArray, LabelSet
 from vggbatch.metrics.pairing import Pairing
 from vggbatch.metrics.partial import best_rank
@@ -39,7 +45,9 @@ class PairedAccuracy:
     """Images that only the first run gets right."""
     only_b: int
     p_value: float
-    """McNemar's exact test of no difference, two-sided."""
+    """McNemar's exact test of no difference, two-sided; conservative."""
+    mid_p_value: float
+    """The same with the mid-p value, which rejects a true hypothesis about as often as it says."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,10 @@ class Comparison:
     accuracies: list[PairedAccuracy]
     """top1 and top5; none without labels."""
     movers: pa.Table
-    """class_index, wnid, name, n, top1_a, top1_b, difference: classes whose top-1 differs, in
-    percent, largest difference first."""
+    """class_index, wnid, name, n, top1_a, top1_b, difference, only_a, only_b, p_value, p_adjusted:
+    classes whose top-1 differs, in percent, largest difference first. p_value is McNemar's mid-p
+    of a class, p_adjusted the same corrected for the number of classes in which the runs part
+    (Benjamini and Hochberg)."""
     differences: pa.Table
     """Images whose first predictions differ: image_id, label, and index, probability and right
     of both (null where not scored or not labelled)."""
@@ -133,6 +143,9 @@ class _Tally:
     """[classes] labelled images"""
     right_a: IntArray
     right_b: IntArray
+    only_a: IntArray
+    """[classes] images that only the first run gets right"""
+    only_b: IntArray
     scored: IntArray
     """[in a, in b]"""
     same: int = 0
@@ -143,9 +156,9 @@ class _Tally:
 
     @staticmethod
     def zeros(classes: int) -> _Tally:
-        n, right_a, right_b = np.zeros((3, classes), np.int64)
+        n, right_a, right_b, only_a, only_b = np.zeros((5, classes), np.int64)
         cells, scored = np.zeros((2, 2, 2), np.int64), np.zeros((2, 2), np.int64)
-        return _Tally(cells=cells, n=n, right_a=right_a, right_b=right_b, scored=scored)
+        return _Tally(cells, n, right_a, right_b, only_a, only_b, scored)
 
     def add(self, a: Rows, b: Rows, accepted: Accepted, labels: LabelSet) -> None:
         classes = len(self.n)
@@ -158,10 +171,16 @@ class _Tally:
         rank_a = best_rank(a, accepted, labels.classes)
         rank_b = best_rank(b, accepted, labels.classes)
         for k, places in enumerate((1, TOP_K)):
-            right = (rank_a[labelled] < places).astype(int), (rank_b[labelled] < places).astype(int)
-            np.add.at(self.cells[k], right, 1)
-        for counts, rank in ((self.right_a, rank_a), (self.right_b, rank_b)):
-            counts += np.bincount(accepted.cls[rank[accepted.row] == 0], minlength=classes)
+            pair = (rank_a[labelled] < places).astype(int), (rank_b[labelled] < places).astype(int)
+            np.add.at(self.cells[k], pair, 1)
+        first, second = rank_a == 0, rank_b == 0
+        for counts, right in (
+            (self.right_a, first),
+            (self.right_b, second),
+            (self.only_a, first & ~second),
+            (self.only_b, second & ~first),
+        ):
+            counts += np.bincount(accepted.cls[right[accepted.row]], minlength=classes)
         self.n += np.bincount(accepted.cls, minlength=classes)
         self.labelled += int(labelled.sum())
         if labels.matcher is None:
@@ -209,6 +228,11 @@ class _Tally:
         moved = np.flatnonzero(change)
         moved = moved[np.lexsort((moved, -np.abs(change[moved])))]
         n = self.n[moved]
+        # classes in which the runs do not part say nothing, whichever run is better
+        parted = np.flatnonzero(self.only_a + self.only_b)
+        tests = [mcnemar_mid_p(int(self.only_a[i]), int(self.only_b[i])) for i in parted]
+        alone = dict(zip(parted.tolist(), tests, strict=True))
+        adjusted = dict(zip(parted.tolist(), false_discovery(tests), strict=True))
         words = [class_lines[int(i)].partition(" ") for i in moved]
         return pa.table(
             {
@@ -219,6 +243,10 @@ class _Tally:
                 "top1_a": 100 * self.right_a[moved] / n,
                 "top1_b": 100 * self.right_b[moved] / n,
                 "difference": change[moved],
+                "only_a": self.only_a[moved],
+                "only_b": self.only_b[moved],
+                "p_value": pa.array([alone[i] for i in moved.tolist()], pa.float64()),
+                "p_adjusted": pa.array([adjusted[i] for i in moved.tolist()], pa.float64()),
             }
         )
 
@@ -238,6 +266,7 @@ def _accuracy(metric: str, cells: IntArray) -> PairedAccuracy:
         only_a=only_a,
         only_b=only_b,
         p_value=mcnemar(only_a, only_b),
+        mid_p_value=mcnemar_mid_p(only_a, only_b),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -14,11 +14,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
+from vggbatch.metrics.audit import audit
 from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
-from vggbatch.metrics.tables import calibration_table, confusions_table, per_class_table
+from vggbatch.metrics.tables import (
+    calibration_table,
+    confusions_table,
+    per_class_table,
+    risk_coverage_table,
+)
 from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.storage import Folder
@@ -51,6 +57,8 @@ class LabelSetResult:
     per_class: pa.Table
     confusions: pa.Table
     calibration: pa.Table
+    others: dict[str, pa.Table] = field(default_factory=dict)
+    """Further tables by their names: risk_coverage, label_audit."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Evaluation:
     def write(self, place: Fence) -> None:
         """Write the tables under metrics/ in an output.
 
-        The summary holds every label set. per_class, confusions and calibration have no column
+        The summary holds every label set. The other tables have no column
         for one: those of the first set lie beside the summary, those of a further set in a
         sub-folder of its name.
         """
@@ -77,6 +85,8 @@ class Evaluation:
             _write(place, f"{folder}/per_class.parquet", result.per_class)
             _write(place, f"{folder}/confusions.parquet", result.confusions)
             _write(place, f"{folder}/calibration.parquet", result.calibration)
+            for name, table in result.others.items():
+                _write(place, f"{folder}/{name}.parquet", table)
 
     def to_json(self) -> dict[str, Any]:
         """The summary and its notes as plain values."""
@@ -130,9 +140,18 @@ def evaluate_predictions(
                 per_class=per_class_table(total, class_lines, errors),
                 confusions=confusions_table(total, len(class_lines)),
                 calibration=calibration_table(total),
+                others=_others(total),
             )
         )
     return Evaluation(results)
+
+
+def _others(sums: Partial) -> dict[str, pa.Table]:
+    """The tables that depend on what there is."""
+    tables = {"risk_coverage": risk_coverage_table(sums)}
+    if sums.audit.vindicated:
+        tables["label_audit"] = sums.audit.table()
+    return tables
 
 
 def _merge(partials: Iterable[list[Partial]]) -> list[Partial]:
@@ -159,6 +178,8 @@ def score_file(
                 _check_range(column, classes, labels.name)
                 accepted = Accepted.of(column)
                 sums[i] += count(rows, accepted, classes=classes, subset=labels.classes)
+                if labels.matcher is not None and labels.classes is None:
+                    sums[i].audit += audit(rows, accepted)
         recorded = LabelLikelihood.from_metadata(file.metadata.metadata)
     for i, labels in enumerate(label_sets):
         # What the run recorded is over its own labels: of use where this set agrees with them.
@@ -169,6 +190,8 @@ def score_file(
                     f"{sums[i].labelled}: its rows or its metadata were changed after the run"
                 )
             sums[i].likelihood, sums[i].outside = recorded, LabelLikelihood()
+        elif recorded is not None:
+            sums[i].likelihood += recorded.without_labels()
     return sums
 
 

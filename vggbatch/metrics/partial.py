@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
+from vggbatch.metrics.audit import Audit
+from vggbatch.metrics.confidence import CELLS, CONFIDENCE_UNIT, cells_of
 from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.rows import Rows
 from vggbatch.pipeline.likelihood import LabelLikelihood
@@ -19,9 +21,6 @@ from vggbatch.pipeline.schema import TOP_K
 
 BINS = 15
 """Reliability bins of equal width (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
-
-CONFIDENCE_UNIT = 2.0**-32
-"""Of the summed confidences. 2^31 rows stay below 2^63."""
 
 _EDGES = np.linspace(0, 1, BINS + 1)
 
@@ -91,6 +90,13 @@ class Partial:
     bins: IntArray = field(default_factory=lambda: np.zeros((3, BINS), np.int64))
     """Labelled scored rows by confidence: how many, how many right, and the sum of their
     confidences in `CONFIDENCE_UNIT`."""
+    cells: IntArray = field(default_factory=lambda: np.zeros((3, CELLS), np.int64))
+    """The same finely divided; see confidence.py."""
+    gaps: IntArray | int = 0
+    """[classes, BINS] of the labelled scored rows that list a class among their five, by its
+    probability: the sum of (1 where it is the label, else 0) - probability, in `CONFIDENCE_UNIT`.
+    0 where there is none."""
+    audit: Audit = field(default_factory=Audit)
     likelihood: LabelLikelihood = field(default_factory=LabelLikelihood)
     """Exact, over the rows where the probability of the label is known."""
     outside: LabelLikelihood = field(default_factory=LabelLikelihood)
@@ -102,13 +108,29 @@ class Partial:
     labelled_errors: int = 0
     several: int = 0
     """Labelled rows that accept more than one class, for which no likelihood is defined."""
-    top1: int = 0
-    top5: int = 0
+    right: IntArray = field(default_factory=lambda: np.zeros(TOP_K, np.int64))
+    """Labelled scored rows with a right class among the first 1, 2, ... 5."""
+    first_tied: int = 0
+    """Scored rows, labelled or not, whose first two probabilities are the same."""
+    certain_top1: int = 0
+    """Of the labelled, those whose first prediction is right however ties are broken."""
+    possible_top1: int = 0
+    """Of the labelled, those whose first prediction is right if ties are broken in its favor."""
     open_top1: int = 0
     """Labelled rows where no class of the label set's subset is among the five, so that its
     first prediction is unknown. None without a subset."""
     open_top5: int = 0
     """Labelled rows where the rank of the label within the subset may or may not be below 5."""
+
+    @property
+    def top1(self) -> int:
+        """Labelled scored rows whose first prediction is right."""
+        return int(self.right[0])
+
+    @property
+    def top5(self) -> int:
+        """Labelled scored rows with a right class among the first five."""
+        return int(self.right[-1])
 
     def __add__(self, other: Partial) -> Partial:
         sums = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self))
@@ -163,11 +185,16 @@ def count(
         labelled=int(labelled.sum()),
         labelled_errors=len(np.unique(failed.row)),
         several=int((np.bincount(row) > 1).sum()),
-        top1=int(right1.sum()),
-        top5=int(right5.sum()),
+        right=np.array([(rank < places).sum() for places in range(1, TOP_K + 1)], np.int64),
     )
     if subset is None:
         result.bins = _reliability(rows.probability[labelled, 0], right1[labelled])
+        confidence = rows.probability[labelled, 0].astype(np.float64)
+        result.cells = cells_of(confidence, right1[labelled])
+        right = _right_places(rows, row, cls)
+        result.gaps = _gaps(rows, right, labelled, classes)
+        result.first_tied = int((rows.probability[:, 0] == rows.probability[:, 1]).sum())
+        result.certain_top1, result.possible_top1 = _top1_with_ties(rows, right, labelled)
         result.likelihood, result.outside = _likelihood(rows, row, cls)
     else:
         seen = competing.sum(axis=1)
@@ -215,3 +242,37 @@ def _likelihood(
     rest = np.maximum(0.0, 1 - probability[~inside].sum(axis=1)) + 2.0**-20
     most = np.minimum(rest, probability[~inside, -1])
     return LabelLikelihood.of(-np.log(known)), LabelLikelihood.of(-np.log(most))
+
+
+def _right_places(rows: Rows, row: IntArray, cls: IntArray) -> npt.NDArray[np.bool_]:
+    """[N, 5]: which of the predictions are an accepted class."""
+    right = np.zeros(rows.index.shape, bool)
+    np.logical_or.at(right, row, rows.index[row] == cls[:, None])
+    return right
+
+
+def _gaps(
+    rows: Rows, right: npt.NDArray[np.bool_], labelled: npt.NDArray[np.bool_], classes: int
+) -> IntArray:
+    """`Partial.gaps`."""
+    listed = labelled[:, None] & (rows.index >= 0)
+    probability = rows.probability[listed].astype(np.float64)
+    gap = np.rint((right[listed] - probability) / CONFIDENCE_UNIT).astype(np.int64)
+    which = np.searchsorted(_EDGES[1:-1], probability, side="left")
+    gaps = np.zeros((classes, BINS), np.int64)
+    np.add.at(gaps, (rows.index[listed], which), gap)
+    return gaps
+
+
+def _top1_with_ties(
+    rows: Rows, right: npt.NDArray[np.bool_], labelled: npt.NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Rows whose first prediction is right however ties of the first place are broken, or at best.
+
+    Where all five tie there may be more that do, and a label among them is possible.
+    """
+    tied = rows.probability == rows.probability[:, :1]
+    endless = tied.all(axis=1)
+    certain = labelled & (right | ~tied).all(axis=1) & ~endless
+    possible = labelled & ((tied & right).any(axis=1) | endless)
+    return int(certain.sum()), int(possible.sum())

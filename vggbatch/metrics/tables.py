@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
+from vggbatch.metrics.confidence import CONFIDENCE_UNIT, risk_coverage
+from vggbatch.metrics.intervals import together, wilson_each
 from vggbatch.metrics.labelset import IntArray
-from vggbatch.metrics.partial import BINS, CONFIDENCE_UNIT, Partial
+from vggbatch.metrics.partial import BINS, Partial
 from vggbatch.metrics.summary import ErrorPolicy
 
 PER_CLASS_SCHEMA = pa.schema(
@@ -22,6 +24,12 @@ PER_CLASS_SCHEMA = pa.schema(
         pa.field("precision", pa.float64()),
         pa.field("recall", pa.float64()),
         pa.field("f1", pa.float64()),
+        pa.field("top1_low", pa.float64()),
+        pa.field("top1_high", pa.float64()),
+        pa.field("top1_low_all", pa.float64()),
+        pa.field("top1_high_all", pa.float64()),
+        pa.field("top5_low", pa.float64()),
+        pa.field("top5_high", pa.float64()),
     ]
 )
 
@@ -32,6 +40,17 @@ CONFUSIONS_SCHEMA = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
+
+RISK_COVERAGE_SCHEMA = pa.schema(
+    [
+        pa.field("coverage", pa.float64(), nullable=False),
+        pa.field("risk", pa.float64(), nullable=False),
+        pa.field("threshold", pa.float64(), nullable=False),
+    ]
+)
+
+_CURVE_POINTS = 200
+"""Of the risk-coverage table."""
 
 CALIBRATION_SCHEMA = pa.schema(
     [
@@ -54,6 +73,11 @@ def per_class_table(
     precision_recall_fscore_support gives them for the first prediction (for several accepted
     classes: of the multilabel indicator matrix), null where it would divide by zero.
 
+    `top1_low` and `top1_high` are a class's own 95 % Wilson interval, as `top5_low` and
+    `top5_high`. Of many such intervals some miss: `top1_low_all` and `top1_high_all` are wider, so
+    that those of all classes hold together in at least 95 % of cases; a class picked because it
+    is the worst needs them.
+
     Args:
         sums: over all rows.
         class_lines: `wnid name` for each class.
@@ -73,6 +97,13 @@ def per_class_table(
         "recall": _ratio(counts.hits, n),
         "f1": _ratio(2 * counts.hits, counts.predicted + n),
     }
+    for name, ends in (
+        ("top1_{}", wilson_each(counts.top1, n)),
+        ("top1_{}_all", together(counts.top1, n)),
+        ("top5_{}", wilson_each(counts.top5, n)),
+    ):
+        for side, values in zip(("low", "high"), ends, strict=True):
+            columns[name.format(side)] = pa.array(100 * values, mask=n == 0)
     return pa.table(columns, schema=PER_CLASS_SCHEMA)
 
 
@@ -106,3 +137,17 @@ def calibration_table(sums: Partial) -> pa.Table:
     edges = np.linspace(0, 1, BINS + 1)
     columns = [edges[:-1], edges[1:], n, _ratio(confidence * CONFIDENCE_UNIT, n), _ratio(right, n)]
     return pa.table(columns, schema=CALIBRATION_SCHEMA)
+
+
+def risk_coverage_table(sums: Partial) -> pa.Table:
+    """metrics/risk_coverage.parquet: how often the surest `coverage` of the images are wrong.
+
+    Over labelled, scored images; fractions. `threshold`: the confidence of the least sure of them.
+    """
+    curve = risk_coverage(sums.cells)
+    if curve is None:
+        return RISK_COVERAGE_SCHEMA.empty_table()
+    steps = np.linspace(0, 1, _CURVE_POINTS + 1)[1:] - 1e-12
+    points = np.unique(np.searchsorted(curve.coverage, steps).clip(0, len(curve.coverage) - 1))
+    columns = [curve.coverage[points], curve.risk[points], curve.threshold[points]]
+    return pa.table(columns, schema=RISK_COVERAGE_SCHEMA)

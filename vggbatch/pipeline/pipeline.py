@@ -28,6 +28,7 @@ from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.probe import check_versions
 from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
 from vggbatch.pipeline.runlog import RunLogger, chunk_fields
@@ -242,7 +243,10 @@ class Classify:
                 columns[f"features{number}"] = chunks.bytes_of(found.features[good])
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
             infer_seconds=time.perf_counter() - started,
-            label_nll=[found.label_nll[good] for found in predictions],
+            likelihoods=[
+                LabelLikelihood.of(found.label_nll[good], found.beyond.keep(good))
+                for found in predictions
+            ],
         )
         columns["stats"] = pa.array([stats.to_json()])
         return chunks.with_columns(table.select(chunks.KEY), **columns)

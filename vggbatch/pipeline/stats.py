@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from itertools import zip_longest
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import TypeAdapter
 
@@ -68,16 +66,14 @@ class Stats:
         """From what `to_json` gave. Raises ValueError for what it did not."""
         return _adapter().validate_json(text, strict=True)
 
-    def with_scores(
-        self, *, infer_seconds: float, label_nll: Sequence[npt.NDArray[np.float64]]
-    ) -> Stats:
+    def with_scores(self, *, infer_seconds: float, likelihoods: Sequence[LabelLikelihood]) -> Stats:
         """Add what the classifier knows.
 
         Args:
             infer_seconds: its time.
-            label_nll: for each recipe, -ln(probability of the label) of each row, or NaN.
+            likelihoods: of each recipe.
         """
-        first, *further = (LabelLikelihood.of(nll[~np.isnan(nll)]) for nll in label_nll)
+        first, *further = likelihoods
         return replace(self, infer_seconds=infer_seconds, likelihood=first, further=tuple(further))
 
     def with_errors(self, errors: pa.Array) -> Stats:

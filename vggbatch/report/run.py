@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from vggbatch.metrics import Metric
 from vggbatch.metrics.nearest import nearest
+from vggbatch.metrics.summary import PUBLISHED_TOLERANCE
 from vggbatch.pipeline.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.output import RunOutput, open_output
@@ -105,6 +106,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str]
         nearest=nearest(output.profiles()),
         several_sets=len({line.label_set for line in metrics}) > 1,
         bounded=any(line.metric == "nll_at_least" for line in metrics),
+        tolerance=PUBLISHED_TOLERANCE,
         flagged=[line for line in metrics if line.flagged],
         stages=_stages(output.record),
         left_out=output.record.get("left_out", []),
