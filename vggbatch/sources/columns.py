@@ -8,13 +8,13 @@ columns fit that do not say the same, the table is refused.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vggbatch import text_file
 from vggbatch.config import ColumnOptions
@@ -27,7 +27,10 @@ from vggbatch.sources.classes import (
     wnid_of,
 )
 from vggbatch.sources.names import suffix, unique
-from vggbatch.storage import arrow_file
+from vggbatch.sources.parquet_pages import batches, open_guarded
+
+_TEXT_BYTES = 2**30
+"""Characters of all values, as in a text of as many bytes."""
 
 Exists = Callable[[str], bool]
 """Whether there is a file of a name."""
@@ -346,17 +349,21 @@ def _listed(names: Iterable[str]) -> str:
 
 def _from_parquet(data: bytes) -> Table:
     try:
-        file = pq.ParquetFile(arrow_file(data))
+        file = open_guarded(io.BytesIO(data), len(data), rows_a_byte=16)
         schema = file.schema_arrow
         wanted = [field.name for field in schema if is_plain(field.type)]
-        table = file.read(columns=wanted)
+        own = class_names(schema)
+        columns: dict[str, list[str]] = {name: [] for name in wanted}
+        budget = _TEXT_BYTES
+        for batch in batches(file, wanted):
+            for name, cells in columns.items():
+                values = ["" if v is None else str(v) for v in batch.column(name).to_pylist()]
+                cells += [label_text(value, own.get(name)) for value in values]
+                budget -= sum(map(len, values))
+            if budget < 0:
+                raise ValueError(f"more than {_TEXT_BYTES} characters")
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"not a Parquet file: {error}") from None
-    own = class_names(schema)
-    columns = {}
-    for name in wanted:
-        cells = ["" if value is None else str(value) for value in table[name].to_pylist()]
-        columns[name] = [label_text(cell, own.get(name)) for cell in cells]
     return Table({name: columns[name] for name in wanted if name not in row_numbers(schema)})
 
 

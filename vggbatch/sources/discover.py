@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
 from vggbatch.sources.manifest import read_manifest
 from vggbatch.sources.parquet import ParquetReader, label_of, layout
+from vggbatch.sources.parquet_pages import open_guarded
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.recordio import RecordIOReader
 from vggbatch.sources.surprises import (
@@ -262,11 +265,16 @@ def _in_unknown(file: Listed) -> str:
         return IMAGE if file.explicit else UNREAD
 
 
+def _opened(file: BinaryIO) -> pq.ParquetFile:
+    """A Parquet file that may be a manifest, whose rows are shorter than images."""
+    return open_guarded(file, file.seek(0, os.SEEK_END), rows_a_byte=16)
+
+
 def _footer(file: Listed) -> pq.FileMetaData | None:
     """The footer of a Parquet file, None where it cannot be read."""
     try:
         with open_binary(file.uri, file.size) as opened:
-            return pq.read_metadata(opened)
+            return _opened(opened).metadata
     except (pa.ArrowException, OSError):
         return None
 
@@ -275,7 +283,7 @@ def _with_label(file: Listed, found: Layout, reading: Reading) -> Layout:
     """The columns with that of the labels, which the content of a file decides."""
     try:
         with open_binary(file.uri, file.size) as opened:
-            return replace(found, label=label_of(pq.ParquetFile(opened), found, reading))
+            return replace(found, label=label_of(_opened(opened), found, reading))
     except ValueError as error:
         if not isinstance(error, pa.ArrowException):
             raise UsageError(f"{file.uri}: {error}") from None

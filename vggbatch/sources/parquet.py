@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from vggbatch.sources import columns
 from vggbatch.sources.base import Layout, Member, Reader, Shard, as_error, too_large
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.complete import ShortRead
+from vggbatch.sources.parquet_pages import batches, open_guarded, rows_at_once
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stores import StoreError
 from vggbatch.sources.stream import RemoteFile
@@ -30,6 +32,10 @@ _BUFFER = 2**20
 """Bytes read ahead in a column chunk."""
 _SAMPLE = 1000
 """Rows by which a column of labels is chosen."""
+_LONGEST_NAME = 2**16
+"""Characters of a name and its label."""
+_TEXT_BYTES = 2**26
+"""Characters of names and labels that any file may have, beside 16 for each of its bytes."""
 
 
 def layout(schema: pa.Schema, options: ColumnOptions | None = None) -> Layout | None:
@@ -68,7 +74,7 @@ def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | Non
     wanted = [f.name for f in schema if columns.is_plain(f.type) and f.name not in skipped]
     if not wanted or not reading.labels:
         return None
-    batch = next(file.iter_batches(batch_size=_SAMPLE, columns=wanted), None)
+    batch = next(batches(file, wanted, _SAMPLE), None)
     if batch is None:
         return None
     own = columns.class_names(schema)
@@ -105,19 +111,25 @@ class ParquetReader(Reader):
         """Yield one member a row, named by its path or its number; the images stay unread."""
         row = group = 0
         try:
-            parquet = pq.ParquetFile(file, page_checksum_verification=True)
+            size = file.seek(0, os.SEEK_END)
+            parquet = open_guarded(file, size, page_checksum_verification=True)
             ends = _ends(parquet.metadata)
             found = shard.layout or _required_layout(parquet)
             own = columns.class_names(parquet.schema_arrow).get(found.label or "")
             wanted = [column for column in (found.name, found.label) if column]
-            for batch in parquet.iter_batches(batch_size=4096, columns=wanted):
+            budget = _TEXT_BYTES + 16 * size
+            for batch in batches(parquet, wanted):
                 names = _values(batch, found.name)
                 labels = _values(batch, found.label)
                 for name, label in zip(names, labels, strict=True):
                     text = None if label is None else columns.label_text(str(label), own)
+                    name = str(name or f"{row:08}")
+                    budget -= len(name) + len(text or "")
+                    if budget < 0 or len(name) + len(text or "") > _LONGEST_NAME:
+                        raise ImageError("bad_shard", f"row {row} has a name or label too long")
                     while row >= ends[group]:
                         group += 1
-                    yield Member(str(name or f"{row:08}"), row, -1, text, run=group)
+                    yield Member(name, row, -1, text, run=group)
                     row += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damage(error) from None
@@ -154,8 +166,9 @@ class _Cursor:
         self.shard = shard
         try:
             self._opened = open_binary(shard.uri, shard.size)
-            self._file = pq.ParquetFile(
-                self._opened, buffer_size=_BUFFER, page_checksum_verification=True
+            size = self._opened.seek(0, os.SEEK_END)
+            self._file = open_guarded(
+                self._opened, size, buffer_size=_BUFFER, page_checksum_verification=True
             )
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
@@ -188,9 +201,8 @@ class _Cursor:
             self._group = group
             if isinstance(self._opened, RemoteFile):
                 self._opened.expect(*self._bytes_of(group))
-            self._batches = self._file.iter_batches(
-                _ROWS, row_groups=[group], columns=[self._image]
-            )
+            rows = rows_at_once(self._file.metadata, group, [self._image], _ROWS)
+            self._batches = self._file.iter_batches(rows, row_groups=[group], columns=[self._image])
             self._first = self._starts[group]
             self._values = pa.array([], pa.binary())
         while row >= self._first + len(self._values):
