@@ -26,6 +26,8 @@ class _Handler(BaseHTTPRequestHandler):
         _, _, key = unquote(parts.path).lstrip("/").partition("/")
         if not key and query.get("list-type") == "2":
             self._answer(200, self._listing(query), {"Content-Type": "application/xml"})
+        elif not key:
+            self._answer(200, b"<ListAllMyBucketsResult/>", {})
         elif key not in self.objects:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {})
         else:
@@ -55,9 +57,8 @@ class _Handler(BaseHTTPRequestHandler):
                 )
         for folder in folders:
             files += f"<CommonPrefixes><Prefix>{escape(folder)}</Prefix></CommonPrefixes>"
-        return (
-            f"<ListBucketResult><IsTruncated>false</IsTruncated>{files}</ListBucketResult>".encode()
-        )
+        files = f"<IsTruncated>false</IsTruncated>{files}"
+        return f"<ListBucketResult>{files}</ListBucketResult>".encode()
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ from vggbatch.sources import kinds, manifest, names
 from vggbatch.sources.base import Layout, Member, Reader, Shard
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.folder import FileReader, member_of, slices
+from vggbatch.sources.image_columns import LIST, first_rows
 from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
@@ -176,19 +178,19 @@ class _Found:
         """Tell Parquet files with images from manifests and from those that are neither."""
         files = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
         files.sort(key=lambda file: file.uri)
-        chosen: dict[bytes, Layout] = {}
+        chosen: dict[bytes, Layout | None] = {}
         with ThreadPoolExecutor(_THREADS) as pool:
             for file, footer in zip(files, pool.map(_footer, files), strict=True):
                 if footer is None:
                     continue  # its index says the rest
                 schema = footer.schema.to_arrow_schema()
-                found = layout(schema, self.reading.columns)
-                if found is not None:
-                    key = schema.serialize().to_pybytes()
-                    if key not in chosen:
-                        chosen[key] = _with_label(file, found, self.reading)
-                    self.layouts[file.uri] = chosen[key]
-                    self.counts[file.uri] = footer.num_rows
+                key = schema.serialize().to_pybytes()
+                if key not in chosen:
+                    chosen[key] = _layout(file, schema, self.reading)
+                if (found := chosen[key]) is not None:
+                    self.layouts[file.uri] = found
+                    # in a list there may be any number of images
+                    self.counts[file.uri] = None if LIST in found.image else footer.num_rows
                     continue
                 del self.shards[file.uri]
                 if file.explicit:
@@ -279,17 +281,21 @@ def _footer(file: Listed) -> pq.FileMetaData | None:
         return None
 
 
-def _with_label(file: Listed, found: Layout, reading: Reading) -> Layout:
-    """The columns with that of the labels, which the content of a file decides."""
+def _layout(file: Listed, schema: pa.Schema, reading: Reading) -> Layout | None:
+    """The columns of a Parquet file, which its content decides where several fit."""
+    found = None
     try:
         with open_binary(file.uri, file.size) as opened:
-            return replace(found, label=label_of(_opened(opened), found, reading))
+            parquet = _opened(opened)
+            found = layout(schema, reading.columns, partial(first_rows, parquet))
+            return found and replace(found, label=label_of(parquet, found, reading))
     except ValueError as error:
         if not isinstance(error, pa.ArrowException):
-            raise UsageError(f"{file.uri}: {error}") from None
-        return found  # damaged, as its index says
+            raise UsageError(f"{public_uri(file.uri)}: {error}") from None
     except (pa.ArrowException, OSError):
-        return found
+        pass
+    # damaged, as its index says
+    return found or layout(schema, reading.columns)
 
 
 def _named_shards(

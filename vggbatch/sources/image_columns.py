@@ -18,7 +18,8 @@ from vggbatch.preprocess.content import HEAD, Form, recognize
 _USUAL = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
 _BYTES, _PATH = "bytes", "path"
 """Fields of datasets.Image."""
-_LIST = "[]"
+LIST = "[]"
+"""In a path: a list of what follows."""
 _ROWS = 16
 """Rows by whose content a column is told from others."""
 _PICTURES = frozenset({Form.IMAGE, Form.UNDECODED})
@@ -36,12 +37,12 @@ class ImageColumn:
     @property
     def title(self) -> str:
         """What a user calls it: without the field of the bytes."""
-        return self.path.removesuffix(f".{_BYTES}").removesuffix(_LIST)
+        return self.path.removesuffix(f".{_BYTES}").removesuffix(LIST)
 
     @property
     def in_lists(self) -> bool:
         """Whether a row has any number of images."""
-        return _LIST in self.path
+        return LIST in self.path
 
 
 def image_columns(schema: pa.Schema) -> list[ImageColumn]:
@@ -63,8 +64,8 @@ def _below(kind: pa.DataType, path: str) -> Iterator[ImageColumn]:
             return
         for name, type_ in fields.items():
             yield from _below(type_, f"{path}.{name}")
-    elif is_list(kind) and _LIST not in path:
-        yield from _below(kind.value_type, path + _LIST)
+    elif is_list(kind) and LIST not in path:
+        yield from _below(kind.value_type, path + LIST)
 
 
 def is_bytes(kind: pa.DataType) -> bool:
@@ -123,7 +124,7 @@ def named(columns: Sequence[ImageColumn], name: str) -> ImageColumn | None:
 
 def first_rows(file: pq.ParquetFile, column: ImageColumn) -> list[Any]:
     """The first values of a column, those in lists too."""
-    batches = file.iter_batches(_ROWS, columns=[wanted(column.path)])
+    batches = file.iter_batches(_ROWS, columns=[leaf(file, column.path)])
     batch = next(batches, None)
     if batch is None:
         return []
@@ -131,14 +132,20 @@ def first_rows(file: pq.ParquetFile, column: ImageColumn) -> list[Any]:
     return [image for row in values for image in (row or ())] if column.in_lists else values
 
 
-def wanted(path: str) -> str:
-    """What Arrow has to read for a path: whole lists, for it names their inside differently."""
-    return path.partition(_LIST)[0]
+def leaf(file: pq.ParquetFile, path: str) -> str:
+    """What Parquet calls the column at a path; it has names of its own for the inside of lists."""
+    head, inside, below = path.partition(LIST)
+    if not inside:
+        return path
+    schema = file.metadata.schema
+    found = (schema.column(number).path for number in range(len(schema)))
+    ours = [name for name in found if name.startswith(f"{head}.") and name.endswith(below)]
+    return ours[0] if len(ours) == 1 else head
 
 
 def values_of(batch: pa.RecordBatch, path: str) -> pa.Array:
     """The values at a path; of a path in lists, a list for each row."""
-    head, inside, below = path.partition(_LIST)
+    head, inside, below = path.partition(LIST)
     column = max((n for n in batch.schema.names if f"{head}.".startswith(f"{n}.")), key=len)
     fields = [field for field in head[len(column) :].split(".") if field]
     array = batch.column(column)

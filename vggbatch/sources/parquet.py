@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.config import ColumnOptions
@@ -20,16 +21,28 @@ from vggbatch.sources import columns
 from vggbatch.sources.base import Layout, Member, Reader, Shard, as_error, too_large
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.complete import ShortRead
+from vggbatch.sources.image_columns import (
+    LIST,
+    ImageColumn,
+    choose,
+    first_rows,
+    image_columns,
+    leaf,
+    named,
+    values_of,
+)
 from vggbatch.sources.parquet_pages import batches, open_guarded, rows_at_once
 from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.stores import StoreError
 from vggbatch.sources.stream import RemoteFile
 
-_IMAGE = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
 _ROWS = 16
 """Rows decoded at a time, about 2 MB of ImageNet."""
 _BUFFER = 2**20
 """Bytes read ahead in a column chunk."""
+_IN_A_ROW = 2**20
+"""More images than a row has: a member's offset is its row times this, and its place in a list."""
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _SAMPLE = 1000
 """Rows by which a column of labels is chosen."""
 _LONGEST_NAME = 2**16
@@ -38,29 +51,32 @@ _TEXT_BYTES = 2**26
 """Characters of names and labels that any file may have, beside 16 for each of its bytes."""
 
 
-def layout(schema: pa.Schema, options: ColumnOptions | None = None) -> Layout | None:
+def layout(
+    schema: pa.Schema,
+    options: ColumnOptions | None = None,
+    first_rows: Callable[[ImageColumn], list[Any]] = lambda column: [],
+) -> Layout | None:
     """Where the images are, or None if the file holds none; the label is chosen by `label_of`.
 
-    A column with a usual name that is binary, or a struct with the fields `bytes` and `path`
-    (datasets.Image); failing that, the only column that is either.
+    Args:
+        schema: of the file.
+        options: may name the column.
+        first_rows: some values of a column, by which one is chosen where several may hold images.
+
+    Raises:
+        ValueError: several columns hold images, and none is named.
     """
     options = options or ColumnOptions()
-    candidates = [path for field in schema if (path := _image_path(field))]
-    by_name = {path.removesuffix(".bytes").lower(): path for path in candidates}
-    image = next((by_name[name] for name in _IMAGE if name in by_name), None)
-    if image is None and len(candidates) == 1:
-        image = candidates[0]
+    candidates = image_columns(schema)
     if options.bytes is not None:
-        image = by_name.get(options.bytes.lower())
+        image = named(candidates, options.bytes)
+    else:
+        image = choose(candidates, first_rows)
     if image is None:
         return None
-    others = [field.name for field in schema if field.name != image.removesuffix(".bytes")]
-    name = columns.find(others, columns.FILE)
-    if image.endswith(".bytes"):
-        name = f"{image.removesuffix('.bytes')}.path"
-    if options.file is not None:
-        name = options.file
-    return Layout(image, name, None)
+    others = [field.name for field in schema if not f"{image.path}.".startswith(f"{field.name}.")]
+    name = image.name or (None if image.in_lists else columns.find(others, columns.FILE))
+    return Layout(image.path, name if options.file is None else options.file, None)
 
 
 def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | None:
@@ -94,16 +110,11 @@ def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | Non
     return columns.label_column(columns.Table(texts), None, reading)
 
 
-def _image_path(field: pa.Field) -> str | None:
-    if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
-        return str(field.name)
-    if pa.types.is_struct(field.type) and {"bytes", "path"} <= {f.name for f in field.type}:
-        return f"{field.name}.bytes"
-    return None
-
-
 class ParquetReader(Reader):
-    """Images in a Parquet column. A member's `offset` is its row, its size unknown."""
+    """Images in a Parquet column. A member's `offset` is its row, its size unknown.
+
+    Of images in lists, `offset` is as `_IN_A_ROW` says.
+    """
 
     format = "parquet"
 
@@ -116,20 +127,27 @@ class ParquetReader(Reader):
             ends = _ends(parquet.metadata)
             found = shard.layout or _required_layout(parquet)
             own = columns.class_names(parquet.schema_arrow).get(found.label or "")
-            wanted = [column for column in (found.name, found.label) if column]
+            partition = None if found.label else partition_label(shard.uri)
+            # where images lie in lists, these say how many a row has
+            listed = (found.name or found.image) if LIST in found.image else None
+            wanted = [leaf(parquet, path) for path in (listed or found.name, found.label) if path]
             budget = _TEXT_BYTES + 16 * size
-            for batch in batches(parquet, wanted):
-                names = _values(batch, found.name)
+            most = _ROWS if listed == found.image else 4096
+            for batch in batches(parquet, wanted, most):
+                names = _values(batch, listed or found.name)
                 labels = _values(batch, found.label)
                 for name, label in zip(names, labels, strict=True):
-                    text = None if label is None else columns.label_text(str(label), own)
-                    name = str(name or f"{row:08}")
-                    budget -= len(name) + len(text or "")
-                    if budget < 0 or len(name) + len(text or "") > _LONGEST_NAME:
-                        raise ImageError("bad_shard", f"row {row} has a name or label too long")
+                    text = partition
+                    if label is not None:
+                        text = columns.label_text(str(label), own)
                     while row >= ends[group]:
                         group += 1
-                    yield Member(name, row, -1, text, run=group)
+                    for member in _of_row(name, row, text, group, listed=bool(listed)):
+                        length = len(member.name) + len(text or "")
+                        budget -= length
+                        if budget < 0 or length > _LONGEST_NAME:
+                            raise ImageError("bad_shard", f"row {row} has a name or label too long")
+                        yield member
                     row += 1
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise _damage(error) from None
@@ -147,7 +165,7 @@ class ParquetReader(Reader):
                 yield as_error(row["error"])
                 continue
             try:
-                data = _cursor(shard).read(row["offset"])
+                data = _cursor(shard).image(row["offset"])
             except ImageError as error:
                 yield error
                 continue
@@ -173,6 +191,7 @@ class _Cursor:
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
         self._image = (shard.layout or _required_layout(self._file)).image
+        self._leaf = leaf(self._file, self._image)
         self._starts = [0, *_ends(self._file.metadata)]
         self._group = -1
         self._batches: Iterator[pa.RecordBatch] = iter(())
@@ -180,8 +199,17 @@ class _Cursor:
         self._values = pa.array([], pa.binary())
         self._failed: dict[int, ImageError] = {}
 
-    def read(self, row: int) -> bytes | None:
-        """The image bytes of a row. Raises ImageError where the file is damaged."""
+    def image(self, offset: int) -> bytes | None:
+        """The image bytes of a member. Raises ImageError where the file is damaged."""
+        if LIST not in self._image:
+            data: bytes | None = self.read(offset)
+            return data
+        images = self.read(offset // _IN_A_ROW) or []
+        number = offset % _IN_A_ROW
+        return images[number] if number < len(images) else None
+
+    def read(self, row: int) -> Any:
+        """The image bytes of a row, or its list. Raises ImageError where the file is damaged."""
         group = bisect_right(self._starts, row) - 1
         if group >= len(self._starts) - 1:
             raise ImageError("bad_shard", f"the Parquet file has no row {row} any more")
@@ -193,16 +221,15 @@ class _Cursor:
             self._group = -1
             self._failed[group] = _damage(error)
             raise self._failed[group] from None
-        data: bytes | None = self._values[row - self._first].as_py()
-        return data
+        return self._values[row - self._first].as_py()
 
     def _seek(self, group: int, row: int) -> None:
         if group != self._group or row < self._first:
             self._group = group
             if isinstance(self._opened, RemoteFile):
                 self._opened.expect(*self._bytes_of(group))
-            rows = rows_at_once(self._file.metadata, group, [self._image], _ROWS)
-            self._batches = self._file.iter_batches(rows, row_groups=[group], columns=[self._image])
+            rows = rows_at_once(self._file.metadata, group, [self._leaf], _ROWS)
+            self._batches = self._file.iter_batches(rows, row_groups=[group], columns=[self._leaf])
             self._first = self._starts[group]
             self._values = pa.array([], pa.binary())
         while row >= self._first + len(self._values):
@@ -210,13 +237,13 @@ class _Cursor:
             batch = next(self._batches, None)
             if batch is None:
                 raise pa.ArrowInvalid(f"row group {group} ends before row {row}")
-            self._values = _array(batch, self._image)
+            self._values = values_of(batch, self._image)
 
     def _bytes_of(self, group: int) -> tuple[int, int]:
         """Where the images of a row group lie in the file."""
         columns = self._file.metadata.row_group(group)
         found = map(columns.column, range(columns.num_columns))
-        column = next((c for c in found if c.path_in_schema == self._image), None)
+        column = next((c for c in found if c.path_in_schema == self._leaf), None)
         if column is None:
             return 0, 0  # a damaged footer, which Arrow will say itself
         start = column.dictionary_page_offset or column.data_page_offset
@@ -237,10 +264,10 @@ def _cursor(shard: Shard) -> _Cursor:
 
 def _required_layout(file: pq.ParquetFile) -> Layout:
     """The columns of a file that was not looked into before."""
-    found = layout(file.schema_arrow)
-    if found is None:
-        raise ImageError("bad_shard", "the Parquet file has no column with image bytes")
     try:
+        found = layout(file.schema_arrow, None, partial(first_rows, file))
+        if found is None:
+            raise ImageError("bad_shard", "the Parquet file has no column with image bytes")
         return replace(found, label=label_of(file, found, Reading()))
     except ValueError as error:
         raise ImageError("bad_shard", str(error)) from None
@@ -252,13 +279,33 @@ def _ends(metadata: pq.FileMetaData) -> list[int]:
     return list(accumulate(metadata.row_group(group).num_rows for group in groups))
 
 
-def _array(batch: pa.RecordBatch, path: str) -> pa.Array:
-    column, *fields = path.split(".")
-    return pc.struct_field(batch.column(column), fields) if fields else batch.column(column)
+def _of_row(
+    value: Any, row: int, label: str | None, group: int, *, listed: bool
+) -> Iterator[Member]:
+    """The image of a row by its name, or the images in its list, an error where there is none."""
+    if not listed:
+        yield Member(str(value or f"{row:08}"), row, -1, label, run=group)
+        return
+    if not value:
+        error = ImageError("missing", "the row has no image")
+        yield Member(f"{row:08}", 0, 0, label, error=str(error), run=group)
+    for number, name in enumerate(value or ()):
+        known = name if isinstance(name, str) and name else f"{row:08}/{number}"
+        yield Member(known, row * _IN_A_ROW + number, -1, label, run=group)
+
+
+def partition_label(uri: str) -> str | None:
+    """The label that a folder of a Hive partition says: `.../label=n01440764/part-0.parquet`."""
+    for part in reversed(uri.split("/")[:-1]):
+        key, equals, value = part.partition("=")
+        if equals and key.lower() in (*columns.SYNSET, *columns.INDEX):
+            text = unquote(value)
+            return None if text in ("", _NO_PARTITION) else text
+    return None
 
 
 def _values(batch: pa.RecordBatch, path: str | None) -> list[Any]:
-    values: list[Any] = _array(batch, path).to_pylist() if path else [None] * batch.num_rows
+    values: list[Any] = values_of(batch, path).to_pylist() if path else [None] * batch.num_rows
     return values
 
 

@@ -1,0 +1,146 @@
+"""Parquet as its writers write it."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.formats import HF_IMAGE
+from tests.sources.samples import jpeg
+from tests.sources.test_discover import read_all
+from vggbatch.config import ColumnOptions
+from vggbatch.errors import UsageError
+from vggbatch.sources.columns import Reading
+from vggbatch.sources.discover import reader_for, survey
+from vggbatch.sources.surprises import NO_IMAGES
+
+B = [jpeg(number) for number in range(4)]
+ROWS = [f"{number:08}" for number in range(4)]
+BYTES = pa.struct([("bytes", pa.binary())])
+
+
+def hf(images, paths="abcd"):
+    return [{"bytes": b, "path": p} for b, p in zip(images, paths, strict=True)]
+
+
+PLAIN = {
+    "struct without path": pa.array([{"bytes": b} for b in B], BYTES),
+    "large": pa.array(B, pa.large_binary()),
+    "view": pa.array(B, pa.binary_view()),
+    "dictionary": pa.array(B).dictionary_encode(),
+    "dictionary in a struct": pa.StructArray.from_arrays(
+        [pa.array(B).dictionary_encode()], ["bytes"]
+    ),
+    "struct of large": pa.array(
+        [{"bytes": b} for b in B], pa.struct([("bytes", pa.large_binary())])
+    ),
+}
+
+
+def written(path, columns, **options):
+    pq.write_table(pa.table(columns), path, **options)
+    return str(path)
+
+
+@pytest.mark.parametrize("image", PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize("name", ["image", "photo", "my.image"])
+def test_bytes_in_any_form(tmp_path, image, name):
+    path = written(tmp_path / "a.parquet", {name: image, "label": [0, 1, 2, 3]}, row_group_size=3)
+    (shard,) = survey([path]).shards
+    assert shard.images == 4
+    assert read_all([shard]) == {f"a.parquet/{row}": b for row, b in zip(ROWS, B, strict=True)}
+
+
+def test_names_beside_the_bytes_as_a_view(tmp_path):
+    columns = {"image": pa.array(B, pa.binary_view()), "file": pa.array(list("wxyz"))}
+    path = written(tmp_path / "a.parquet", columns)
+    assert list(read_all(survey([path]).shards)) == [f"a.parquet/{name}" for name in "wxyz"]
+
+
+def test_an_image_below_other_structs(tmp_path):
+    kind = pa.struct([("photo", HF_IMAGE), ("caption", pa.string())])
+    data = [{"photo": image, "caption": ""} for image in hf(B)]
+    path = written(tmp_path / "a.parquet", {"sample": pa.array([*data, None], kind)})
+    rows = read_all(survey([path]).shards)
+    assert [rows[f"a.parquet/{name}"] for name in "abcd"] == B
+    assert str(rows["a.parquet/00000004"]).startswith("missing")
+
+
+LISTS = {
+    "structs": (
+        pa.array([hf(B[:2], "ab"), None, [], hf(B[2:], "cd")], pa.list_(HF_IMAGE)),
+        ["a", "b", "00000001", "00000002", "c", "d"],
+    ),
+    "bytes": (
+        pa.array([B[:2], None, [], B[2:]], pa.list_(pa.binary())),
+        ["00000000/0", "00000000/1", "00000001", "00000002", "00000003/0", "00000003/1"],
+    ),
+    "large, without path": (
+        pa.array([[{"bytes": b} for b in B[:2]], None, [], hf(B[2:], "cd")], pa.large_list(BYTES)),
+        ["00000000/0", "00000000/1", "00000001", "00000002", "00000003/0", "00000003/1"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("images", "names"), LISTS.values(), ids=LISTS)
+def test_a_row_for_each_image_of_a_list(tmp_path, images, names):
+    path = written(tmp_path / "a.parquet", {"images": images}, row_group_size=3)
+    (shard,) = survey([path]).shards
+    assert shard.images is None
+    rows = read_all([shard])
+    assert list(rows) == [f"a.parquet/{name}" for name in names]
+    found = list(rows.values())
+    assert (found[:2], found[4:]) == (B[:2], B[2:])
+    assert [str(e) for e in found[2:4]] == ["missing: the row has no image"] * 2
+    # a part of them, in any order
+    members = reader_for("parquet").members(shard)
+    assert list(reader_for("parquet").read(shard, members.take([5, 0]))) == [B[3], B[0]]
+
+
+def test_of_several_columns_content_decides(tmp_path):
+    columns = {"embedding": [b"\x80\4noise"] * 4, "picture": B, "data": [b"{}"] * 4}
+    path = written(tmp_path / "a.parquet", columns)
+    assert list(read_all(survey([path]).shards).values()) == B
+
+
+def test_several_columns_of_images_are_refused_and_named(tmp_path):
+    columns = {"image": B, "mask": pa.array(hf(B[::-1]), HF_IMAGE), "label": [0, 1, 2, 3]}
+    path = written(tmp_path / "a.parquet", columns)
+    with pytest.raises(UsageError, match=r"image, mask; name one .* columns\.bytes=image"):
+        survey([path])
+    for name, images in (("image", B), ("mask", B[::-1])):
+        shards = survey([path], Reading(columns=ColumnOptions(bytes=name))).shards
+        assert list(read_all(shards).values()) == images
+
+
+def test_null_images_are_rows(tmp_path):
+    images = [{"bytes": B[0], "path": "a"}, None, {"bytes": None, "path": "c"}]
+    columns = {"image": pa.array(images, HF_IMAGE)}
+    rows = read_all(survey([written(tmp_path / "a.parquet", columns)]).shards)
+    assert rows["a.parquet/a"] == B[0]
+    assert [str(e) for e in list(rows.values())[1:]] == ["missing: the row has no image bytes"] * 2
+
+
+def test_hive_folders_are_labels(tmp_path):
+    for folder in ("label=n01440764/fold=1", "label=n01443537", "label=__HIVE_DEFAULT_PARTITION__"):
+        (tmp_path / folder).mkdir(parents=True)
+        written(tmp_path / folder / "part-0.parquet", {"image": B[:1]})
+    labels = {}
+    for shard in survey([str(tmp_path)]).shards:
+        (labels[shard.name],) = reader_for("parquet").members(shard)["label"].to_pylist()
+    assert labels == {
+        "label=n01440764/fold=1/part-0.parquet": "n01440764",
+        "label=n01443537/part-0.parquet": "n01443537",
+        "label=__HIVE_DEFAULT_PARTITION__/part-0.parquet": None,
+    }
+
+
+def test_a_file_without_rows_and_one_without_images(tmp_path):
+    schema = pa.schema([("image", HF_IMAGE)])
+    pq.write_table(schema.empty_table(), tmp_path / "empty.parquet")
+    with pq.ParquetWriter(tmp_path / "no-groups.parquet", schema):
+        pass
+    written(tmp_path / "metrics.parquet", {"x": [1]})
+    written(tmp_path / "good.parquet", {"image": B})
+    found = survey([str(tmp_path)])
+    assert found.left_out[NO_IMAGES].examples == ("metrics.parquet",)
+    assert len(read_all(found.shards)) == 4
