@@ -21,6 +21,7 @@ from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
+from vggbatch.models.endless import check_ends
 from vggbatch.models.verified import is_intact
 from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
 
@@ -154,6 +155,7 @@ def _read(graph: Path, uri: str) -> _Graph:
         raise UsageError(f"cannot read {uri}: {error.strerror or error}") from None
     except Exception as error:
         raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
+    check_ends(model, uri)
     names: dict[str, None] = {}
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:

@@ -40,6 +40,9 @@ from vggbatch.models.resolve import Model
 RECIPE = 3
 """Part of the key: raised whenever preparation makes another file of the same model."""
 
+_BUILD_SECONDS = 3600
+"""A VGG-19 takes one minute on two slow cores; a network that computes without end takes all."""
+
 log = logging.getLogger(__name__)
 
 
@@ -239,7 +242,19 @@ def _run_build(model: Model, job: Path) -> None:
     """Run the build as a process of its own; its last line says what failed."""
     command = process.python("vggbatch.models.build", str(job))
     environment = process.environment()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_BUILD_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise VggbatchError(
+            f"{model.name} could not be prepared within {_BUILD_SECONDS // 60} minutes"
+        ) from None
     if done.returncode == 0:
         return
     lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

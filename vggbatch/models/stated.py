@@ -15,6 +15,7 @@ from typing import Any
 
 import onnx
 
+from vggbatch.bounded import read_bounded
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models import exported_preprocess as exported
@@ -76,14 +77,14 @@ class _Neighbors:
         fs, path = filesystem(uri)
         try:
             with store_errors():
-                text = fs.cat_file(path, end=_LARGEST_CONFIG) if is_local(fs) else fs.cat_file(path)
+                text = read_bounded(fs, path, _LARGEST_CONFIG)
         except OSError as error:
             if is_local(fs) and isinstance(error, PermissionError):
                 raise UsageError(f"cannot read {public_uri(uri)}: permission denied") from None
             return None
         try:
             data = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return (data, public_uri(uri)) if isinstance(data, dict) else None
 

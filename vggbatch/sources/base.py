@@ -16,7 +16,7 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.errors import ImageError
+from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
 from vggbatch.sources.complete import ShortRead
@@ -234,6 +234,12 @@ class Reader(ABC):
                             rows.append(item)
                 except ImageError as error:
                     rows.append(_damaged(error if rows else self._named(file, error)))
+                except (OSError, VggbatchError):
+                    raise
+                except Exception as error:
+                    # hostile bytes meet libraries with any exception there is, in every pass again
+                    text = f"cannot be read ({type(error).__name__}: {error})"
+                    rows.append(_damaged(ImageError("bad_shard", text)))
         except ShortRead as error:
             rows.append(_damaged(ImageError("truncated", str(error))))
         except FileNotFoundError:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.errors import ImageError, UsageError
+from vggbatch.errors import ImageError, UsageError, VggbatchError
 from vggbatch.preprocess.content import recognize
 from vggbatch.sources import kinds, manifest, names
 from vggbatch.sources.base import Layout, Member, Reader, Shard
@@ -58,6 +58,10 @@ _THREADS = 32
 
 def reader_for(format_name: str) -> Reader:
     """The reader of a format, by `Shard.format`."""
+    if format_name not in _READERS:
+        raise VggbatchError(
+            f"no shard format {format_name!r}: what names it is damaged, or of another version"
+        )
     return _READERS[format_name]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import BinaryIO, cast
@@ -26,6 +26,17 @@ _MAX_LABEL_BYTES = 64
 _PADDING = 2**20
 """How far past the end of an archive to look for another one appended to it, in bytes. Writers pad
 to a record, 10 KiB unless told otherwise."""
+
+
+_MAX_HEADER_BYTES = 2**22
+"""Of a header and its name or PAX records."""
+_DEEPEST = 4
+"""Tars inside one another; ILSVRC2012_img_train.tar has one level."""
+_HOSTILE = (
+    *(tarfile.TarError, UnicodeError, ValueError, OverflowError, RecursionError),
+    *(LookupError, TypeError, AttributeError),
+)
+"""What tarfile raises at headers that it did not expect."""
 
 
 class TarReader(Reader):
@@ -60,7 +71,7 @@ class TarReader(Reader):
         end = file.seek(0, os.SEEK_END)
         file.seek(0)
         try:
-            for name, info in islice(_walk(file, "", end), most):
+            for name, info in islice(walk(file, "", end), most):
                 if isinstance(info, ImageError):
                     members.append(Member(name, 0, 0, error=str(info)))
                     continue
@@ -102,18 +113,34 @@ def _kind_of(file: BinaryIO, name: str, info: tarfile.TarInfo, images: Mapping[s
     return kind if kind not in names.SHARD_FORMATS else ARCHIVE
 
 
-def _walk(
-    file: BinaryIO, prefix: str, end: int
+def walk(
+    file: BinaryIO, prefix: str, end: int, depth: int = 0
 ) -> Iterator[tuple[str, tarfile.TarInfo | ImageError | Skipped]]:
     """Every file from the position on, and those of tars inside; `end` is the last byte's.
 
+    Archives that follow one another are one.
+
     Raises:
-        ImageError: `bad_shard`, when the archive does not end as one should.
+        ImageError: `bad_shard`, when an archive does not end as one should.
     """
+    following: int | None = file.tell()
+    while following is not None:
+        file.seek(following)
+        following = yield from _archive(file, prefix, end, depth)
+
+
+def _archive(
+    file: BinaryIO, prefix: str, end: int, depth: int
+) -> Generator[tuple[str, tarfile.TarInfo | ImageError | Skipped], None, int | None]:
+    """The files of the archive at the position, and of tars inside; where the next archive is."""
     offset = file.tell()
+    headers = cast(BinaryIO, _Headers(file))
     try:
-        tar = tarfile.TarFile(fileobj=file, encoding="utf-8", errors="replace")
+        tar = tarfile.TarFile(fileobj=headers, encoding="utf-8", errors="replace")
         while (info := tar.next()) is not None:
+            if info.size < 0 or tar.offset <= offset:
+                # tarfile would read what it has read before, without end
+                raise ImageError("bad_shard", f"tar damaged at byte {offset}: a negative size")
             # TarFile keeps every member that it has seen, which is the whole index once more.
             tar.members.clear()  # type: ignore[attr-defined]
             offset = tar.offset
@@ -131,25 +158,39 @@ def _walk(
             if info.issparse():
                 yield name, ImageError("corrupt", "sparse tar members are not read")
             elif info.isfile() and names.suffix(name) == "tar":
-                yield from _nested(file, name, info)
+                yield from _nested(file, name, info, depth + 1)
             else:
                 yield name, info
-    except (tarfile.TarError, UnicodeError, ValueError, OverflowError) as error:
+    except _HOSTILE as error:
         raise ImageError("bad_shard", f"tar damaged at byte {offset}: {error}") from None
-    following = _after_end(file, tar.offset, end)
-    if following is not None:
-        file.seek(following)
-        yield from _walk(file, prefix, end)
+    return _after_end(file, tar.offset, end)
+
+
+class _Headers:
+    """A tar as tarfile reads it: headers alone, and so never much at once."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise ImageError("bad_shard", f"tar damaged: a header of {size} bytes")
+        return self._file.read(size)
 
 
 def _nested(
-    file: BinaryIO, name: str, info: tarfile.TarInfo
+    file: BinaryIO, name: str, info: tarfile.TarInfo, depth: int
 ) -> Iterator[tuple[str, tarfile.TarInfo | ImageError | Skipped]]:
     """The files of a tar that is itself a member, as in ILSVRC2012_img_train.tar."""
+    if depth > _DEEPEST:
+        yield name, ImageError("corrupt", f"tars inside tars are read {_DEEPEST} deep")
+        return
     resume = file.tell()
     file.seek(info.offset_data)
     try:
-        yield from _walk(file, f"{name}/", info.offset_data + info.size)
+        yield from walk(file, f"{name}/", info.offset_data + info.size, depth)
     except ImageError as error:
         yield f"{name}/{DAMAGED}", error
     file.seek(resume)

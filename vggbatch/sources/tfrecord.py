@@ -17,6 +17,9 @@ from vggbatch.sources.example_proto import example_class
 _LENGTH = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 
+_LARGEST_RECORD = 2**28
+"""Bytes of a record: to know its name, all of it is read."""
+
 _IMAGE = ("image/encoded", "image", "image_raw", "image/bytes", "encoded", "jpeg", "jpg", "png")
 _NAME = ("image/filename", "file_name", "filename", "image/file_name", "image/id", "image_id")
 _SYNSET = ("image/class/synset", "synset", "wnid")
@@ -42,7 +45,12 @@ class TFRecordReader(Reader):
             position = start + size + _CHECKSUM.size
             if position > end:
                 raise ImageError("bad_shard", f"TFRecord cut short inside record {number}")
-            yield _member(file.read(size + _CHECKSUM.size), number, start)
+            if size > _LARGEST_RECORD:
+                file.seek(position)
+                error = ImageError("too_large", f"a record of {size} bytes")
+                yield Member(f"{number:08}", start, 0, error=str(error))
+            else:
+                yield _member(file.read(size + _CHECKSUM.size), number, start)
             number += 1
 
     def payload(self, data: bytes) -> bytes:

@@ -9,14 +9,22 @@ for ImageNet is the place among the sorted WordNet ids.
 from __future__ import annotations
 
 import io
+import struct
 import tarfile
+import zlib
 from collections.abc import Callable
 
 import numpy as np
 
-from vggbatch.errors import UsageError
+from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.classes import Classes
 from vggbatch.sources.labels.lookup import Labels
+from vggbatch.sources.tar import walk
+
+_MAX_UNPACKED = 2**27
+"""Bytes of the archive, and of meta.mat, unpacked; as published they are below 2**24."""
+_COMPRESSED = 15
+"""A MATLAB file's element that holds another one compressed."""
 
 META = "meta.mat"
 GROUND_TRUTH = "ILSVRC2012_validation_ground_truth.txt"
@@ -31,16 +39,34 @@ def is_archive(name: str) -> bool:
 def from_archive(data: bytes, classes: Classes) -> Labels:
     """Labels from the bytes of the .tar.gz. Raises ValueError if it is no development kit."""
     found: dict[str, bytes] = {}
+    plain = _unpacked(data) if data[:2] == b"\x1f\x8b" else data
     try:
-        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            for member in archive:
-                base = member.name.rsplit("/", 1)[-1]
-                file = archive.extractfile(member) if base in (META, GROUND_TRUTH) else None
-                if file is not None:
-                    found[base] = file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"not a readable archive ({error})") from None
+        for name, info in walk(io.BytesIO(plain), "", len(plain)):
+            base = name.rsplit("/", 1)[-1]
+            if base in (META, GROUND_TRUTH) and isinstance(info, tarfile.TarInfo):
+                found[base] = plain[info.offset_data : info.offset_data + info.size]
+    except ImageError as error:
+        raise ValueError(f"not a readable archive ({error.message})") from None
     return _labels(found.__getitem__, classes)
+
+
+def _unpacked(data: bytes) -> bytes:
+    """What gzip holds, one member or several."""
+    parts: list[bytes] = []
+    left = _MAX_UNPACKED
+    try:
+        while data:
+            unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            parts.append(unpack.decompress(data, left + 1))
+            left -= len(parts[-1])
+            if left < 0:
+                raise ValueError(f"not a development kit: it unpacks to more than {_MAX_UNPACKED}")
+            if not unpack.eof:
+                raise ValueError("not a readable archive (cut short)")
+            data = unpack.unused_data.lstrip(b"\0")
+    except zlib.error as error:
+        raise ValueError(f"not a readable archive ({error})") from None
+    return b"".join(parts)
 
 
 def from_folder(read: Callable[[str], bytes], classes: Classes) -> Labels:
@@ -79,11 +105,34 @@ def _leaves(meta: bytes) -> dict[int, str]:
     except ImportError:
         raise UsageError("reading the devkit needs scipy: pip install 'vggbatch[devkit]'") from None
     try:
-        rows = np.atleast_1d(loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"])
+        plain = io.BytesIO(_uncompressed(meta))
+        rows = np.atleast_1d(loadmat(plain, squeeze_me=True)["synsets"])
         return {
             int(row["ILSVRC2012_ID"]): str(row["WNID"])
             for row in rows
             if int(row["num_children"]) == 0
         }
-    except (KeyError, ValueError, TypeError) as error:
+    except Exception as error:  # scipy meets hostile bytes with any exception there is
         raise ValueError(f"{META} cannot be read ({error})") from None
+
+
+def _uncompressed(meta: bytes) -> bytes:
+    """A MATLAB file of version 5 whose variables are not compressed, so that it cannot grow."""
+    order = {b"IM": "<", b"MI": ">"}.get(meta[126:128])
+    if order is None:
+        raise ValueError("not a MATLAB file of version 5")
+    parts, place, left = [meta[:128]], 128, _MAX_UNPACKED
+    while place + 8 <= len(meta):
+        kind, size = struct.unpack_from(f"{order}II", meta, place)
+        content = meta[place + 8 : place + 8 + size]
+        if kind == _COMPRESSED:
+            unpack = zlib.decompressobj()
+            content = unpack.decompress(content, left + 1)
+            if unpack.unconsumed_tail or len(content) > left:
+                raise ValueError(f"it unpacks to more than {_MAX_UNPACKED} bytes")
+            left -= len(content)
+            parts.append(content)
+        else:
+            parts.append(meta[place : place + 8] + content)
+        place += 8 + size
+    return b"".join(parts)
