@@ -11,7 +11,10 @@ from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-_WEB = frozenset({"http", "https", "ftp", "ftps", "sftp", "ws", "wss", "webdav", "webdavs", "dav"})
+_OBJECTS = frozenset(
+    {"s3", "s3a", "gs", "gcs", "hf", "abfs", "abfss", "az", "adl", "wasb", "wasbs"}
+)
+"""Protocols whose URIs have no query: a ? is part of a name."""
 _CONTAINER = frozenset({"abfs", "abfss", "az", "adl", "wasb", "wasbs"})
 """Protocols with a container, and no user, before the @ of a URI."""
 
@@ -70,7 +73,7 @@ def public(uri: str) -> str:
     scheme = scheme.lower()
     if scheme in ("file", "local", "memory"):
         return uri
-    if scheme not in _WEB:
+    if scheme in _OBJECTS:
         host, slash, path = rest.partition("/")
         user, at, host = host.rpartition("@")
         kept = user.partition(":")[0] + at if scheme in _CONTAINER else ""

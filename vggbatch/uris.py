@@ -21,6 +21,7 @@ STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hf", "http", "https"
 """The protocols of stores that are read and written."""
 FILE = "file"
 WEB = frozenset({"http", "https"})
+_BUCKETS = frozenset({"s3", "s3a", "gs", "gcs"})
 
 VARIABLE = "VGGBATCH_ALLOW_PROTOCOLS"
 """Environment variable with further protocols of fsspec, separated by commas: the setting
@@ -80,6 +81,8 @@ def check(uri: str) -> None:
         )
     elif name in WEB:
         _check_host(uri)
+    elif name in _BUCKETS and "@" in uri.split("/", 3)[2]:
+        raise Refused(f"{public(uri)}: credentials are not taken from a URI, see docs/formats.md")
 
 
 def local_path(uri: str) -> str:
@@ -177,7 +180,8 @@ def _check_host(uri: str) -> None:
         if ":" not in host:  # no IPv6 address
             host.encode("idna")
     except ValueError as error:
-        reason = str(error).partition(" (")[0]
-        raise Refused(f"{public(uri)}: not a valid URL ({reason})") from None
+        # a password that is taken for a port is not told
+        reason = "" if "@" in uri else " (" + str(error).partition(" (")[0] + ")"
+        raise Refused(f"{public(uri)}: not a valid URL{reason}") from None
     if not host or re.search(r"[\s\x00-\x20\x7f<>\\^`{|}\"%]", host):
         raise Refused(f"{public(uri)}: not a valid URL (it names no host)")
