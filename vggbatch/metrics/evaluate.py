@@ -19,6 +19,7 @@ from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
+from vggbatch.metrics.superclasses import superclass_table
 from vggbatch.metrics.tables import (
     calibration_table,
     confusions_table,
@@ -58,7 +59,7 @@ class LabelSetResult:
     confusions: pa.Table
     calibration: pa.Table
     others: dict[str, pa.Table] = field(default_factory=dict)
-    """Further tables by their names: risk_coverage, label_audit."""
+    """Further tables by their names: risk_coverage, superclasses, label_audit."""
 
 
 @dataclass(frozen=True)
@@ -140,15 +141,18 @@ def evaluate_predictions(
                 per_class=per_class_table(total, class_lines, errors),
                 confusions=confusions_table(total, len(class_lines)),
                 calibration=calibration_table(total),
-                others=_others(total),
+                others=_others(total, class_lines, errors),
             )
         )
     return Evaluation(results)
 
 
-def _others(sums: Partial) -> dict[str, pa.Table]:
+def _others(sums: Partial, class_lines: Sequence[str], errors: ErrorPolicy) -> dict[str, pa.Table]:
     """The tables that depend on what there is."""
     tables = {"risk_coverage": risk_coverage_table(sums)}
+    kinds = superclass_table(sums, class_lines, errors)
+    if kinds.num_rows:
+        tables["superclasses"] = kinds
     if sums.audit.vindicated:
         tables["label_audit"] = sums.audit.table()
     return tables

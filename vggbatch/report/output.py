@@ -15,6 +15,7 @@ from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.evaluate import METRICS
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
+from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
 from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
 from vggbatch.models import synset
 from vggbatch.pipeline.confined import check_confined
@@ -29,6 +30,7 @@ _SCHEMAS = {
     "per_class": PER_CLASS_SCHEMA,
     "confusions": CONFUSIONS_SCHEMA,
     "calibration": CALIBRATION_SCHEMA,
+    "superclasses": SUPERCLASSES_SCHEMA,
 }
 
 

@@ -116,6 +116,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str]
         labelled=bool(found.right.any() or found.wrong.any()),
         found=found,
         classes=_classes(output.table("per_class")),
+        kinds=_rows(output.table("superclasses")),
         predicted=[] if metrics else _predicted(found),
         confusions=_confusions(output.table("confusions"), output.table("per_class")),
         class_lines=lines,
@@ -146,6 +147,10 @@ def _stages(record: dict[str, Any]) -> list[Stage]:
 
 def _any_rows(calibration: pa.Table | None) -> bool:
     return calibration is not None and any(calibration["n"].to_pylist())
+
+
+def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
+    return table.to_pylist() if table is not None else []
 
 
 def _classes(per_class: pa.Table | None) -> list[dict[str, Any]]:
