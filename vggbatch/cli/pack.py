@@ -29,18 +29,30 @@ def pack(
     ] = 256,
     quiet: options.Quiet = False,
 ) -> None:
-    """Pack images of any source into tar or Parquet shards of a given size."""
+    """Pack images of any source into tar or Parquet shards of a given size.
+
+    What was interrupted is continued by the same command, to the same bytes.
+    """
+    from vggbatch.config import load_config
+    from vggbatch.pipeline.lease import OutputLease
     from vggbatch.sources import pack as packing
+    from vggbatch.storage import Folder
 
     console.configure(quiet=quiet)
 
     totals = packing.Packed()
-    for totals in packing.pack(
-        inputs, output, shard_format=shard_format.value, shard_size=shard_mb * 10**6
-    ):
-        shards = console.plural(totals.shards, "shard")
-        images = console.plural(totals.images, "image")
-        console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
+    with OutputLease(Folder(output)) as lease:
+        for totals in packing.pack(
+            inputs,
+            output,
+            shard_format=shard_format.value,
+            shard_size=shard_mb * 10**6,
+            max_bytes=load_config().decode.max_bytes,
+            writer=lease.fence,
+        ):
+            shards = console.plural(totals.shards, "shard")
+            images = console.plural(totals.images, "image")
+            console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
     for line in totals.unread[:3]:
         console.warning(line)
     if totals.unread or not totals.images:

@@ -25,6 +25,8 @@ from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
 from vggbatch.sources.manifest import read_manifest
+from vggbatch.sources.packed_set import NAME as PACK_DOCUMENT
+from vggbatch.sources.packed_set import check_sets
 from vggbatch.sources.parquet import ParquetReader, label_of, layout
 from vggbatch.sources.parquet_pages import open_guarded
 from vggbatch.sources.ranges import open_binary
@@ -105,6 +107,8 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
+    files = [file for _, file in found.shards.values()]
+    check_sets([(file.uri, file.size, file.explicit) for file in files])
     named = _named_shards(found.shards.values(), found.counts, found.layouts)
     shards = [*named, *slices(found.images())]
     if not shards:
@@ -135,6 +139,8 @@ class _Found:
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
         name = names.without_query(file.name)
+        if name.rpartition("/")[2] == PACK_DOCUMENT and not file.explicit:
+            return  # looked at with the shards that it is of
         kind = kinds.by_name(name)
         if kind in names.SHARD_FORMATS:
             file = replace(file, name=name)

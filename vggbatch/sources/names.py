@@ -70,6 +70,19 @@ def is_hidden(path: str) -> bool:
     )
 
 
+def inside(name: str) -> str:
+    """The name without what leads out of the folder that it is unpacked into, on any system."""
+    parts = re.split(r"[\\/]", name)
+    # the address of an image on the web has an empty part, and stays
+    empty = "" in parts and "://" not in name
+    if ".." not in parts and not empty and not re.fullmatch("[A-Za-z]:", parts[0]):
+        return name
+    kept = [part for part in parts if part not in ("", ".", "..")]
+    if kept and re.fullmatch("[A-Za-z]:", kept[0]):
+        kept = kept[1:]
+    return "/".join(kept) or "image"
+
+
 def without_query(name: str) -> str:
     """The name without the digest that stands for the query of an address on the web."""
     return _QUERY.sub("", name)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Shard
 from vggbatch.sources.discover import discover, reader_for
+from vggbatch.sources.packed_set import (
+    NAME,
+    PackedSet,
+    PackedShard,
+    plan_digest,
+    read_set,
+    shard_name,
+)
 from vggbatch.storage import Folder
 
 ShardFormat = Literal["tar", "parquet"]
+Place = tuple[int, int]
+"""In the input: number of the shard, and of the image in it."""
+END: Place = (2**62, 0)
+"""Behind all of the input."""
 
 _ROW_GROUP = 100
 """Rows in a row group, as Hugging Face datasets writes images: what a reader must read at once."""
@@ -41,6 +55,13 @@ class Packed:
     unread: list[str] = field(default_factory=list)
     """Images that could not be read and are in no shard: `image_id: kind: message`."""
 
+    def take(self, shard: PackedShard) -> None:
+        """Count a shard."""
+        self.shards += 1
+        self.images += shard.images
+        self.size += shard.image_bytes
+        self.unread += shard.unread
+
 
 @dataclass(frozen=True)
 class _Image:
@@ -54,71 +75,162 @@ class _Image:
         return names.without_image_suffix(self.name)
 
 
+class Writer(Protocol):
+    """What takes whole files under their names."""
+
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """Write a file that appears whole, or not at all."""
+
+
 def pack(
-    inputs: Sequence[str], output: str, *, shard_format: ShardFormat, shard_size: int
+    inputs: Sequence[str],
+    output: str,
+    *,
+    shard_format: ShardFormat,
+    shard_size: int,
+    max_bytes: int = DecodeOptions().max_bytes,
+    writer: Writer | None = None,
 ) -> Iterator[Packed]:
     """Write `shard-000000.tar` and so on; yields the running totals at least once.
 
-    Images keep their ids as names and the labels that came with them. A shard appears whole or
-    not at all. Memory is about that of two shards.
+    Images keep their ids as names, without what leads out of a folder, and the labels that came
+    with them. A shard appears whole or not at all, and `pack.json` says which are there: where the
+    same was begun before, it is continued, to the same bytes. Memory is about that of two shards.
 
     Args:
         inputs: as `discover` takes them.
-        output: folder or URI without shards in it.
+        output: folder or URI without other shards in it.
         shard_format: `tar` (WebDataset) or `parquet` (the layout of Hugging Face datasets).
         shard_size: bytes of images after which a shard is closed.
+        max_bytes: larger images are not packed.
+        writer: writes below the output for this process alone; None: the folder itself.
 
     Raises:
-        UsageError: no images, or the output has shards already, or cannot be written to.
+        UsageError: no images, or the output has other shards, or cannot be written to.
     """
     folder = Folder(output)
-    if any(names.shard_format(file.path) for file in folder.list()):
+    there = {file.path: file.size for file in folder.list() if names.shard_format(file.path)}
+    begun = read_set(folder)
+    if begun is None and there:
         raise UsageError(f"{output} has shards already; name an empty folder")
     shards = discover(inputs)
+    settings = {"format": shard_format, "shard_size": shard_size, "max_bytes": max_bytes}
+    plan = plan_digest(shards, settings)
+    if begun is not None and begun.plan != plan:
+        raise UsageError(
+            f"{output} was packed from another input or with other settings; name an empty folder"
+        )
     folder.check_writable()
+    packed = _still_there(begun, there) if begun is not None else PackedSet(plan=plan)
+    target = writer or folder
     totals = Packed()
-    for images in _batches(shards, shard_size, totals):
-        name = f"shard-{totals.shards:06}.{shard_format}"
-        folder.write_bytes(name, (_tar if shard_format == "tar" else _parquet)(images))
-        totals.shards += 1
-        totals.images += len(images)
-        totals.size += sum(len(image.data) for image in images)
+    for done in packed.shards:
+        totals.take(done)
+    if packed.complete:
+        totals.unread += packed.unread
         yield totals
-    if not totals.shards:
+        return
+    _declare(target, packed)
+    if packed.shards:
+        yield totals
+    images = _images(shards, _start_of(packed), max_bytes)
+    for batch in _batches(images, shard_size):
+        if not batch.images:
+            totals.unread += batch.unread
+            packed = packed.model_copy(update={"unread": tuple(batch.unread)})
+            break
+        name = shard_name(totals.shards, shard_format)
+        data = (_tar if shard_format == "tar" else _parquet)(batch.images)
+        target.write_bytes(name, data)
+        new = PackedShard(
+            name=name,
+            size=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            images=len(batch.images),
+            image_bytes=sum(len(image.data) for image in batch.images),
+            next=batch.next,
+            unread=tuple(batch.unread),
+        )
+        packed = packed.model_copy(update={"shards": (*packed.shards, new)})
+        _declare(target, packed)
+        totals.take(new)
+        yield totals
+    _declare(target, packed.model_copy(update={"complete": True}))
+    if not totals.shards or packed.unread:
         yield totals
 
 
-def _batches(shards: Sequence[Shard], shard_size: int, totals: Packed) -> Iterator[list[_Image]]:
-    batch: list[_Image] = []
+def _declare(target: Writer, packed: PackedSet) -> None:
+    target.write_bytes(NAME, packed.model_dump_json(indent=1).encode() + b"\n")
+
+
+def _still_there(begun: PackedSet, there: Mapping[str, int]) -> PackedSet:
+    """The set up to the first shard that has gone, or has another size."""
+    for number, shard in enumerate(begun.shards):
+        if there.get(shard.name) != shard.size:
+            kept = {"shards": begun.shards[:number], "complete": False, "unread": ()}
+            return begun.model_copy(update=kept)
+    return begun
+
+
+def _start_of(packed: PackedSet) -> Place:
+    return packed.shards[-1].next if packed.shards else (0, 0)
+
+
+@dataclass
+class _Batch:
+    """Images of one shard, and what was met on the way to them."""
+
+    next: Place
+    images: list[_Image] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
+
+
+def _batches(images: Iterator[tuple[Place, _Image | str]], shard_size: int) -> Iterator[_Batch]:
+    """The images of each shard; at the end one without images, if some could not be read."""
+    batch = _Batch((0, 0))
     size = 0
     keys: set[str] = set()
-    for image in _images(shards, totals):
+    for place, image in images:
+        if isinstance(image, str):
+            batch.unread.append(image)
+            continue
         # Two images under one key would be one sample, and share a label.
-        if batch and (size >= shard_size or image.key in keys):
+        if batch.images and (size >= shard_size or image.key in keys):
+            batch.next = place
             yield batch
-            batch, size, keys = [], 0, set()
-        batch.append(image)
+            batch, size, keys = _Batch(place), 0, set()
+        batch.images.append(image)
         size += len(image.data)
         keys.add(image.key)
-    if batch:
+    batch.next = END
+    if batch.images or batch.unread:
         yield batch
 
 
-def _images(shards: Sequence[Shard], totals: Packed) -> Iterator[_Image]:
-    for shard in shards:
+def _images(
+    shards: Sequence[Shard], start: Place, max_bytes: int
+) -> Iterator[tuple[Place, _Image | str]]:
+    """Images from a place in the input on, or `image_id: error`, each with its place."""
+    for number, shard in enumerate(shards):
+        if number < start[0]:
+            continue
         reader = reader_for(shard.format)
+        first = start[1] if number == start[0] else 0
         members = reader.members(shard)
+        members = members.slice(first)
         rows = zip(
             shard.image_ids(members),
             members["label"].to_pylist(),
-            reader.read(shard, members),
+            reader.read(shard, members, max_bytes),
             strict=True,
         )
-        for name, label, data in rows:
+        for position, (name, label, data) in enumerate(rows, first):
             if isinstance(data, ImageError):
-                totals.unread.append(f"{name}: {data}")
+                yield (number, position), f"{name}: {data}"
             else:
-                yield _Image(_named_as_image(name, data), label, data)
+                image = _Image(_named_as_image(names.inside(name), data), label, data)
+                yield (number, position), image
 
 
 def _named_as_image(name: str, data: bytes) -> str:
