@@ -126,10 +126,11 @@ def evaluate(
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
     with _run(config, listener, announce) as (job, result):
         evaluations = _evaluated(job, result)
-        if not result.complete_before:
+        if not result.complete_before and result.stats.error_rows < result.rows:
             for name, evaluation in evaluations.items():
                 evaluation.write(result.fence(name))
-        return Scored(result, finish(job, result), evaluations)
+        labelled = max(evaluation.labelled for evaluation in evaluations.values())
+        return Scored(result, finish(job, result, labelled=labelled), evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -145,18 +146,28 @@ def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
     return preview(_checked(job_config(input, options)))
 
 
-def predict(input: Input, **options: Unpack[JobOptions]) -> pa.Table:
+def predict(
+    input: Input, *, announce: Announce | None = None, **options: Unpack[JobOptions]
+) -> pa.Table:
     """The predictions of a few images, in this process and without Ray.
 
     >>> table = predict("images/00001.jpg", model="net.onnx")
     >>> len(table["top5_synset"][0])
     5
 
+    Args:
+        input: the images, or a whole job.
+        announce: called with the checked job before anything runs.
+        **options: the job's settings.
+
     Returns:
         A table of image_id, error, and lists top5_index, top5_probability, top5_synset, one row an
         image in input order.
     """
-    return predict_job(prepare_job(job_config(input, options)))
+    job = prepare_job(job_config(input, options))
+    if announce:
+        announce(job)
+    return predict_job(job)
 
 
 def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:

@@ -146,7 +146,7 @@ MaxErrorRate = Annotated[
     typer.Option(
         "--max-error-rate",
         metavar="0..1",
-        help="Fail if more than this share of images had errors.",
+        help="Fail if more than this share of images had errors; 0.5 if not given.",
     ),
 ]
 Features = Annotated[

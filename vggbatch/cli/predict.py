@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
+from vggbatch.cli.score import warn_of_assumptions
 from vggbatch.errors import JobFailed
 
 
@@ -26,7 +27,7 @@ def predict(
     job = options.job_config(inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
         console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
-    rows = api.predict(job).to_pylist()
+    rows = api.predict(job, announce=warn_of_assumptions).to_pylist()
     console.result({"model": job.model.name, "images": rows}, lambda: _show(rows))
     failed = sum(row["error"] is not None for row in rows)
     if failed:

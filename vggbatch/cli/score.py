@@ -26,6 +26,7 @@ def run_score(config: JobConfig) -> Scored:
 
         scored = api.score(config, listener=listener, announce=announce)
     console.result(scored.to_json(), lambda: summarise(scored))
+    _warn_of_result(scored)
     return scored
 
 
@@ -47,6 +48,7 @@ def run_evaluate(config: JobConfig) -> Scored:
         summarise(scored)
 
     console.result(scored.to_json(), show)
+    _warn_of_result(scored)
     return scored
 
 
@@ -86,6 +88,7 @@ def _show_plan(found: Preview) -> None:
         for parts in dict.fromkeys(recipe.preprocess):
             text = f"{recipe.name}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}"
             facts.append(("preprocessing", f"{text}, crop {parts.crop}, {parts.channels}"))
+    facts += [("assumed", f"{a.what}: {a.value} ({a.because})") for a in job.assumptions]
     facts.append(("protocol", in_words(describe(job.protocol, job.preprocess))))
     if found.labels is not None:
         counted = found.labels
@@ -111,6 +114,7 @@ def _show_plan(found: Preview) -> None:
     console.facts(facts)
     for line in found.notes:
         console.warning(line)
+    warn_of_assumptions(job)
 
 
 def announce(job: Job) -> None:
@@ -126,6 +130,7 @@ def announce(job: Job) -> None:
                 f"{model.name} has random weights made on this machine: its predictions mean "
                 "nothing"
             )
+    warn_of_assumptions(job)
     counted = all(counted_images(shard) is not None for shard in job.shards)
     images = ("" if counted else "~") + console.plural(job.estimated_images, "image")
     shards = sum(shard.members is None for shard in job.shards)
@@ -135,6 +140,13 @@ def announce(job: Job) -> None:
     console.note(f"{images}{where}, {models}, preprocessing {profiles}")
     if not job.protocol.single:
         console.note(in_words(describe(job.protocol, job.preprocess)))
+
+
+def warn_of_assumptions(job: Job) -> None:
+    """Say what was assumed of the networks and makes the results wrong if it is not true."""
+    for assumption in job.assumptions:
+        if assumption.warning:
+            console.warning(assumption.sentence())
 
 
 def summarise(scored: Scored) -> None:
@@ -157,6 +169,12 @@ def summarise(scored: Scored) -> None:
     )
     if any(model["synthetic"] for model in (scored.record["model"], *scored.record["ensemble"])):
         console.warning("synthetic weights: these predictions mean nothing")
+
+
+def _warn_of_result(scored: Scored) -> None:
+    """Say what is wrong with the run as a whole, though the user allows it."""
+    for message in scored.record.get("warnings", ()):
+        console.warning(message)
 
 
 score = options.job_command(run_score)

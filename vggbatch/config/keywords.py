@@ -40,7 +40,7 @@ class JobOptions(TypedDict, total=False):
     features: Literal["float32", "float16"] | None
     chunk_size: int | None
     rows_per_file: int | None
-    max_error_rate: float
+    max_error_rate: float | None
     overwrite: bool
     cache_dir: Path | None
     cache_trusted: bool

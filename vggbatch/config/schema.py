@@ -207,8 +207,9 @@ class JobConfig(_Strict):
     A Parquet row group of up to 128 images stays whole, whatever this is."""
     rows_per_file: int | None = Field(None, ge=1)
     """Rows in a predictions file, about. None: a million, or about 128 MB with features."""
-    max_error_rate: float = Field(1.0, ge=0, le=1)
-    """The job fails when more than this share of the images ended in an error row."""
+    max_error_rate: float | None = Field(None, ge=0, le=1)
+    """The job fails when more than this share of the images ended in an error row. None: half; and
+    it fails where labels were wanted and no image has one, which 1 allows too."""
     overwrite: bool = False
     """Delete what is in the output and start anew."""
     cache_dir: str | None = None

@@ -61,12 +61,22 @@ class LabelSetResult:
     others: dict[str, pa.Table] = field(default_factory=dict)
     """Further tables by their names: risk_coverage, superclasses, label_audit."""
 
+    @property
+    def labelled(self) -> int:
+        """Images that have a label in this set."""
+        return next((line.n for line in self.metrics if line.metric == "top1"), 0)
+
 
 @dataclass(frozen=True)
 class Evaluation:
     """The metrics of a run against one or several label sets."""
 
     results: list[LabelSetResult]
+
+    @property
+    def labelled(self) -> int:
+        """Images that have a label in the set that knows most."""
+        return max((result.labelled for result in self.results), default=0)
 
     @property
     def metrics(self) -> list[Metric]:
@@ -78,10 +88,16 @@ class Evaluation:
 
         The summary holds every label set. The other tables have no column
         for one: those of the first set lie beside the summary, those of a further set in a
-        sub-folder of its name.
+        sub-folder of its name. A set that has a label for no image has nothing to say: it is left
+        out, and where that is true of all, nothing is written.
         """
-        _write(place, f"{METRICS}/summary.parquet", summary_table(self.metrics))
+        if not self.labelled:
+            return
+        known = [line for result in self.results if result.labelled for line in result.metrics]
+        _write(place, f"{METRICS}/summary.parquet", summary_table(known))
         for i, result in enumerate(self.results):
+            if not result.labelled:
+                continue
             folder = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
             _write(place, f"{folder}/per_class.parquet", result.per_class)
             _write(place, f"{folder}/confusions.parquet", result.confusions)

@@ -90,7 +90,7 @@ class _LeftOut(TypedDict):
 
 class _Config(TypedDict):
     labels: list[str]
-    max_error_rate: float
+    max_error_rate: float | None
     protocol: Protocol
     decode: dict[str, Any]
 
@@ -113,6 +113,10 @@ class _Scored(TypedDict):
     throughput: _Throughput | None
     left_out: NotRequired[list[_LeftOut]]
     files: NotRequired[list[_File]]
+    warnings: NotRequired[list[str]]
+    """What is wrong with the run as a whole."""
+    assumptions: NotRequired[list[dict[str, Any]]]
+    """What nobody stated about the networks."""
 
 
 class _KnownNetwork(TypedDict):

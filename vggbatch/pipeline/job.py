@@ -16,6 +16,7 @@ from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, prepare, resolve
+from vggbatch.models.assumption import Assumption
 from vggbatch.models.cache import check_cache, trust_cache
 from vggbatch.models.original import Source
 from vggbatch.pipeline.recipe import (
@@ -80,6 +81,14 @@ class Job:
     def preprocess(self) -> Preprocess:
         """Of the first recipe and network."""
         return self.recipes[0].preprocess[0]
+
+    @property
+    def assumptions(self) -> tuple[Assumption, ...]:
+        """What nobody stated about the networks, and what it was taken for."""
+        found = (assumption for model in self.models for assumption in model.assumptions)
+        # with profiles the recipe is the user's
+        given = {"preprocessing"} if self.config.profiles else set()
+        return tuple(dict.fromkeys(one for one in found if one.what not in given))
 
     @property
     def protocol(self) -> Protocol:

@@ -63,6 +63,7 @@ class Preview:
             "model": models[0],
             "ensemble": models[1:],
             "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
+            "assumptions": [asdict(assumption) for assumption in job.assumptions],
             "labels": asdict(self.labels) if self.labels is not None else None,
             "surprises": [asdict(found) for found in self.surprises],
             "placement": self.placement.describe() if self.placement is not None else None,

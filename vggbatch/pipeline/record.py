@@ -14,6 +14,7 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.verdict import judge
 from vggbatch.preprocess.views import describe
 from vggbatch.sources import Surprise
 from vggbatch.sources.labels import LabelSpec
@@ -54,32 +55,33 @@ class RunResult:
         return self.stats_now.rows
 
 
-def finish(job: Job, result: RunResult) -> dict[str, Any]:
+def finish(job: Job, result: RunResult, *, labelled: int | None = None) -> dict[str, Any]:
     """Write run.json and, last of all, _SUCCESS; under the lease of `run`.
+
+    Args:
+        job: what was asked.
+        result: what came out.
+        labelled: images that have a label in any set; None where none was wanted.
 
     Returns:
         The content of run.json.
 
     Raises:
-        JobFailed: more images than `max_error_rate` allows ended in an error, or another run has
-            overwritten the output since.
+        JobFailed: more images than `max_error_rate` allows ended in an error (more than half where
+            it is not set), none has a label, or another run has overwritten the output since.
     """
     output = result.output
     if result.complete_before:
         return output.read_run()
     places = [result.fence(name) for name in result.folders]
-    record, *further = (_record(job, result, recipe) for recipe in job.recipes)
+    verdict = judge(job, result, labelled=labelled)
+    warnings = [verdict.message] if verdict is not None else []
+    record, *further = (_record(job, result, recipe, warnings) for recipe in job.recipes)
     for place, its_record in zip(places[1:], further, strict=True):
         place.write_json(RUN, its_record)
     places[0].write_json(RUN, record)
-    rate = result.stats.error_rows / max(1, result.rows)
-    if rate > job.config.max_error_rate:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in result.stats.errors.items())
-        raise JobFailed(
-            f"{result.stats.error_rows} of {result.rows} images ({rate:.2%}) could not be scored, "
-            f"over the limit of {job.config.max_error_rate:.2%} (max_error_rate): {kinds}; "
-            f"the rows are in {output.folder.uri}, their reasons in the column `error`"
-        )
+    if verdict is not None and verdict.fails:
+        raise JobFailed(verdict.message)
     output.drop_staging()
     output.drop_strays({file["name"] for file in result.files})
     output.drop_other_plans(output.plan_id)
@@ -88,7 +90,7 @@ def finish(job: Job, result: RunResult) -> dict[str, Any]:
     return record
 
 
-def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
+def _record(job: Job, result: RunResult, recipe: Recipe, warnings: list[str]) -> dict[str, Any]:
     """The content of run.json, of a recipe's output."""
     stats = result.stats
     model, *ensemble = job.model_facts()
@@ -104,6 +106,8 @@ def _record(job: Job, result: RunResult, recipe: Recipe) -> dict[str, Any]:
             for facts, preprocess in zip(ensemble, others, strict=True)
         ],
         "preprocess": {"profile": recipe.profile, **first},
+        "assumptions": [asdict(assumption) for assumption in job.assumptions],
+        "warnings": warnings,
         "protocol": describe(job.protocol, recipe.preprocess[0]),
         "profiles": [other.name for other in job.recipes],
         # an output of a further profile says which it is, and so where the run is
