@@ -60,6 +60,8 @@ class BuildJob:
     layout: str
     size: tuple[int, int]
     """Height and width of the images of the proof."""
+    profile: Preprocess
+    """Gives the images of the proof their values."""
     features: bool
     dense: bool
     normalise: Preprocess | None
@@ -79,7 +81,7 @@ def build(job: BuildJob) -> None:
     assert model is not None
     facts = _facts(model, job)
     pixels = made_pictures(_PICTURES, *job.size)
-    values = as_input(pixels, job.normalise or Preprocess(), job.layout)
+    values = as_input(pixels, job.normalise or job.profile, job.layout)
     expected = (
         expected_scores(
             job.original,

@@ -172,7 +172,8 @@ def _read(graph: Path, uri: str) -> _Graph:
 def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
     """The network as files of its own, where it is links to several, as in a hub's cache.
 
-    onnxruntime follows no link from a graph to its weights, since that may lead anywhere.
+    Neither onnx nor onnxruntime follows a link from a graph to its weights, since that may lead
+    anywhere, and onnx takes no hard links either: the files are copied, once.
     """
     folder = model.graph.parent
     if len(model.files) == 1 or not any((folder / file.name).is_symlink() for file in model.files):
@@ -185,11 +186,8 @@ def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            os.link(os.path.realpath(folder / file.name), part)
-        except OSError:  # another file system, or one without hard links
-            shutil.copyfile(folder / file.name, part)
-        os.replace(part, path)
+        shutil.copyfile(folder / file.name, part)
+        move_into_place(part, path)
     return replace(model, graph=target)
 
 

@@ -36,6 +36,7 @@ from vggbatch.models.entry import facts_of
 from vggbatch.models.files import base_name
 from vggbatch.models.original import Source, original_file
 from vggbatch.models.resolve import Model
+from vggbatch.preprocess.profiles import resolve_profile
 
 RECIPE = 3
 """Part of the key: raised whenever preparation makes another file of the same model."""
@@ -213,6 +214,7 @@ def _build(
     # A name of its own: what an orphan of a killed process still writes stays out of it.
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
+        _, profile = resolve_profile(model.preprocess)
         job = BuildJob(
             name=model.name,
             original=original_file(model, work, cache_dir, source),
@@ -223,7 +225,8 @@ def _build(
             scores=model.scores,
             binary=model.output if model.binary else None,
             layout=model.layout,
-            size=model.input_size or (224, 224),
+            size=model.input_size or (profile.crop, profile.crop),
+            profile=profile,
             features=options.features,
             dense=options.dense,
             normalise=options.normalise,
