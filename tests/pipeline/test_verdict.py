@@ -7,8 +7,10 @@ import pytest
 from tests.images import write_folder
 from tests.nets import colour_net
 from vggbatch import api
+from vggbatch.config import job_config
 from vggbatch.errors import JobFailed
-from vggbatch.sources.pack import pack
+from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.verdict import judge
 
 
 @pytest.fixture
@@ -60,15 +62,14 @@ def test_a_list_of_what_is_not_there_says_what_it_was_taken_for(tmp_path, option
 
 def test_labels_that_no_image_has(tmp_path, options):
     folder = mixed(tmp_path, good=3, bad=0)
-    tar = tmp_path / "shards"
-    list(pack([folder], str(tar), shard_format="tar", shard_size=2**20))
-    with pytest.raises(JobFailed, match="none of 3 images has a label in embedded") as error:
-        api.evaluate(str(tar), labels="embedded", **options)
-    assert "was taken for tar shards" in str(error.value)
-    assert not (tmp_path / "out" / "metrics").exists()
-    allowed = api.evaluate(str(tar), labels="embedded", max_error_rate=1.0, **options)
-    assert "no metrics are written" in allowed.record["warnings"][0]
-    assert not (tmp_path / "out" / "metrics").exists()
+    result = api.score(folder, **options).result
+    for limit, fails in ((None, True), (0.5, True), (1.0, False)):
+        job = prepare_job(job_config(folder, options | {"max_error_rate": limit}))
+        verdict = judge(job, result, labelled=0)
+        assert verdict.fails is fails
+        assert "none of 3 images has a label in" in verdict.message
+        assert "images was taken for image files" in verdict.message
+        assert judge(job, result, labelled=1) is None
 
 
 def test_assumptions_are_in_the_plan_and_in_run_json(tmp_path, options):

@@ -11,6 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.pipeline.job import Job
@@ -110,9 +111,8 @@ def _first(result: RunResult, column: str) -> str:
         table = pq.read_table(
             io.BytesIO(folder.read_bytes(file["name"])), columns=["image_id", "error"]
         )
-        for row in table.to_pylist():
-            if column != "error":
-                return str(row["image_id"])
-            if row["error"] is not None:
-                return f"{row['image_id']}: {row['error']}"
+        if column == "error":
+            table = table.filter(pc.field("error").is_valid())
+        for row in table.slice(0, 1).to_pylist():
+            return f"{row['image_id']}: {row['error']}" if column == "error" else row["image_id"]
     return "unknown"
