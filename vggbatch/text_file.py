@@ -25,7 +25,8 @@ def decode(data: bytes, errors: str = "strict") -> str:
         ValueError: the file is not such text.
     """
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
-    if encoding == "utf-8" and b"\0" in data:
+    # in UTF-16 without a mark every other byte; a single one is a damaged line, and costs its row
+    if encoding == "utf-8" and 4 * data.count(0) > len(data):
         raise ValueError("not UTF-8 text: it has NUL bytes; save it as UTF-8")
     try:
         return data.decode(encoding, errors if encoding.startswith("utf-8") else "strict")

@@ -1,5 +1,6 @@
 import functools
 import threading
+import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -7,6 +8,7 @@ import fsspec
 import pytest
 
 from tests.faulty_proxy import faulty
+from tests.s3 import free_ports
 from vggbatch.sources import stores
 from vggbatch.sources.ranges import Range, open_binary, read_ranges
 from vggbatch.sources.stores import StoreError, arrow_reads, retried, store_of
@@ -240,3 +242,12 @@ class Endless(SimpleHTTPRequestHandler):
 def test_a_shard_of_unknown_length_is_refused(tmp_path):
     with web_server(tmp_path, Endless) as url, pytest.raises(StoreError, match="does not say how"):
         open_binary(f"{url}/a.tar", -1)
+
+
+def test_a_web_server_that_takes_no_connection_is_soon_given_up():
+    [port] = free_ports(1)
+    started = time.monotonic()
+    store, path = store_of(f"http://127.0.0.1:{port}/x.jpg")
+    with pytest.raises(StoreError, match="does not answer after 3 tries"):
+        retried(lambda: store.read(path, 0, 10))
+    assert time.monotonic() - started < 10

@@ -31,6 +31,10 @@ from vggbatch.storage import filesystem
 Result = TypeVar("Result")
 
 _TRIES = 8
+_TRIES_TO_REACH = 3
+"""For a web server that takes no connection: lists of the web's images name many that are gone."""
+_NO_WAY = frozenset({"ClientConnectorError", "ClientConnectorDNSError"})
+"""What aiohttp raises then."""
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 20.0
 """Seconds; a store may refuse for about 40 in all before the job gives up."""
@@ -55,6 +59,10 @@ _OPEN_FILES = 64
 
 class StoreError(OSError):
     """A store that does not answer, after all retries."""
+
+
+class UnreachableError(OSError):
+    """A web server that takes no connection, or whose name is not known."""
 
 
 class Store(Protocol):
@@ -132,10 +140,12 @@ def retried(call: Callable[[], Result]) -> Result:
             if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _NET:
                 raise
             last = error
+        if isinstance(last, UnreachableError) and attempt + 1 >= _TRIES_TO_REACH:
+            break
         # Half of the pause is by chance, so that workers do not come back all at once.
         pause = min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE)
         time.sleep(random.uniform(pause / 2, pause))
-    raise StoreError(f"the store does not answer after {_TRIES} tries: {last}") from last
+    raise StoreError(f"the store does not answer after {attempt + 1} tries: {last}") from last
 
 
 _stores: dict[tuple[int, str], Store] = {}
@@ -180,6 +190,8 @@ class _Web:
         except Exception as error:
             if _starts_past_the_end(error):
                 return b""
+            if type(error).__name__ in _NO_WAY:
+                raise UnreachableError(" ".join(str(error).split())) from error
             raise _answer(error) from error
 
     def size(self, path: str) -> int | None:
