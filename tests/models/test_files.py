@@ -183,3 +183,49 @@ def test_siblings_keep_the_query_and_names_lose_it():
     assert sibling("s3://b/net.onnx", "x/y") == "s3://b/x/y"
     assert sibling("net.onnx", "net.yaml") == "net.yaml"
     assert base_name("https://h/a/net.onnx?sas=1") == "net.onnx"
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../secret", "a/../../secret"])
+@pytest.mark.parametrize("place", ["constant", "branch", "function", "sparse"])
+def test_weights_outside_are_refused_wherever_they_stand(tmp_path, location, place):
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    node = helper.make_node("Constant", [], ["c"], value=tensor)
+    model = helper.make_model(helper.make_graph([], "g", [], []))
+    if place == "constant":
+        model.graph.node.append(node)
+    elif place == "branch":
+        inner = helper.make_graph([node], "then", [], [])
+        model.graph.node.append(helper.make_node("If", ["x"], ["y"], then_branch=inner))
+    elif place == "function":
+        model.functions.add(name="f", domain="d").node.append(node)
+    else:
+        model.graph.sparse_initializer.add().values.CopyFrom(tensor)
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match="keeps weights outside its folder"):
+        localise(str(tmp_path / "net.onnx"), None)
+
+
+def test_a_network_on_the_web_names_no_class_list_of_this_machine(folder, tmp_path, monkeypatch):
+    (tmp_path / "secret.txt").write_text("secret\n" * 1000)
+    monkeypatch.setenv("VGGBATCH_CACHE_DIR", str(tmp_path / "cache"))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    monkeypatch.setattr(handler.func, "log_message", lambda *_: None)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = ModelOptions(name=f"http://127.0.0.1:{server.server_port}/net.onnx")
+    assert resolve(options).classes[0] == "n00000000 thing"
+    for named in (f"{tmp_path}/secret.txt", f"file://{tmp_path}/secret.txt"):
+        (folder / "net.yaml").write_text(f"classes: {named}\n")
+        with pytest.raises(UsageError, match="a file of this machine, named by http://"):
+            resolve(options)
+    for named in ("reference://x::http://h/r.json", "../../../names.txt", "hdfs://h/x"):
+        (folder / "net.yaml").write_text(f"classes: {named}\n")
+        if named.startswith(".."):
+            assert resolve(options).classes[0] == "n00000000 thing"
+        else:
+            with pytest.raises(UsageError, match="is not opened"):
+                resolve(options)
+    server.shutdown()
+    server.server_close()

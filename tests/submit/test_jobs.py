@@ -42,7 +42,7 @@ def test_a_job_is_sent_once(server, jobs):
     first = jobs.submit(submission)
     assert not first.joined
     [sent] = server.received
-    assert sent["entrypoint"] == "python -m vggbatch score 'a b'"
+    assert sent["entrypoint"] == "python -P -m vggbatch score 'a b'"
     assert sent["runtime_env"]["env_vars"]["X"] == "1"
     assert (sent["entrypoint_num_cpus"], sent["entrypoint_memory"]) == (1, 2**30)
     assert jobs.submit(submission) == type(first)(first.id, joined=True)

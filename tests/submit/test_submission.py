@@ -16,12 +16,17 @@ from vggbatch.submit import Submission, environment
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0")), max_size=4))
 def test_a_shell_gives_the_command_the_very_words(words):
     split = shlex.split(Submission(tuple(words)).entrypoint)
-    assert split == ["python", "-m", "vggbatch", *words]
+    assert split == ["python", "-P", "-m", "vggbatch", *words]
+
+
+def test_a_working_directory_may_hold_the_code(tmp_path):
+    command = Submission(("score",), working_dir=str(tmp_path)).entrypoint
+    assert command == "python -m vggbatch score"
 
 
 def test_any_shell_does(tmp_path):
     words = ["a b", "it's", '"', "$HOME", "`ls`", "*", "--set", "x=;rm", "", "\\", "é\n"]
-    command = Submission(tuple(words)).entrypoint.removeprefix("python -m vggbatch")
+    command = Submission(tuple(words)).entrypoint.removeprefix("python -P -m vggbatch")
     show = [sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))"]
     done = subprocess.run(
         f"{shlex.join(show)} {command}", shell=True, capture_output=True, check=True

@@ -27,7 +27,7 @@ def model_names(incomplete: str) -> list[str]:
 
 Inputs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="INPUT", help="Folders, shards, globs or list files; any fsspec URI."),
+    typer.Argument(metavar="INPUT", help="Folders, shards, globs or list files; paths or URIs."),
 ]
 Output = Annotated[
     str | None,

@@ -20,7 +20,7 @@ from vggbatch.config.schema import (
 
 Path = str | PathLike[str]
 Input = JobConfig | Path | Sequence[Path]
-"""A whole job, or its input: folders, shards, globs, list files, any fsspec URI."""
+"""A whole job, or its input: folders, shards, globs, list files, paths or URIs."""
 
 
 class JobOptions(TypedDict, total=False):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import onnx
 from filelock import FileLock
+from google.protobuf.message import Message
 
 from vggbatch import uris
 from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
@@ -139,6 +140,17 @@ def _described(folder: Path, graph: _Graph) -> tuple[ModelFile, ...]:
     return (graph.file, *others)
 
 
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """The tensors of a model: initializers, and those of nodes, of their graphs and functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _tensors(part)
+
+
 def _read(graph: Path, uri: str) -> _Graph:
     """Read the graph's file, once."""
     try:
@@ -157,7 +169,7 @@ def _read(graph: Path, uri: str) -> _Graph:
         raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
     check_ends(model, uri)
     names: dict[str, None] = {}
-    for tensor in model.graph.initializer:
+    for tensor in _tensors(model):
         for entry in tensor.external_data:
             if entry.key == "location":
                 names[entry.value] = None

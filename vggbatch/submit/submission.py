@@ -36,8 +36,12 @@ class Submission:
 
     @property
     def entrypoint(self) -> str:
-        """The job's shell command."""
-        return shlex.join(["python", "-m", "vggbatch", *self.words])
+        """The job's shell command.
+
+        Without a working directory of the user's it imports nothing from the one it starts in.
+        """
+        safe = [] if self.working_dir else ["-P"]
+        return shlex.join(["python", *safe, "-m", "vggbatch", *self.words])
 
     def __post_init__(self) -> None:
         folder = self.working_dir
