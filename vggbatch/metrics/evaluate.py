@@ -17,6 +17,7 @@ from vggbatch.errors import UsageError
 from vggbatch.metrics.audit import audit
 from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.partial import ClassCounts, Partial, count
+from vggbatch.metrics.robustness import effective_robustness
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
 from vggbatch.metrics.superclasses import superclass_table
@@ -160,6 +161,9 @@ def evaluate_predictions(
                 others=_others(total, class_lines, errors),
             )
         )
+    by_name = {result.name: result.metrics for result in results}
+    for line in effective_robustness(label_sets, by_name):
+        by_name[line.label_set].append(line)
     return Evaluation(results)
 
 

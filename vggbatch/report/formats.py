@@ -29,6 +29,7 @@ _NAMES = {
     "ece_equal_mass": "ECE, bins of equal mass",
     "ece_l2_debiased": "Root mean square ECE, debiased",
     "classwise_ece_top5": "Class-wise ECE of the five",
+    "effective_robustness": "Effective robustness",
     "aurc": "Area under risk-coverage (AURC)",
     "label_rejected": "Labels that this set rejects",
     "label_audit": "Predictions right here, not by their label",
