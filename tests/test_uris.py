@@ -125,3 +125,12 @@ def test_relative_paths(document, text, expected):
     assert expected.startswith(uris.folder_of(document)) == (
         ".." not in text and "a%20b" not in text
     )
+
+
+def test_all_spellings_of_a_path_are_one(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    monkeypatch.chdir(tmp_path)
+    spellings = ["a", "a/", "./a", "a/../a", "link", f"{tmp_path}/a/", f"file://{tmp_path}/a"]
+    assert {uris.resolved(text) for text in spellings} == {f"{tmp_path}/a"}
+    assert uris.resolved("s3://bucket/a/") == "s3://bucket/a"

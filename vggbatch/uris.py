@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from vggbatch.errors import UsageError
 from vggbatch.text import public
@@ -104,6 +104,22 @@ def local_path(uri: str) -> str:
     if not path.startswith("/"):
         path = os.path.join(os.getcwd(), "" if path == "." else path.removeprefix("./"))
     return path.rstrip("/") or "/"
+
+
+def of_path(path: str) -> str:
+    """A local path as text that can be written down: a file:// URI if its name is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return f"{FILE}://{quote(os.fsencode(os.path.abspath(path)))}"
+    return path
+
+
+def resolved(uri: str) -> str:
+    """A path or URI as every spelling of it becomes: `a`, `./a/`, `/b/../a`, a link to it."""
+    if not is_local(uri):
+        return uri.rstrip("/")
+    return of_path(os.path.realpath(local_path(uri)))
 
 
 def named_by(document: str, text: str) -> str:

@@ -1,11 +1,26 @@
+import json
 from dataclasses import replace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import vggbatch
+from tests.formats import HF_IMAGE, example, mxnet_pack, recordio, tfrecord
 from tests.images import write_folder
 from tests.pipeline.test_preview import job
+from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.labelled import LabelCount, check_labelled, count_labelled
+from vggbatch.pipeline.job import OWN_CLASSES
+from vggbatch.pipeline.labelled import (
+    FEW_CLASSES,
+    NO_CLASS,
+    UNLABELLED,
+    LabelCount,
+    check_labelled,
+    count_labelled,
+)
+from vggbatch.sources import reader_for
 
 
 @pytest.fixture
@@ -55,3 +70,162 @@ def test_images_inside_shards_are_not_judged(labelled):
     check_labelled(replace(found, shards=(shard, closed)))
     assert count_labelled([closed], found.labels) is None
     assert count_labelled([shard, closed], found.labels) == LabelCount(0, 3)
+
+
+@pytest.fixture
+def planned(net, tmp_path):
+    """The tokens of all images and their classes, as `plan --labels embedded` would have them."""
+
+    def make(*inputs, labels="embedded", **options):
+        found = vggbatch.plan(
+            list(inputs), output=tmp_path / "out", model=net, labels=labels, **options
+        )
+        result = {}
+        for shard in found.job.shards:
+            members = reader_for(shard.format).members(shard)
+            ids = shard.image_ids(members)
+            classes = found.job.labels.match(ids, members["label"].to_pylist()).to_pylist()
+            result |= dict(zip(ids, classes, strict=True))
+        return result, [odd.what for odd in found.surprises]
+
+    return make
+
+
+def folder(root, *names):
+    for i, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(jpeg(i))
+    return root
+
+
+def hf_parquet(path, labels, names=None, **columns):
+    table = pa.table(
+        {
+            "image": pa.array(
+                [{"bytes": jpeg(i), "path": None} for i in range(len(labels))], HF_IMAGE
+            ),
+            "label": labels,
+            **columns,
+        }
+    )
+    if names is not None:
+        feature = {"names": names, "_type": "ClassLabel"}
+        facts = {"info": {"features": {"image": {"_type": "Image"}, "label": feature}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(facts)})
+    pq.write_table(table, path)
+    return path
+
+
+def slim_records(path, *labels):
+    features = [{"image/encoded": jpeg(i), "image/class/label": i} for i in labels]
+    path.write_bytes(b"".join(tfrecord(example(one)) for one in features))
+    return path
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["n02102040", "n03000684", "n03394916"],
+        ["English springer", "chain saw, chainsaw", "French horn, horn"],
+        ["english_springer", "chainsaw", "French_horn"],
+    ],
+)
+def test_labels_of_a_subset_are_translated(planned, tmp_path, names):
+    found, _ = planned(hf_parquet(tmp_path / "a.parquet", [0, 1, 2, -1], names))
+    assert list(found.values()) == [217, 491, 566, None]
+
+
+def test_classes_that_the_network_lacks_are_reported(planned, tmp_path):
+    found, odd = planned(hf_parquet(tmp_path / "a.parquet", [0, 1, 1], ["tench", "unicorn"]))
+    assert list(found.values()) == [0, None, None]
+    assert odd == [NO_CLASS]
+    with pytest.raises(UsageError, match="'unicorn' is no class of this model"):
+        planned(hf_parquet(tmp_path / "a.parquet", [0, 0], ["unicorn", "tench"]))
+    with pytest.raises(UsageError, match=r"'crane' may be class 134 .* or class 517"):
+        planned(hf_parquet(tmp_path / "a.parquet", [0, 1], ["crane", "tench"]))
+
+
+def test_parquet_columns(planned, tmp_path):
+    rows = {"index": [0, 1, 2], "__index_level_0__": [9, 8, 7]}
+    found, _ = planned(hf_parquet(tmp_path / "a.parquet", [7, 5, 5], **rows))
+    assert list(found.values()) == [7, 5, 5]
+    path = hf_parquet(tmp_path / "a.parquet", [7, 5, 5], target=[1, 2, 3])
+    with pytest.raises(UsageError, match="'label' and column 'target'"):
+        planned(path)
+    found, _ = planned(path, columns={"label": "target"})
+    assert list(found.values()) == [1, 2, 3]
+
+
+def test_columns_of_labels_do_not_matter_without_labels(net, tmp_path):
+    path = hf_parquet(tmp_path / "a.parquet", [7, 5, 5], target=[1, 2, 3])
+    assert vggbatch.plan(path, output=tmp_path / "out", model=net).output == "new"
+
+
+def test_a_class_list_beside_the_shards_is_used_and_named(planned, tmp_path):
+    (tmp_path / "labels.txt").write_text("0:n02102040\n1:n03000684\n")
+    found, odd = planned(slim_records(tmp_path / "a.tfrecord", 0, 1))
+    assert list(found.values()) == [217, 491]
+    assert odd == [OWN_CLASSES]
+
+
+def test_labels_from_one_are_refused_before_the_work(planned, tmp_path):
+    path = slim_records(tmp_path / "a.tfrecord", 1, 1000)
+    with pytest.raises(UsageError, match=r"1000 is among its labels.*indices\.start=1"):
+        planned(path)
+    found, _ = planned(path, indices={"start": 1})
+    assert list(found.values()) == [0, 999]
+    slim_records(path, 0, 1000)
+    with pytest.raises(UsageError, match=r"1000 is no class.*indices\.names"):
+        planned(path)
+
+
+def test_labels_that_are_only_the_first_are_reported(planned, tmp_path):
+    path = tmp_path / "a.rec"
+    path.write_bytes(b"".join(recordio(mxnet_pack(jpeg(i), i, i % 3)) for i in range(6)))
+    assert planned(path) == ({f"a.rec/{i}": i % 3 for i in range(6)}, [FEW_CLASSES])
+
+
+def test_integer_folders_need_a_word(planned, tmp_path):
+    root = folder(tmp_path / "v2", "313/0.jpg", "7/0.jpg")
+    with pytest.raises(UsageError, match=r"numbers \((7|313)\).*indices\.folders=true.*label file"):
+        planned(root)
+    assert planned(root, indices={"folders": True})[0] == {"313/0.jpg": 313, "7/0.jpg": 7}
+
+
+def test_folders_of_synsets_and_names(planned, tmp_path):
+    names = ["n02102040/images/a.JPEG", "n02085620-Chihuahua/b.jpg", "tabby_cat/c.jpg"]
+    assert sorted(planned(folder(tmp_path / "x", *names))[0].values()) == [151, 217, 281]
+
+
+def test_shards_without_labels_are_refused_before_the_work(planned, tmp_path):
+    (tmp_path / "a.tar").write_bytes(tar_bytes({"0.jpg": jpeg(0), "0.json": b'{"label": 7}'}))
+    with pytest.raises(UsageError, match=r"no image has a label in embedded.*\.cls"):
+        planned(tmp_path / "a.tar")
+    (tmp_path / "a.tar").write_bytes(tar_bytes({"0.jpg": jpeg(0), "0.cls": b"7"}))
+    assert planned(tmp_path / "a.tar")[0] == {"a.tar/0.jpg": 7}
+
+
+def test_a_label_of_two_images_is_refused(planned, tmp_path):
+    root = folder(tmp_path / "x", "a/0.jpg", "b/0.jpg")
+    labels = tmp_path / "l.csv"
+    labels.write_text("file,label\n0.jpg,5\n")
+    with pytest.raises(UsageError, match=r"label of 0\.jpg fits two images, a/0\.jpg and b/0\.jpg"):
+        planned(root, labels=labels)
+    labels.write_text("file,label\na/0.jpg,5\nb/0.jpg,6\n")
+    assert planned(root, labels=labels)[0] == {"a/0.jpg": 5, "b/0.jpg": 6}
+
+
+def test_pictures_and_masks_of_one_stem(planned, tmp_path):
+    root = folder(tmp_path / "x", "0.jpg", "0.png")
+    (tmp_path / "l.csv").write_text("file,label\n0.jpg,5\n")
+    found, odd = planned(root, labels=tmp_path / "l.csv")
+    assert found == {"0.jpg": 5, "0.png": None}
+    assert odd == [UNLABELLED]
+
+
+def test_an_image_that_is_named_twice_has_its_label_twice(planned, tmp_path):
+    folder(tmp_path, "x/0.jpg", "x/1.jpg")
+    (tmp_path / "l.txt").write_text("x/0.jpg\nx/1.jpg\nx/0.jpg\n")
+    (tmp_path / "l.csv").write_text("file;label\n0.jpg;5\n1.jpg;6\n")
+    found, _ = planned(tmp_path / "l.txt", labels=tmp_path / "l.csv")
+    assert found == {"x/0.jpg": 5, "x/0.jpg#2": 5, "x/1.jpg": 6}

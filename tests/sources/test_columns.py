@@ -50,6 +50,9 @@ def columns_of(content: str, reading: Reading = IMAGENET) -> tuple[str, str | No
         ("val_0.JPEG\tn03444034\t0\t32\t44\t62\n", "column 1", "column 2"),
         ("9\t1.000000\timg/000.jpg\n4\t2.000000\timg/001.jpg\n", "column 3", "column 2"),
         ("ILSVRC2012_val_00000001,n01751748\nILSVRC2012_val_2,n09193705\n", "column 1", "column 2"),
+        ("0,a.jpg,5\n1,b.jpg,7\n", "column 2", "column 3"),
+        # a decimal comma in another column
+        ("file;score;label\na.jpg;0,5;3\nb.jpg;0,75;4\n", "file", "label"),
         # pandas numbers the columns that have no names
         ("0,1\na.jpg,5\nb.jpg,7\n", "column 1", "column 2"),
     ],

@@ -1,3 +1,5 @@
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -129,3 +131,15 @@ def test_usage_errors(tmp_path, files, inputs, message):
     write(tmp_path, files)
     with pytest.raises(UsageError, match=message):
         discover([str(tmp_path / i) for i in inputs])
+
+
+def test_names_that_are_not_utf8_are_images_and_shards_like_others(tmp_path):
+    root = write(tmp_path / "x", {"a.jpg": jpeg(0), "b.tar": tar_bytes({"0.jpg": jpeg(1)})})
+    for old, new in (("a.jpg", b"caf\xe9.jpg"), ("b.tar", b"caf\xe9.tar")):
+        os.rename(f"{root}/{old}", os.fsencode(root) + b"/" + new)
+    shards = discover([root])
+    assert read_all(shards) == {"caf\\xe9.jpg": jpeg(0), "caf\\xe9.tar/0.jpg": jpeg(1)}
+    for shard in shards:
+        for source in shard.sources(reader_for(shard.format).members(shard)):
+            assert source.startswith("file:///")
+            assert "caf%E9" in source

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
+from vggbatch import uris
 from vggbatch.classifier import NetworkSpec, SessionSpec
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
 from vggbatch.config import JobConfig, Preprocess, Protocol
@@ -129,7 +130,7 @@ class Job:
     def plan(self) -> dict[str, Any]:
         """What decides the content of the output; a run on the same output must have the same."""
         plan = self.config.identity()
-        plan["input"] = [public_uri(uri) for uri in self.config.input]
+        plan["input"] = [public_uri(uris.resolved(uri)) for uri in self.config.input]
         names = self.config.indices.names
         plan["indices"]["names"] = public_uri(names) if names else None
         plan["model"], *plan["ensemble"] = self.model_facts()

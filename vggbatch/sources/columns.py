@@ -161,7 +161,7 @@ def label_column(table: Table, file: str | None, reading: Reading) -> str | None
     identities = [name for name, cells in candidates.items() if _by_identity(cells, reading)]
     integers = [n for n, cells in candidates.items() if n not in identities and _integers(cells)]
     if len(integers) > 1:
-        integers = [n for n in integers if n.lower() != "index" and not _counts(candidates[n])]
+        integers = [n for n in integers if not _is_row_number(n, candidates[n])]
     if identities:
         chosen = _agreeing(candidates, identities, reading)
         return _against_integers(chosen, candidates, integers, reading)
@@ -296,6 +296,11 @@ def _counts(cells: Sequence[str]) -> bool:
     numbers = [as_integer(cell) for cell in cells]
     first = numbers[0]
     return first in (0, 1) and numbers == list(range(first, first + len(numbers)))
+
+
+def _is_row_number(name: str, cells: Sequence[str]) -> bool:
+    """Whether a column beside another one is a row number, as pandas writes it: without a name."""
+    return name.lower() == "index" or (name.startswith("column ") and _counts(cells))
 
 
 def _numbers_rows(columns: dict[str, list[str]]) -> str | None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError, VggbatchError
 from vggbatch.preprocess.content import recognize
 from vggbatch.sources import kinds, manifest, names
@@ -138,6 +139,7 @@ class _Found:
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
+        file = replace(file, uri=uris.of_path(file.uri), name=names.printable(file.name))
         name = names.without_query(file.name)
         if name.rpartition("/")[2] == PACK_DOCUMENT and not file.explicit:
             return  # looked at with the shards that it is of

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
-from vggbatch.errors import ImageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Member, Reader, Shard, members_table, with_unique_names
 from vggbatch.sources.listed import Listed
@@ -28,12 +27,6 @@ class FileReader(Reader):
 
 def member_of(file: Listed) -> Member:
     """An image file as a member, labelled by the WordNet id of its folder if it has one."""
-    try:
-        file.uri.encode()
-    except UnicodeEncodeError:
-        name = file.name.encode("utf-8", "replace").decode()
-        error = ImageError("unreadable", "the file's name is not valid UTF-8")
-        return Member(name, 0, 0, error=str(error))
     if file.error is not None:
         return Member(file.name, 0, 0, names.wnid_of_folder(file.uri), file.uri, file.error)
     return Member(file.name, 0, file.size, names.wnid_of_folder(file.uri), file.uri)

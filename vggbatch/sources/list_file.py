@@ -29,7 +29,9 @@ def read(data: bytes, exists: Exists) -> Table:
     Raises:
         ValueError: it is empty, or no text.
     """
-    lines = [line for line in text_file.lines(text_file.decode(data)) if line.strip()]
+    lines = [
+        line for line in text_file.lines(text_file.decode(data, "surrogateescape")) if line.strip()
+    ]
     if not lines:
         raise ValueError("the file is empty")
     sample = dialect.sampled(lines)

@@ -125,15 +125,11 @@ class _Clients:
 def _entry(manifest: str, folder: str, file: str, label: str, clients: _Clients) -> Member:
     try:
         source = uris.named_by(manifest, file)
-        source.encode()
         clients.check(source)
-    except (uris.Refused, NoClient, UnicodeEncodeError) as error:
-        wrong = ImageError("unreadable", str(error))
-        if isinstance(error, UnicodeEncodeError):
-            wrong = ImageError("unreadable", "the file's name is not valid UTF-8")
-        elif isinstance(error, uris.Refused):
-            wrong = ImageError("refused", str(error))
-        name = without_secrets(public_uri(file)).encode("utf-8", "replace").decode()
+    except (uris.Refused, NoClient) as error:
+        kind = "refused" if isinstance(error, uris.Refused) else "unreadable"
+        wrong = ImageError(kind, names.printable(str(error)))
+        name = names.printable(without_secrets(public_uri(file)))
         return Member(name, 0, 0, label or None, name, str(wrong))
-    name = public_uri(source).removeprefix(folder)
-    return Member(name, 0, -1, label or names.wnid_of_folder(name), source)
+    name = names.printable(public_uri(source).removeprefix(folder))
+    return Member(name, 0, -1, label or names.wnid_of_folder(name), uris.of_path(source))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Sequence
 
@@ -111,6 +112,15 @@ def image_suffix(name: str) -> str:
 def without_repeat(name: str) -> str:
     """The name without the `#2` of a name that came before."""
     return _REPEAT.sub("", name)
+
+
+def printable(name: str) -> str:
+    r"""A file's name as text, with `\xe9` for a byte that is not UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return name
 
 
 def wnid_of_folder(path: str) -> str | None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from vggbatch import uris
 from vggbatch.sources import names
 from vggbatch.sources.classes import Classes, as_integer, is_unlabelled
 from vggbatch.storage import public_uri
@@ -107,10 +108,12 @@ class Labels:
 
     def places(self, image_id: str) -> list[int]:
         """Which of the labels an image matches."""
-        found = self._places(_Name.of(image_id))
-        if not found and (base := names.without_repeat(image_id)) != image_id:
-            found = self._places(_Name.of(base))
-        return found
+        base = names.without_repeat(image_id)
+        # a label may leave out the query of a URI
+        for name in dict.fromkeys((image_id, base, names.without_query(base))):
+            if found := self._places(_Name.of(name)):
+                return found
+        return []
 
     def name_at(self, place: int) -> str:
         """The name of one of the labels."""
@@ -177,8 +180,11 @@ class _Name:
 
     @classmethod
     def of(cls, name: str) -> _Name:
-        if "://" in name:
+        if uris.protocol(name) == uris.FILE:
+            name = uris.local_path(name)
+        elif "://" in name:
             name = public_uri(name)
+        name = names.printable(name)
         # a label file from Windows
         path = posixpath.normpath(name.replace("\\", "/"))
         stem = names.published_stem(path)
