@@ -4,13 +4,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from vggbatch.pipeline.isolate import IsolatedDecoder
 
 from tests import hostile
 from tests.images import cut, jpeg
 from vggbatch import process, score
 from vggbatch.config import DecodeOptions, ModelOptions, Preprocess, Protocol
 from vggbatch.models import prepare, resolve
+from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.pictures import PictureMaker
 
 ROOT = Path(process.__file__).parents[1]

@@ -97,7 +97,7 @@ def run(*words, **environ):
 
 def test_a_run_keeps_them_to_itself(tmp_path, net, server):
     out = tmp_path / "out"
-    scored = score(manifest(tmp_path, server), model=net, output=out)
+    scored = score(manifest(tmp_path, server), model=net, output=out, max_error_rate=1)
     assert scored.record["counts"]["scored"] == 4
     assert scored.record["counts"]["errors_by_kind"] == {
         "unreadable": 1,
@@ -119,9 +119,10 @@ def test_a_run_keeps_them_to_itself(tmp_path, net, server):
 
 def test_signatures_may_be_renewed(tmp_path, net, server):
     out = tmp_path / "out"
-    score(manifest(tmp_path, server), model=net, output=out)
+    score(manifest(tmp_path, server), model=net, output=out, max_error_rate=1)
     (out / "_SUCCESS").unlink()
-    scored = score(manifest(tmp_path, server, "RENEWED"), model=net, output=out)
+    renewed = manifest(tmp_path, server, "RENEWED")
+    scored = score(renewed, model=net, output=out, max_error_rate=1)
     assert scored.result.scored_now == 0
     assert (out / "_SUCCESS").exists()
 
@@ -146,7 +147,7 @@ def test_errors_do_not_tell(tmp_path, net, server):
 def test_the_terminal_does_not_tell(tmp_path, net, server):
     images = manifest(tmp_path, server)
     for words in (
-        ["score", images, "-m", net, "-o", tmp_path / "out", "-v"],
+        ["score", images, "-m", net, "-o", tmp_path / "out", "-v", "--max-error-rate", "1"],
         ["predict", images, "-m", net, "--json"],
     ):
         _, said = run(*words)
@@ -161,7 +162,7 @@ def test_ray_does_not_tell(tmp_path, net, server, log_format):
     images = manifest(tmp_path, server)
     with tempfile.TemporaryDirectory(prefix="ray-") as logs:
         status, said = run(
-            *("score", images, "-m", net, "-o", tmp_path / "out", "-v"),
+            *("score", images, "-m", net, "-o", tmp_path / "out", "-v", "--max-error-rate", 1),
             *("--set", "compute.ray_after=0", "--set", f"compute.log_format={log_format}"),
             RAY_TMPDIR=logs,
         )
