@@ -128,7 +128,7 @@ def file_column(table: Table, options: ColumnOptions, exists: Exists | None = No
     found = _without_shorter(table, found)
     if not found:
         raise ValueError(
-            f"no column names the images (the columns are {_listed(table.columns)}): "
+            f"no column names the images (the columns are {listed(table.columns)}): "
             "name it with columns.file"
         )
     if len(found) > 1:
@@ -168,21 +168,13 @@ def label_column(table: Table, file: str | None, reading: Reading) -> str | None
     if integers:
         chosen = _agreeing(candidates, integers, reading)
         return _not_numbered_names(chosen, candidates, reading)
-    return _names(table, file, candidates, reading)
+    return _names(candidates)
 
 
-def _names(
-    table: Table, file: str | None, candidates: dict[str, list[str]], reading: Reading
-) -> str | None:
+def _names(candidates: dict[str, list[str]]) -> str | None:
     """A column of names, of which some at least are classes; its cells are judged one by one."""
     if not candidates:
-        if reading.classes is None or len(table.columns) < 2:
-            return None
-        others = _listed(name for name in table.columns if name != file)
-        raise ValueError(
-            f"no column has the label (beside {file!r} there are {others}): "
-            "name it with columns.label"
-        )
+        return None
     if len(candidates) == 1:
         return next(iter(candidates))
     first, second = list(candidates)[:2]
@@ -344,11 +336,12 @@ def _existing(table: Table, name: str, setting: str) -> str:
     if len(same) == 1:
         return same[0]
     raise ValueError(
-        f"there is no column {name!r} (columns.{setting}); there are {_listed(table.columns)}"
+        f"there is no column {name!r} (columns.{setting}); there are {listed(table.columns)}"
     )
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Names of columns, to be read in a message."""
     return ", ".join(map(repr, names)) or "no others"
 
 

@@ -25,8 +25,10 @@ def from_table(table: Table, classes: Classes, reading: Reading | None = None) -
     file = columns.file_column(table, reading.columns)
     label = columns.label_column(table, file, reading)
     if label is None:
+        others = columns.listed(name for name in table.columns if name != file)
         raise ValueError(
-            f"no column has the label (beside {file!r} there is none): is this a list of images?"
+            f"no column has the label (beside {file!r} there are {others}): name it with "
+            "columns.label, or is this a list of images?"
         )
     pairs = [
         (name, token)
