@@ -161,8 +161,8 @@ def test_cut_and_foreign_bytes_cost_nothing():
 
 
 def test_small_files_get_less_time():
-    assert seconds_for(1000, OPTIONS) == pytest.approx(4, abs=0.1)
-    assert seconds_for(4 * 2**20, OPTIONS) < 8
+    assert seconds_for(1000, OPTIONS) == pytest.approx(3, abs=0.1)
+    assert seconds_for(4 * 2**20, OPTIONS) < 6
     assert seconds_for(2**28, OPTIONS) == OPTIONS.timeout_s
 
 

@@ -112,7 +112,7 @@ class DecodeOptions(_Strict):
     """Larger files are error rows, unread."""
     timeout_s: float = Field(30.0, gt=0)
     """Seconds of CPU that decoding an image may take, after which it is an error row `timeout`. An
-    image of few bytes gets fewer: 4, and 0.75 for each megabyte."""
+    image of few bytes gets fewer: 3, and 0.6 for each megabyte."""
     max_memory_mb: int = Field(1536, ge=64)
     """Memory that decoding an image may take, beside its bytes; one that takes more is an error row
     `too_large`. 179 million pixels take 716 MB, and twice that in CMYK. So many large images are

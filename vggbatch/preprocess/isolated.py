@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 120.0
 """A process that neither answers nor uses its CPU time for so long is stuck."""
-_FEWEST_SECONDS = 4.0
-_SECONDS_A_MEGABYTE = 0.75
+_FEWEST_SECONDS = 3.0
+_SECONDS_A_MEGABYTE = 0.6
 """CPU time grows with an image's bytes, up to `decode.timeout_s`. Images of 179 million pixels, the
 most there may be, take 1.4 s as a JPEG of 21 MB, 3.4 s as a progressive one, 6.7 s as a PNG of
 250 MB and 16.8 s as a JPEG 2000 of 25 MB (measured)."""
