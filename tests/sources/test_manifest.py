@@ -40,7 +40,8 @@ def test_what_is_refused_is_a_row(tmp_path):
     (tmp_path / "m.txt").write_text("\n".join(lines) + "\n")
     members = list(read_manifest(str(tmp_path / "m.txt")))
     kinds = [(member.error or "").partition(":")[0] for member in members]
-    assert kinds == ["refused"] * 4 + ["", "unreadable", "refused"]
+    assert kinds == ["refused"] * 4 + ["", "", "refused"]
+    assert members[5].name == r"/\xff.jpg"
     assert not any("SECRET" in str(member) for member in members)
 
 
