@@ -16,6 +16,7 @@ from vggbatch import api
 from vggbatch.cli import app
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
+from vggbatch.pipeline import status
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.lease import OutputLease, read_lease
@@ -30,6 +31,12 @@ JSON = st.recursive(
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
     max_leaves=4,
 )
+
+
+@pytest.fixture(autouse=True)
+def _short_watch(monkeypatch):
+    """A lease that seems to be another machine's is watched for seconds."""
+    monkeypatch.setattr(status, "_WATCHED", 0.01)
 
 
 @pytest.fixture(scope="module")

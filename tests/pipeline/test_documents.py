@@ -9,8 +9,13 @@ from vggbatch.pipeline import documents
 from vggbatch.pipeline.stats import Stats
 
 NETWORK = {"name": "net", "synthetic": False, "classes_sha256": "0"}
-MARKER = {"rows": 1, "files": [], "profiles": [], "stats": Stats(rows=1).to_json()}
-RESCORED = {"finished": "2026-01-01", "rescored": {"predictions": "/a", "labels": []}}
+MARKER = {"format": 1, "rows": 1, "files": [], "profiles": {}, "stats": Stats(rows=1).to_json()}
+RESCORED = {
+    "format": 1,
+    "finished": "2026-01-01",
+    "metrics": [],
+    "rescored": {"predictions": "/a", "labels": []},
+}
 
 
 def said(read, value):
@@ -47,13 +52,17 @@ def test_the_reason_names_the_place():
 def test_a_name_is_no_way_out_of_the_output():
     for name in ("../x", "a/b", "a\\b", "", "..", ".hidden"):
         with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: profiles"):
-            documents.marker(json.dumps({**MARKER, "profiles": [name]}).encode(), "/x")
+            documents.marker(json.dumps({**MARKER, "profiles": {name: []}}).encode(), "/x")
     for name in ("/etc/x", "../part-000000.parquet", "predictions/x", "predictions/part-0.parquet"):
-        files = [{"name": name, "rows": 1}]
+        files = [{"name": name, "rows": 1, "bytes": 1, "footer": "0"}]
         with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: files"):
             documents.marker(json.dumps({**MARKER, "files": files}).encode(), "/x")
+    for name in ("../x", "metrics/../x", "metrics/a/b/c", "predictions/x"):
+        tables = [{"name": name, "bytes": 1, "sha256": "0"}]
+        with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: metrics"):
+            documents.run(json.dumps({**RESCORED, "metrics": tables}).encode(), "/x")
     for identifier in ("..", "../../0123456789ab", "0123456789ABCDEF"):
-        assert said(documents.plan, {"id": identifier}).startswith("id: ")
+        assert said(documents.plan, {"format": 1, "id": identifier}).startswith("id: ")
 
 
 def test_a_rescored_output_is_told_by_its_key():
@@ -61,5 +70,19 @@ def test_a_rescored_output_is_told_by_its_key():
     assert read["rescored"]["labels"] == []
     # and not by a folder of that name
     assert (
-        said(documents.run, {"finished": "2026", "output": "rescored"}) == "model: Field required"
+        said(documents.run, {"format": 1, "finished": "2026", "output": "rescored"})
+        == "plan: Field required"
     )
+
+
+@pytest.mark.parametrize("read", [documents.plan, documents.marker, documents.run, documents.known])
+def test_a_later_format_is_refused_whatever_else_it_says(read):
+    with pytest.raises(
+        UsageError, match=r"^/x was written by a later version .*format 2, this one"
+    ):
+        read(json.dumps({**RESCORED, "format": 2, "files": "elsewhere"}).encode(), "/x")
+
+
+@pytest.mark.parametrize("read", [documents.plan, documents.marker, documents.run])
+def test_a_document_without_a_format_is_refused(read):
+    assert said(read, {"id": "0" * 16, "rows": 0}) == "format: Field required"

@@ -6,8 +6,8 @@ from tests.images import cut, jpeg, write_folder
 from tests.outputs import owned
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.resume import differences, open_output
+from vggbatch.pipeline.job import Job, prepare_job
+from vggbatch.pipeline.resume import Planned, differences, open_output
 
 
 @pytest.fixture
@@ -24,8 +24,20 @@ def opened(net, images, *settings, **options):
 
 def test_the_same_job_finds_itself(net, images):
     first = opened(net, images, "chunk_size=2")
-    assert first[1] == 2
-    assert opened(net, images, "chunk_size=2", "compute.actors=1")[1] == 2
+    assert first[1] == Planned(chunk_size=2, rows_per_file=1_000_000)
+    assert opened(net, images, "chunk_size=2", "compute.actors=1") == first
+
+
+def test_groups_and_sizes_are_those_that_were_recorded(net, images, monkeypatch):
+    """Another version may put shards into other groups, and choose other sizes."""
+    labels = {"labels": "embedded"}
+    first = opened(net, images, "rows_per_file=2", **labels)
+    monkeypatch.setattr(Job, "groups", lambda job: [(n, 7, s) for n, s in enumerate(job.shards)])
+    monkeypatch.setattr(Job, "chunk_size", 99)
+    monkeypatch.setattr(Job, "rows_per_file", 99)
+    again = opened(net, images, "rows_per_file=2", **labels)
+    assert [(n, g) for n, g, _ in again[0]] == [(n, g) for n, g, _ in first[0]]
+    assert again[1] == first[1]
 
 
 def test_other_settings_are_refused_with_the_difference(net, images):

@@ -65,7 +65,9 @@ def test_compaction_orders_rows_and_leaves_no_staging(output, tmp_path):
     commit(output, 0, 1, 2, ["c"])
     commit(output, 0, 0, 2, ["a", "b"])
     marker = compact(output, 0, [0, 1], 1000)
-    assert marker["files"] == [{"name": "predictions/part-000000.parquet", "rows": 4}]
+    [file] = marker["files"]
+    assert (file["name"], file["rows"]) == ("predictions/part-000000.parquet", 4)
+    assert file["bytes"] == (tmp_path / file["name"]).stat().st_size
     file = pq.ParquetFile(tmp_path / "predictions/part-000000.parquet")
     assert file.read()["image_id"].to_pylist() == ["a", "b", "c", "d"]
     likelihood = LabelLikelihood.from_metadata(file.metadata.metadata)
@@ -142,7 +144,8 @@ def test_profiles_become_outputs_of_their_own(output, tmp_path):
         stats = Stats(rows=len(names), likelihood=likelihoods[0], further=(likelihoods[1],))
         write_part(output, ChunkKey(0, 0, chunk, 2, 9), with_profile(own, "squash", other), stats)
     marker = compact(output, 0, [0], 1000)
-    assert marker["profiles"] == ["squash"]
+    assert list(marker["profiles"]) == ["squash"]
+    assert not output.damage(marker)
     for folder, first, nll in (("predictions", 0, 1.0), ("profiles/squash/predictions", 5, 2.0)):
         file = pq.ParquetFile(tmp_path / folder / "part-000000.parquet")
         assert file.schema_arrow.names == predictions_schema().names

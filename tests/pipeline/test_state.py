@@ -1,8 +1,11 @@
+from io import BytesIO
+
 import pytest
 
 from tests.outputs import owned
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.intact import parquet_facts
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.sources import Shard
@@ -10,7 +13,9 @@ from vggbatch.storage import Folder
 
 SHARDS = [(0, 0, Shard("tar", "/a.tar", "a.tar", 1, "v")), (1, 1, Shard("tar", "/b", "b", 1, "v"))]
 
-FILES = [{"name": "predictions/part-000000.parquet", "rows": 4}]
+NAME = "predictions/part-000000.parquet"
+CONTENT = b"x" * 20 + b"footer" + (6).to_bytes(4, "little") + b"PAR1"
+FILES = [parquet_facts(NAME, 4, BytesIO(CONTENT))]
 
 
 @pytest.fixture
@@ -21,7 +26,12 @@ def output(tmp_path):
 
 
 def mark(output, files=(), profiles=()):
-    marker = {"rows": 4, "files": list(files), "profiles": list(profiles)}
+    marker = {
+        "format": 1,
+        "rows": 4,
+        "files": list(files),
+        "profiles": dict.fromkeys(profiles, files),
+    }
     output.write_marker(0, {**marker, "stats": Stats().to_json()})
 
 
@@ -67,9 +77,37 @@ def test_a_complete_group_counts_by_its_marker(output):
     assert not progress.chunks
 
 
-def test_a_group_whose_rows_were_deleted_is_not_complete(output):
+def test_a_group_whose_rows_were_deleted_or_damaged_is_not_complete(output, tmp_path):
     mark(output, FILES)
-    assert not output.progress().groups
+    (tmp_path / "predictions").mkdir()
+    torn = CONTENT[:20] + b"\0" * 6 + CONTENT[26:]
+    for content, what in {
+        None: "is missing",
+        b"": f"has 0 bytes instead of {len(CONTENT)}",
+        CONTENT[:-1]: f"has {len(CONTENT) - 1} bytes instead of {len(CONTENT)}",
+        b"\0" * len(CONTENT): "is damaged",
+        torn: "is damaged",
+    }.items():
+        if content is not None:
+            (tmp_path / NAME).write_bytes(content)
+        progress = output.progress()
+        assert not progress.groups
+        assert progress.lost == [f"{NAME} {what}"]
+    (tmp_path / NAME).write_bytes(CONTENT)
+    assert list(output.progress().groups) == [0]
+
+
+def test_a_marker_that_is_damaged_does_not_count(output, tmp_path):
+    mark(output)
+    [marker] = (tmp_path / "_vggbatch" / output.plan_id / "groups").iterdir()
+    for content in (b"", marker.read_bytes()[:30], b"null"):
+        marker.write_bytes(content)
+        assert not output.progress().groups
+        assert output.read_marker(0) is None
+    assert output.progress().lost == [f"{marker.relative_to(tmp_path)} is damaged"]
+    marker.write_text('{"format": 2}')
+    with pytest.raises(UsageError, match="later version"):
+        output.progress()
 
 
 def test_a_group_that_lacks_the_rows_of_a_profile_is_not_complete(output, tmp_path):
@@ -77,7 +115,7 @@ def test_a_group_that_lacks_the_rows_of_a_profile_is_not_complete(output, tmp_pa
     for folder in (tmp_path, tmp_path / "profiles/squash"):
         assert not output.progress().groups
         (folder / "predictions").mkdir(parents=True)
-        (folder / FILES[0]["name"]).write_bytes(b"x")
+        (folder / NAME).write_bytes(CONTENT)
     assert list(output.progress().groups) == [0]
 
 

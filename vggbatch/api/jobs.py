@@ -24,7 +24,7 @@ from vggbatch.pipeline.job import Job, prepare_job
 from vggbatch.pipeline.labelled import check_labelled
 from vggbatch.pipeline.predict import predict as predict_job
 from vggbatch.pipeline.preview import Preview, preview
-from vggbatch.pipeline.record import RunResult, finish
+from vggbatch.pipeline.record import RunResult, Tables, finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.tally import Listener
 from vggbatch.storage import Folder, public_uri
@@ -124,13 +124,15 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    with _run(config, listener, announce) as (job, result):
+    with _run(config, listener, announce, metrics=True) as (job, result):
         evaluations = _evaluated(job, result)
-        if not result.complete_before and result.stats.error_rows < result.rows:
-            for name, evaluation in evaluations.items():
-                evaluation.write(result.fence(name))
+        if result.complete_before:
+            return Scored(result, finish(job, result), evaluations)
+        tables: Tables = {name: [] for name in evaluations}
+        if result.stats.error_rows < result.rows:
+            tables = {name: found.write(result.fence(name)) for name, found in evaluations.items()}
         labelled = max(evaluation.labelled for evaluation in evaluations.values())
-        return Scored(result, finish(job, result, labelled=labelled), evaluations)
+        return Scored(result, finish(job, result, tables, labelled=labelled), evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -185,7 +187,11 @@ def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
 
 @contextmanager
 def _run(
-    config: JobConfig, listener: Listener | None, announce: Announce | None
+    config: JobConfig,
+    listener: Listener | None,
+    announce: Announce | None,
+    *,
+    metrics: bool = False,
 ) -> Iterator[tuple[Job, RunResult]]:
     """A job that has been run, under the lease of its output for the block."""
     # continues while the job is checked
@@ -193,7 +199,7 @@ def _run(
         job = _checked(config)
         if announce:
             announce(job)
-        with run(job, listener, begun) as result:
+        with run(job, listener, begun, metrics=metrics) as result:
             yield job, result
 
 

@@ -5,6 +5,7 @@ An output is named by its folder or URI, and read with no inference.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,18 +24,29 @@ from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import Status, read_status
+from vggbatch.pipeline.verify import believe
 from vggbatch.report.run import GALLERY
 from vggbatch.storage import Folder, arrow_file
 
+_log = logging.getLogger(__name__)
 
-def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The predictions of a finished or unfinished run, as one Arrow table.
+
+def load_predictions(
+    output: str, columns: Sequence[str] | None = None, *, partial: bool = False
+) -> pa.Table:
+    """The predictions of a run, as one Arrow table.
+
+    Args:
+        output: output of the run.
+        columns: which; None: all.
+        partial: take those of an unfinished run too, with a warning that says how many they are.
 
     Raises:
-        UsageError: there are none, or one is damaged.
+        UsageError: the run is not finished, there are no predictions, or one is damaged.
     """
     folder = Folder(output)
     check_confined(folder)
+    _warn(believe(folder, partial=partial))
     chosen = list(columns) if columns is not None else None
     tables = []
     for name in prediction_files(folder):
@@ -46,7 +58,12 @@ def load_predictions(output: str, columns: Sequence[str] | None = None) -> pa.Ta
 
 
 def load_run(output: str) -> dict[str, Any]:
-    """The content of a finished run's run.json. Raises UsageError if there is none."""
+    """The content of a finished run's run.json.
+
+    Raises:
+        UsageError: the run is not finished, or files that it lists are missing or damaged.
+    """
+    believe(Folder(output))
     return Output(Folder(output)).read_run()
 
 
@@ -69,6 +86,7 @@ def rescore(
     *,
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
+    partial: bool = False,
 ) -> Evaluation:
     """Metrics anew from saved predictions, with other labels; no inference.
 
@@ -82,11 +100,14 @@ def rescore(
         output: gets metrics/ and run.json; None: nothing is written.
         errors: what a labelled image that could not be scored counts as.
         classes: the network's class file, where it is not the project's.
+        partial: take the rows of an unfinished run, with a warning that says how many they are.
 
     Raises:
-        UsageError: no predictions, unreadable labels, or an output that holds a run.
+        UsageError: the run is not finished, no predictions, unreadable labels, or an output that
+            holds a run.
     """
-    source = open_source(Folder(predictions), classes)
+    source = open_source(Folder(predictions), classes, partial=partial)
+    _warn(source.note)
     specs = [labels] if isinstance(labels, str) else labels
     target = Folder(output) if output is not None else None
     return rescore_source(source, specs, target, errors=errors)
@@ -99,6 +120,7 @@ def compare(
     labels: str = "embedded",
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
+    partial: bool = False,
 ) -> Comparison:
     """Compare two runs on the same images, image by image.
 
@@ -111,11 +133,14 @@ def compare(
         labels: what is right; `embedded`: what the runs recorded.
         errors: what a labelled image that could not be scored counts as.
         classes: the networks' class file, where it is not the project's.
+        partial: take the rows of unfinished runs, with a warning that says how many they are.
 
     Raises:
-        UsageError: no predictions, or no image in common.
+        UsageError: a run is not finished, no predictions, or no image in common.
     """
-    first, second = (open_source(Folder(output), classes) for output in (a, b))
+    first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
+    _warn(first.note)
+    _warn(second.note)
     [label_set] = label_sets([labels], first.folder, first.class_lines)
     return compare_runs(
         first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
@@ -154,3 +179,8 @@ def write_report(
     return report.write_comparison(
         Folder(against), Folder(output), classes=classes, gallery=gallery, images=images
     )
+
+
+def _warn(note: str | None) -> None:
+    if note is not None:
+        _log.warning(note)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vggbatch.cli import console, options
-from vggbatch.cli.rescore import ClassesOption, ErrorsOption
+from vggbatch.cli.rescore import ClassesOption, ErrorsOption, PartialOption
 
 
 def compare(
@@ -24,6 +24,7 @@ def compare(
     ] = "embedded",
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
+    partial: PartialOption = False,
     differences: Annotated[
         str | None,
         typer.Option(
@@ -50,10 +51,10 @@ def compare(
     from vggbatch.storage import Folder
 
     console.configure(as_json=as_json)
-    first, second = open_source(Folder(a), classes), open_source(Folder(b), classes)
+    first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
     for name in dict.fromkeys(s.model["name"] for s in (first, second) if s.synthetic):
         console.warning(f"{name} has random weights: what it predicts means nothing")
-    comparison = api.compare(a, b, labels=labels, errors=errors, classes=classes)
+    comparison = api.compare(a, b, labels=labels, errors=errors, classes=classes, partial=partial)
     if differences is not None:
         write_differences(comparison, differences)
     names = (first.title, second.title)

@@ -28,6 +28,10 @@ ClassesOption = Annotated[
         "--classes", metavar="FILE", help="The network's class file, where it is not the project's."
     ),
 ]
+PartialOption = Annotated[
+    bool,
+    typer.Option("--partial", help="Take the rows of an unfinished run; says how many they are."),
+]
 
 
 def rescore(
@@ -46,6 +50,7 @@ def rescore(
     ] = None,
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
+    partial: PartialOption = False,
     as_json: options.Json = False,
 ) -> None:
     """Compute metrics anew from saved predictions, with other labels; no inference."""
@@ -55,8 +60,10 @@ def rescore(
     from vggbatch.storage import Folder
 
     console.configure(as_json=as_json)
-    source = open_source(Folder(predictions), classes)
+    source = open_source(Folder(predictions), classes, partial=partial)
     if source.synthetic:
         console.warning(f"{source.model['name']} has random weights: these metrics mean nothing")
-    evaluation = api.rescore(predictions, labels, output, errors=errors, classes=classes)
+    evaluation = api.rescore(
+        predictions, labels, output, errors=errors, classes=classes, partial=partial
+    )
     console.result(evaluation.to_json(), lambda: console.out.print(render(evaluation)))

@@ -42,6 +42,6 @@ def _show(found: Status) -> None:
     if found.holder is not None:
         heard = "" if found.silence is None else f", last heard of {found.silence:.0f} s ago"
         facts.append(("by", found.holder + heard))
-    if found.state == "interrupted":
+    if found.state in ("interrupted", "damaged"):
         facts.append(("next", "run the same command again: it does what is left"))
     console.facts(facts)

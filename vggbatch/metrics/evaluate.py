@@ -28,6 +28,7 @@ from vggbatch.metrics.tables import (
     risk_coverage_table,
 )
 from vggbatch.pipeline.fence import Fence
+from vggbatch.pipeline.intact import content_facts
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.storage import Folder
 
@@ -84,27 +85,30 @@ class Evaluation:
         """The lines of the summary."""
         return [line for result in self.results for line in result.metrics]
 
-    def write(self, place: Fence) -> None:
-        """Write the tables under metrics/ in an output.
+    def write(self, place: Fence) -> list[dict[str, Any]]:
+        """Write the tables under metrics/ in an output, in place of any that are there.
 
         The summary holds every label set. The other tables have no column
         for one: those of the first set lie beside the summary, those of a further set in a
         sub-folder of its name. A set that has a label for no image has nothing to say: it is left
         out, and where that is true of all, nothing is written.
+
+        Returns:
+            What run.json lists of them.
         """
-        if not self.labelled:
-            return
         known = [line for result in self.results if result.labelled for line in result.metrics]
-        _write(place, f"{METRICS}/summary.parquet", summary_table(known))
+        tables = {f"{METRICS}/summary.parquet": summary_table(known)} if self.labelled else {}
         for i, result in enumerate(self.results):
             if not result.labelled:
                 continue
             folder = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
-            _write(place, f"{folder}/per_class.parquet", result.per_class)
-            _write(place, f"{folder}/confusions.parquet", result.confusions)
-            _write(place, f"{folder}/calibration.parquet", result.calibration)
+            tables[f"{folder}/per_class.parquet"] = result.per_class
+            tables[f"{folder}/confusions.parquet"] = result.confusions
+            tables[f"{folder}/calibration.parquet"] = result.calibration
             for name, table in result.others.items():
-                _write(place, f"{folder}/{name}.parquet", table)
+                tables[f"{folder}/{name}.parquet"] = table
+        place.delete_tree(METRICS)
+        return [_write(place, name, table) for name, table in tables.items()]
 
     def to_json(self) -> dict[str, Any]:
         """The summary and its notes as plain values."""
@@ -233,6 +237,9 @@ def _file_name(label_set: str) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in label_set).lstrip(".") or "_"
 
 
-def _write(place: Fence, name: str, table: pa.Table) -> None:
-    with place.open_atomic(name) as file:
-        pq.write_table(table, file)
+def _write(place: Fence, name: str, table: pa.Table) -> dict[str, Any]:
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    data = sink.getvalue().to_pybytes()
+    place.write_bytes(name, data)
+    return content_facts(name, data)

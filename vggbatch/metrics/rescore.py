@@ -13,15 +13,17 @@ from vggbatch import class_list
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
-from vggbatch.metrics.evaluate import METRICS, Evaluation, evaluate_predictions
+from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
 from vggbatch.pipeline import ownership
 from vggbatch.pipeline.confined import check_confined
+from vggbatch.pipeline.documents import FORMAT
 from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.state import RECORD_MARK, RUN, SUCCESS, Output
+from vggbatch.pipeline.verify import believe, declaration
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
 from vggbatch.version import __version__
@@ -35,6 +37,8 @@ class Source:
     record: dict[str, Any]
     """run.json; empty where there is none."""
     class_lines: tuple[str, ...]
+    note: str | None = None
+    """What the rows lack, where those of an unfinished run were asked for."""
 
     @property
     def model(self) -> dict[str, Any]:
@@ -82,19 +86,22 @@ def published_accuracies(
     return {ILSVRC2012: entry.published} if entry.published else {}
 
 
-def open_source(folder: Folder, classes: str | None = None) -> Source:
+def open_source(folder: Folder, classes: str | None = None, *, partial: bool = False) -> Source:
     """A run's output, or any folder with predictions/*.parquet of its schema.
 
     Args:
         folder: the output.
         classes: file of the network's classes, one a line in output order; by default the
             project's own, if run.json does not say that the network had others.
+        partial: take the rows of an unfinished run.
 
     Raises:
-        UsageError: the class file cannot be read, or is needed, or run.json cannot be; or the
-            folder is the output of `rescore`, which has no predictions.
+        UsageError: the run is not finished, or files of it are missing or damaged; the class file
+            or run.json cannot be read, or a class file is needed; or the folder is the output of
+            `rescore`, which has no predictions.
     """
     check_confined(folder)
+    note = believe(folder, partial=partial)
     record = Output(folder).known_of_run()
     if "rescored" in record:
         raise UsageError(
@@ -109,7 +116,7 @@ def open_source(folder: Folder, classes: str | None = None) -> Source:
             f"{folder.uri}: the network has classes of its own ({record['model'].get('classes')}): "
             f"{which}"
         )
-    return Source(folder, record, lines)
+    return Source(folder, record, lines, note)
 
 
 def rescore(
@@ -138,13 +145,12 @@ def rescore(
         evaluation = _evaluated(source, specs, errors)
         if lease is not None:
             lease.fence.delete(SUCCESS)
-            lease.fence.delete_tree(METRICS)
-            evaluation.write(lease.fence)
-            data = lease.fence.write_json(RUN, _record(source, specs, errors))
+            record = _record(source, specs, errors) | {"metrics": evaluation.write(lease.fence)}
+            data = lease.fence.write_json(RUN, record)
             mark = ownership.mark_of(lease.folder, data)
             if mark is not None:
                 lease.fence.write_bytes(RECORD_MARK, mark)
-            lease.fence.write_bytes(SUCCESS, b"")
+            lease.fence.write_json(SUCCESS, declaration(record))
         return evaluation
 
 
@@ -163,6 +169,7 @@ def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[s
     """run.json of the rescored output: what was scored, and the run it came from."""
     inherited = ("model", "ensemble", "preprocess", "protocol", "counts", "versions")
     return {
+        "format": FORMAT,
         "vggbatch": __version__,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "rescored": {

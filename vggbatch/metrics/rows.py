@@ -16,6 +16,7 @@ from pyarrow import types
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.pipeline.reading import open_for_arrow, open_parquet
 from vggbatch.pipeline.schema import TOP_K
+from vggbatch.pipeline.verify import prediction_names
 from vggbatch.storage import Folder
 
 PREDICTIONS = "predictions"
@@ -85,12 +86,12 @@ def _matrix(column: pa.Array, missing: float) -> npt.NDArray[Any]:
 
 
 def prediction_files(folder: Folder) -> list[str]:
-    """The predictions files of an output, sorted by name.
+    """The predictions files of an output, sorted by name: those that it names, if it is a run's.
 
     Raises:
         UsageError: there are none.
     """
-    names = [info.path for info in folder.list(PREDICTIONS, suffix=".parquet")]
+    names = prediction_names(folder)
     if not names:
         raise UsageError(f"{folder.uri} has no {PREDICTIONS}/*.parquet: is it the output of a run?")
     return names

@@ -1,13 +1,14 @@
 """The JSON files of an output as they are read: what another version or a crash left is refused.
 
-Checked is what readers use, and nothing more, so that a version that writes more is read too.
+Each has the number of its format. A later one is refused; of the same one is checked what readers
+use, and nothing more, so that a version that writes more is read too.
 """
 
 from __future__ import annotations
 
 import json
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
@@ -16,6 +17,12 @@ from vggbatch.config import Protocol
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.stats import Stats
 
+FORMAT = 1
+"""Of plan.json, markers, run.json and _SUCCESS, and of all that follows from a plan: how shards are
+cut into chunks, names, columns. Raised when a run that was begun before could not be continued
+exactly as it was planned; tests/test_formats_of_outputs.py finds out."""
+
+_Format = Literal[1]
 _Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Of a profile's folder, as the configuration admits them: none leads out of the output."""
 _Part = Annotated[str, Field(pattern=r"^predictions/part-[0-9]{6,}(-[0-9]{3,})?\.parquet$")]
@@ -28,20 +35,38 @@ def _known(text: str) -> str:
     return text
 
 
+class Damaged(UsageError):
+    """A document that cannot be read and says of no later version that it wrote it."""
+
+    reason = ""
+    """Of that, in a few words."""
+
+
 class _File(TypedDict):
     name: _Part
     rows: _Count
+    bytes: _Count
+    footer: str
+
+
+class _Table(TypedDict):
+    name: Annotated[str, Field(pattern=r"^metrics/([^/\\.][^/\\]*/)?[^/\\]+$")]
+    bytes: _Count
+    sha256: str
 
 
 class _Marker(TypedDict):
+    format: _Format
     rows: _Count
     files: list[_File]
-    profiles: list[_Name]
+    profiles: dict[_Name, list[_File]]
     stats: Annotated[str, AfterValidator(_known)]
 
 
 class _Plan(TypedDict):
+    format: _Format
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    rows_per_file_used: NotRequired[Annotated[int, Field(ge=1)]]
     chunk_size_used: NotRequired[Annotated[int, Field(ge=1)]]
     input_digest: NotRequired[str]
     labels: NotRequired[list[str]]
@@ -98,6 +123,11 @@ class _Config(TypedDict):
 class _Scored(TypedDict):
     """run.json of a run."""
 
+    format: _Format
+    plan: str
+    files: list[_File]
+    metrics: list[_Table] | None
+    """None: it was not evaluated."""
     finished: str
     model: _Network
     ensemble: list[_Network]
@@ -112,7 +142,6 @@ class _Scored(TypedDict):
     timings: dict[str, float]
     throughput: _Throughput | None
     left_out: NotRequired[list[_LeftOut]]
-    files: NotRequired[list[_File]]
     warnings: NotRequired[list[str]]
     """What is wrong with the run as a whole."""
     assumptions: NotRequired[list[dict[str, Any]]]
@@ -132,6 +161,8 @@ class _KnownConfig(TypedDict):
 class _Known(TypedDict):
     """As much of run.json as metrics of its predictions want, which can do without any of it."""
 
+    format: NotRequired[_Format]
+    files: NotRequired[list[_File]]
     model: NotRequired[_KnownNetwork]
     ensemble: NotRequired[list[_KnownNetwork]]
     config: NotRequired[_KnownConfig]
@@ -143,8 +174,10 @@ class _Rescoring(TypedDict):
 
 
 class _Rescored(TypedDict):
-    """run.json of `rescore`: what it was told of the run, which may have been nothing."""
+    """run.json of `rescore`: what is known of the run, which may be nothing."""
 
+    format: _Format
+    metrics: list[_Table]
     finished: str
     rescored: _Rescoring
     model: NotRequired[_Network]
@@ -154,7 +187,7 @@ class _Rescored(TypedDict):
     counts: NotRequired[_Counts]
 
 
-_NAMES = ("profile", "profiles", "files")
+_NAMES = ("profile", "profiles", "files", "metrics")
 """Keys under which documents name files and folders."""
 
 
@@ -162,13 +195,21 @@ class Impossible(UsageError):
     """A file of an output names what no version of vggbatch has written."""
 
 
-def foreign(where: str, reason: object) -> UsageError:
+class _Success(TypedDict):
+    format: _Format
+    plan: str | None
+    files_sha256: str
+
+
+def foreign(where: str, reason: object) -> Damaged:
     """The refusal of a file that this version cannot read."""
     text = " ".join(str(reason).split())[:200]
-    return UsageError(
+    error = Damaged(
         f"{where} is damaged, or was made by another version of vggbatch ({text}): use the version "
-        "that made it, or give a new run another output"
+        "that made it, or start again with --overwrite or another output"
     )
+    error.reason = text
+    return error
 
 
 def plan(data: bytes, where: str) -> dict[str, Any]:
@@ -186,6 +227,11 @@ def run(data: bytes, where: str) -> dict[str, Any]:
     return _checked(data, where, _Scored, rescored=_Rescored)
 
 
+def success(data: bytes, where: str) -> dict[str, Any]:
+    """_SUCCESS."""
+    return _checked(data, where, _Success)
+
+
 def known(data: bytes, where: str) -> dict[str, Any]:
     """run.json, perhaps in part, beside predictions that are to be scored."""
     return _checked(data, where, _Known)
@@ -196,6 +242,12 @@ def _checked(data: bytes, where: str, kind: type, **kinds: type) -> dict[str, An
     try:
         values: dict[str, Any] = json.loads(data)
         kind = next((kinds[key] for key in kinds if key in values), kind)
+        later = isinstance(values, dict) and values.get("format")
+        if isinstance(later, int) and later > FORMAT:
+            raise UsageError(
+                f"{where} was written by a later version of vggbatch (format {later}, this one "
+                f"reads {FORMAT}): use that version, or give a new run another output"
+            )
         _adapter(kind).validate_json(data, strict=True)
     except TypeError:
         raise foreign(where, "it is no JSON object") from None

@@ -146,7 +146,7 @@ class Fence:
         partial = self._work_path(".partial")
         target = self.folder.path(name)
         try:
-            with open(partial, "wb") as file:
+            with open(partial, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())

@@ -27,6 +27,10 @@ class Progress:
     """Group number -> committed rows, of groups that are not complete."""
     grouped_rows: int = 0
     """Rows of the complete groups."""
+    lost: list[str] = field(default_factory=list)
+    """What was complete and is missing or damaged, a line each; its groups are scored again."""
+    lost_rows: int = 0
+    """Rows of those groups, as far as their markers say."""
 
     @property
     def rows(self) -> int:

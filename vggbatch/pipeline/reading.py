@@ -40,7 +40,8 @@ def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
     Raises:
         pyarrow.ArrowInvalid: it is not Parquet.
     """
-    return pq.ParquetFile(file, metadata=None if READS_NULLS else _metadata_without_note(file))
+    metadata = None if READS_NULLS else _metadata_without_note(file)
+    return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
 
 
 def read_table(file: BinaryIO | pa.NativeFile, columns: list[str] | None = None) -> pa.Table:

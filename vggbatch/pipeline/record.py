@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from vggbatch.errors import JobFailed
+from vggbatch.errors import JobFailed, UsageError
+from vggbatch.pipeline.documents import FORMAT
 from vggbatch.pipeline.fence import Fence
+from vggbatch.pipeline.intact import damage
 from vggbatch.pipeline.job import Job, versions
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.verdict import judge
+from vggbatch.pipeline.verify import declaration
 from vggbatch.preprocess.views import describe
 from vggbatch.sources import Surprise
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.sources.surprises import merged, surprises_of
 from vggbatch.storage import Folder
+
+_OF_SCORING = ("rates", "timings", "throughput", "placement", "this_run")
+"""Parts of run.json that say how the rows were scored."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,6 @@ class RunResult:
     rows: int
     """Rows in the output."""
     stats: Stats
-    files: list[dict[str, Any]]
     seconds: float
     """Of this run, start of Ray included."""
     stats_now: Stats
@@ -44,6 +49,8 @@ class RunResult:
     """The output was complete before this run, and nothing was done."""
     folders: dict[str, Folder]
     """Where the rows of each profile are; the first are the output's own."""
+    files: dict[str, list[dict[str, Any]]]
+    """The data files of each profile, with their row counts, sizes and digests."""
 
     def fence(self, profile: str) -> Fence:
         """The right to write into the output of a profile."""
@@ -55,12 +62,23 @@ class RunResult:
         return self.stats_now.rows
 
 
-def finish(job: Job, result: RunResult, *, labelled: int | None = None) -> dict[str, Any]:
+Tables = Mapping[str, Sequence[dict[str, Any]]]
+"""The metrics tables that were written, by profile, as run.json lists them."""
+
+
+def finish(
+    job: Job,
+    result: RunResult,
+    metrics: Tables | None = None,
+    *,
+    labelled: int | None = None,
+) -> dict[str, Any]:
     """Write run.json and, last of all, _SUCCESS; under the lease of `run`.
 
     Args:
         job: what was asked.
         result: what came out.
+        metrics: the tables that were written; None: the output keeps those that it has.
         labelled: images that have a label in any set; None where none was wanted.
 
     Returns:
@@ -68,34 +86,90 @@ def finish(job: Job, result: RunResult, *, labelled: int | None = None) -> dict[
 
     Raises:
         JobFailed: more images than `max_error_rate` allows ended in an error (more than half where
-            it is not set), none has a label, or another run has overwritten the output since.
+            it is not set), none has a label, files that were written are not there any more, or
+            the output is another run's by now.
     """
     output = result.output
     if result.complete_before:
         return output.read_run()
     places = [result.fence(name) for name in result.folders]
+    output.drop_strays({file["name"] for files in result.files.values() for file in files})
     verdict = judge(job, result, labelled=labelled)
     warnings = [verdict.message] if verdict is not None else []
-    record, *further = (_record(job, result, recipe, warnings) for recipe in job.recipes)
-    for place, its_record in zip(places[1:], further, strict=True):
-        place.write_json(RUN, its_record)
-    places[0].write_json(RUN, record)
+    records = [_record(job, result, recipe, metrics, warnings) for recipe in job.recipes]
+    for place, record in zip(reversed(places), reversed(records), strict=True):
+        place.write_json(RUN, record)
     if verdict is not None and verdict.fails:
         raise JobFailed(verdict.message)
     output.drop_staging()
-    output.drop_strays({file["name"] for file in result.files})
-    output.drop_other_plans(output.plan_id)
-    for place in (*places[1:], places[0]):
-        place.write_bytes(SUCCESS, b"")
-    return record
+    for folder, record in zip(result.folders.values(), records, strict=True):
+        if wrong := damage(folder, [*record["files"], *(record["metrics"] or ())]):
+            name, what = next(iter(wrong.items()))
+            raise JobFailed(
+                f"{folder.uri}/{name} {what}, though this run wrote it: run the same command "
+                "again, which makes it again"
+            )
+    for place, record in zip(reversed(places), reversed(records), strict=True):
+        place.write_json(SUCCESS, declaration(record))
+    return records[0]
 
 
-def _record(job: Job, result: RunResult, recipe: Recipe, warnings: list[str]) -> dict[str, Any]:
+def _metrics(
+    result: RunResult, profile: str, metrics: Tables | None
+) -> list[dict[str, Any]] | None:
+    """The tables that a profile's run.json is to list; others that are there are removed."""
+    kept: list[dict[str, Any]] | None
+    if metrics is not None:
+        kept = list(metrics[profile])
+    else:
+        # of an evaluation of the same rows, for the labels are part of the plan
+        kept = _before(result, profile).get("metrics")
+        if damage(result.folders[profile], kept or ()):
+            kept = None
+    if not kept:
+        result.fence(profile).delete_tree("metrics")
+    return kept
+
+
+def run_of(output: Output, profile: str = "") -> dict[str, Any] | None:
+    """run.json as an earlier run of the same plan has left it, None if there is none.
+
+    Args:
+        output: the output.
+        profile: of which further profile; "": of the output itself.
+    """
+    folder = output.profile(profile) if profile else output.folder
+    try:
+        record = Output(folder).read_run()
+    except UsageError:
+        return None
+    return record if record.get("plan") == output.plan_id else None
+
+
+def _before(result: RunResult, profile: str) -> dict[str, Any]:
+    further = "" if profile == next(iter(result.folders)) else profile
+    return run_of(result.output, further) or {}
+
+
+def _record(
+    job: Job, result: RunResult, recipe: Recipe, metrics: Tables | None, warnings: list[str]
+) -> dict[str, Any]:
     """The content of run.json, of a recipe's output."""
+    before = {} if result.scored_now else _before(result, recipe.name)
+    # where nothing was scored now, an earlier run's rates say more
+    kept = {name: before[name] for name in _OF_SCORING if name in before}
+    return {**_fresh_record(job, result, recipe, metrics, warnings), **kept}
+
+
+def _fresh_record(
+    job: Job, result: RunResult, recipe: Recipe, metrics: Tables | None, warnings: list[str]
+) -> dict[str, Any]:
     stats = result.stats
     model, *ensemble = job.model_facts()
     first, *others = (preprocess.model_dump(mode="json") for preprocess in recipe.preprocess)
     return {
+        "format": FORMAT,
+        "plan": result.output.plan_id,
         "vggbatch": versions()["vggbatch"],
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": job.public_config(),
@@ -131,7 +205,8 @@ def _record(job: Job, result: RunResult, recipe: Recipe, warnings: list[str]) ->
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
-        "files": result.files,
+        "files": result.files[recipe.name],
+        "metrics": _metrics(result, recipe.name, metrics),
         "this_run": {
             "run_id": result.run_id,
             "images": result.scored_now,

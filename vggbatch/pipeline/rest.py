@@ -34,6 +34,7 @@ from vggbatch.pipeline.pipeline import Scoring
 from vggbatch.pipeline.placement import Placement, place, place_here
 from vggbatch.pipeline.probe import result_versions
 from vggbatch.pipeline.progress import Progress
+from vggbatch.pipeline.resume import Planned
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.tally import Tally
 
@@ -60,7 +61,7 @@ class Rest:
     """The whole input."""
     groups: dict[int, list[int]]
     """Group number -> numbers of its shards."""
-    chunk_size: int
+    planned: Planned
     tally: Tally
     """Knows what is committed, and counts on."""
     notify: Notify
@@ -92,7 +93,7 @@ class Rest:
                 # only here, as all that imports Ray: a short run does without
                 from vggbatch.pipeline.cluster import ray_cluster
 
-                chunk_bytes = self.chunk_size * self.job.picture_bytes
+                chunk_bytes = self.planned.chunk_size * self.job.picture_bytes
                 cluster = stack.enter_context(
                     ray_cluster(self.job.config.compute, chunk_bytes=chunk_bytes)
                 )
@@ -175,7 +176,12 @@ class Rest:
                 self.notify()
 
             passes = Passes(
-                self.output, self.groups, job.rows_per_file, self.tally, received, telemetry
+                self.output,
+                self.groups,
+                self.planned.rows_per_file,
+                self.tally,
+                received,
+                telemetry,
             )
             passes.run(self.numbered, task, placement, head)
 
@@ -186,7 +192,7 @@ class Rest:
     @property
     def _chunk_work(self) -> float:
         """What a chunk costs, in single crops of one network."""
-        return self.chunk_size * self.job.work
+        return self.planned.chunk_size * self.job.work
 
     def _scoring(
         self,
@@ -196,7 +202,7 @@ class Rest:
     ) -> Scoring:
         scoring = scoring_of(self.job, self.run_id, self.output, placement)
         return replace(
-            scoring, chunk_size=self.chunk_size, open_networks=open_networks, labels=labels
+            scoring, chunk_size=self.planned.chunk_size, open_networks=open_networks, labels=labels
         )
 
 

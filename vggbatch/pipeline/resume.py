@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vggbatch.errors import UsageError
@@ -14,34 +15,48 @@ from vggbatch.pipeline.state import PLAN, PREDICTIONS, Output
 from vggbatch.sources import Shard
 
 _SHOWN = 3
-_COMPARED = {"chunk_size_used", "input_digest", "labels", "row_labels"}
+_COMPARED = {"chunk_size_used", "rows_per_file_used", "input_digest", "labels", "row_labels"}
 """What a plan must have, that differences are told of it."""
 
 
-def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], int]:
+@dataclass(frozen=True)
+class Planned:
+    """Sizes that were decided when a run was begun, and stay."""
+
+    chunk_size: int
+    """Images in a chunk."""
+    rows_per_file: int
+    """Rows in a predictions file, about."""
+
+
+def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], Planned]:
     """Make the output this job's: record the plan, or check that the one recorded is the same.
 
     Returns:
-        The shards with their numbers and groups, and the chunk size, both as first planned.
+        The shards with their numbers and groups, and the sizes, all as first planned.
 
     Raises:
         UsageError: as `check_output`.
     """
     if job.config.overwrite:
         output.clear()
-    chunk_size = check_output(output, job)
-    numbered = job.groups()
-    if chunk_size is None:
-        chunk_size = job.chunk_size
-        output.write_plan({**job.plan(), "chunk_size_used": chunk_size}, numbered)
-    return numbered, chunk_size
+    planned = check_output(output, job)
+    if planned is None:
+        numbered = job.groups()
+        planned = Planned(job.chunk_size, job.rows_per_file)
+        used = {"chunk_size_used": planned.chunk_size, "rows_per_file_used": planned.rows_per_file}
+        output.write_plan({**job.plan(), **used}, numbered)
+        return numbered, planned
+    # as they were recorded: another version of this code might make other groups
+    groups = output.read_groups()
+    return [(n, g, s) for n, (g, s) in enumerate(zip(groups, job.shards, strict=True))], planned
 
 
-def check_output(output: Output, job: Job) -> int | None:
+def check_output(output: Output, job: Job) -> Planned | None:
     """Whether the output may be written by this job; writes nothing.
 
     Returns:
-        The chunk size of the run that is there to be resumed, None if there is none.
+        The sizes of the run that is there to be resumed, None if there is none.
 
     Raises:
         UsageError: the output holds another job's rows (the differences are named), or files that
@@ -60,8 +75,8 @@ def check_output(output: Output, job: Job) -> int | None:
     if lacking:
         where = f"{output.folder.uri}/{PLAN}"
         raise documents.foreign(where, f"it has no {', '.join(sorted(lacking))}")
-    del planned["id"]
-    chunk_size: int = planned.pop("chunk_size_used")
+    del planned["id"], planned["format"]
+    sizes = Planned(planned.pop("chunk_size_used"), planned.pop("rows_per_file_used"))
     wanted = job.plan()
     changed = differences(planned, wanted)
     if changed:
@@ -76,7 +91,7 @@ def check_output(output: Output, job: Job) -> int | None:
             f"{output.folder.uri} belongs to a run with other settings: {'; '.join(changed)}. "
             "Repeat those settings, name another output, or --overwrite to start anew"
         )
-    return chunk_size
+    return sizes
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections import defaultdict
@@ -12,21 +13,32 @@ from dataclasses import replace
 from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.lease import OutputLease
-from vggbatch.pipeline.record import RunResult
+from vggbatch.pipeline.progress import Progress
+from vggbatch.pipeline.record import RunResult, run_of
 from vggbatch.pipeline.rest import Notify, Rest, open_early
-from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.resume import check_output, open_output
 from vggbatch.pipeline.runlog import RunLogger, told
 from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import Output
+from vggbatch.pipeline.state import PROFILES, RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.tally import Listener, Tally
 from vggbatch.pipeline.total import Total
+from vggbatch.pipeline.verify import problems
 from vggbatch.storage import Folder
+
+_log = logging.getLogger(__name__)
+
+_SHOWN = 3
+"""Lines about what is damaged, at most."""
 
 
 @contextmanager
 def run(
-    job: Job, listener: Listener | None = None, early: Early | None = None
+    job: Job,
+    listener: Listener | None = None,
+    early: Early | None = None,
+    *,
+    metrics: bool = False,
 ) -> Iterator[RunResult]:
     """Score what the output lacks, and keep its lease for the block, which has to `finish` it.
 
@@ -34,6 +46,7 @@ def run(
         job: the checked job.
         listener: called with a Snapshot while results come in.
         early: what is in progress already.
+        metrics: the output is complete only with its metrics.
 
     Yields:
         What is scored. The lease ends with the block; no lease is taken of an output that was
@@ -51,7 +64,7 @@ def run(
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
         lease = None
-        if job.config.overwrite or not output.succeeded():
+        if job.config.overwrite or not _is_complete(output, job, metrics=metrics):
             open_early(job, run_id, output, early)  # continues while the output is opened
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)
@@ -67,8 +80,10 @@ def _scored(
     run_id: str,
     started: float,
 ) -> RunResult:
-    numbered, chunk_size = open_output(output, job)
+    numbered, planned = open_output(output, job)
     progress = output.progress()
+    if lease is not None:
+        _reopen(output, progress)
     tally = Tally(progress, Total(numbered, progress))
     groups: dict[int, list[int]] = defaultdict(list)
     for number, group, _ in numbered:
@@ -76,22 +91,21 @@ def _scored(
     placement = None
     if lease is not None:
         # complete, but killed before they could be put together
-        _close(output, groups, tally, job.rows_per_file)
+        _close(output, groups, tally, planned.rows_per_file)
         if len(progress.groups) < len(groups):
             log = RunLogger(__name__, run_id)
             fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
             with told(log, **fields):
                 notify = _notifier(tally, lease, listener)
-                rest = Rest(job, run_id, output, numbered, groups, chunk_size, tally, notify)
+                rest = Rest(job, run_id, output, numbered, groups, planned, tally, notify)
                 placement = rest.score(early)
-                _close(output, groups, tally, job.rows_per_file)
+                _close(output, groups, tally, planned.rows_per_file)
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
         run_id=run_id,
         output=output,
         rows=progress.rows,
         stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
-        files=[file for marker in markers for file in marker["files"]],
         seconds=time.perf_counter() - started,
         stats_now=tally.stats,
         images_per_second=tally.rate(),
@@ -101,7 +115,41 @@ def _scored(
             recipe.name: output.profile(recipe.name) if number else output.folder
             for number, recipe in enumerate(job.recipes)
         },
+        files={
+            recipe.name: [
+                file
+                for marker in markers
+                for file in (marker["profiles"].get(recipe.name, ()) if number else marker["files"])
+            ]
+            for number, recipe in enumerate(job.recipes)
+        },
     )
+
+
+def _is_complete(output: Output, job: Job, *, metrics: bool) -> bool:
+    """Whether nothing is left to do, after a look at all that the output names."""
+    if not output.succeeded() or output.read_plan() is None:
+        return False
+    check_output(output, job)  # another job's output is not made whole
+    wrong = problems(output.folder)
+    for line in wrong[:_SHOWN]:
+        _log.warning("%s: %s: it is made again", output.folder.uri, line)
+    if len(wrong) > _SHOWN:
+        _log.warning("%s: so are %d more", output.folder.uri, len(wrong) - _SHOWN)
+    return not wrong and (not metrics or output.read_run()["metrics"] is not None)
+
+
+def _reopen(output: Output, progress: Progress) -> None:
+    """Take back what an earlier run declared, and remove what killed ones have left."""
+    for name in ("", *output.folder.folders(PROFILES)):
+        place = output.fence_of(name)
+        place.delete(SUCCESS)
+        if run_of(output, name) is None:
+            place.delete(RUN)
+    output.drop_other_plans(output.plan_id)
+    output.drop_partial_files()
+    for line in progress.lost[:_SHOWN]:
+        _log.warning("%s: %s: its images are scored again", output.folder.uri, line)
 
 
 def _notifier(tally: Tally, lease: OutputLease, listener: Listener | None) -> Notify:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.documents import FORMAT
+from vggbatch.pipeline.intact import parquet_facts
 from vggbatch.pipeline.reading import read_table
 from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
@@ -26,6 +28,8 @@ _ROW_GROUP_BYTES = 32 * 2**20
 """Compaction holds about this much of a file in memory."""
 _SHARED = ("image_id", "source", "label", "error")
 """Columns that are the same for every profile."""
+_PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""How files are written: what is torn or overwritten inside one shows when it is read."""
 _READERS = 16
 """Staging files read at a time: small objects, so latency counts and not bandwidth."""
 
@@ -101,7 +105,7 @@ def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stat
     """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
     table = predictions.replace_schema_metadata({STATS_KEY: stats.to_json()})
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, **_PARQUET)
     name = output.part_name(key, predictions.num_rows)
     output.fence.write_bytes(name, sink.getvalue().to_pybytes())
 
@@ -133,7 +137,7 @@ def compact(
     """
     output.fence.check()
     marker = output.read_marker(group)
-    if marker is None or not output.has_files(marker):
+    if marker is None or output.damage(marker):
         try:
             marker = _put_together(output, group, shards, rows_per_file, write_seconds)
         except (FileNotFoundError, JobFailed):
@@ -160,16 +164,18 @@ def _put_together(
             f"{output.folder.uri}: staging files of {missing} disappeared; "
             "run the same command again to score those images anew"
         )
-    total, files = Stats(write_seconds=write_seconds), []
-    profiles: list[str] = []
+    total = Stats(write_seconds=write_seconds)
+    files: dict[str, list[dict[str, Any]]] = {"": []}
     for name, tables in _files(output, group, parts, rows_per_file):
-        sums, profiles = _write_file(output, f"{PREDICTIONS}/{name}", tables)
+        sums, written = _write_file(output, f"{PREDICTIONS}/{name}", tables)
         total += sums
-        files.append({"name": f"{PREDICTIONS}/{name}", "rows": sums.rows})
+        for profile, facts in written.items():
+            files.setdefault(profile, []).append(facts)
     marker = {
+        "format": FORMAT,
         "rows": total.rows,
-        "files": files,
-        "profiles": profiles,
+        "files": files.pop(""),
+        "profiles": files,
         "stats": total.to_json(),
     }
     output.write_marker(group, marker)
@@ -178,21 +184,24 @@ def _put_together(
 
 def _write_file(
     output: Output, name: str, tables: Iterator[tuple[pa.Table, Stats]]
-) -> tuple[Stats, list[str]]:
+) -> tuple[Stats, dict[str, dict[str, Any]]]:
     """Write one predictions file, and those of further profiles, with the likelihoods of each.
 
     Returns:
-        Statistics of its rows, and the names of the further profiles.
+        Statistics of its rows, and what is to be recorded of the file of each profile; that of the
+        run's own is under "".
     """
     sums = Stats()
     writers: dict[str, pq.ParquetWriter] = {}
+    written: dict[str, BinaryIO] = {}
     with ExitStack() as stack:
         for table, stats in tables:
             for profile, rows in _by_profile(table).items():
                 if profile not in writers:
                     place = output.fence_of(profile)
                     file = stack.enter_context(place.open_atomic(name))
-                    writers[profile] = pq.ParquetWriter(file, rows.schema, compression="zstd")
+                    written[profile] = file
+                    writers[profile] = pq.ParquetWriter(file, rows.schema, **_PARQUET)
                 writers[profile].write_table(rows)
             sums += stats
         for writer, likelihood in zip(
@@ -200,7 +209,8 @@ def _write_file(
         ):
             writer.add_key_value_metadata(likelihood.to_metadata())
             writer.close()
-    return sums, [profile for profile in writers if profile]
+        facts = {p: parquet_facts(name, sums.rows, file) for p, file in written.items()}
+    return sums, facts
 
 
 def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:

@@ -42,6 +42,7 @@ from vggbatch.pipeline.chunk import (
     shards_of,
 )
 from vggbatch.pipeline.fence import Fence
+from vggbatch.pipeline.intact import damage
 from vggbatch.pipeline.progress import Progress
 from vggbatch.storage import Folder, arrow_file
 
@@ -52,6 +53,7 @@ SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
 PLAN = f"{STATE}/plan.json"
+_SHARDS = "shards.parquet"
 RECORD_MARK = f"{STATE}/run.mark"
 """Beside the run.json of `rescore`: who has written it (see ownership.py)."""
 _PLAN_ID = re.compile(r"[0-9a-f]{16}")
@@ -148,13 +150,13 @@ class Output:
         self._plan_id = uuid.uuid4().hex[:16]
         sink = pa.BufferOutputStream()
         shown = [(number, group, shard.public()) for number, group, shard in shards]
-        pq.write_table(shard_table(shown), sink, compression="zstd")
+        pq.write_table(shard_table(shown), sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue().to_pybytes()
-        self.fence.write_bytes(self._name("shards.parquet"), data)
+        self.fence.write_bytes(self._name(_SHARDS), data)
         mark = ownership.mark_of(self.folder, data)
         if mark is not None:
             self.fence.write_bytes(self._name("shards.mark"), mark)
-        self.fence.write_json(PLAN, {**plan, "id": self._plan_id})
+        self.fence.write_json(PLAN, {"format": documents.FORMAT, **plan, "id": self._plan_id})
 
     def is_current(self) -> bool:
         """Whether the plan recorded here is still this one, not one that has overwritten it."""
@@ -165,9 +167,17 @@ class Output:
         """The input of the run that is here: (shard number, group number, shard)."""
         return self.read_own_shards()[0]
 
+    def read_groups(self) -> list[int]:
+        """The group of each shard, in order, as first planned."""
+        numbered = [(number, group) for number, group, _ in self.read_shards()]
+        if [number for number, _ in numbered] != list(range(len(numbered))):
+            reason = "its shards are not in order"
+            raise documents.foreign(self._where(self._name(_SHARDS)), reason)
+        return [group for _, group in numbered]
+
     def has_own_shards(self) -> bool:
         """Whether the input is as this user has recorded it (see ownership.py)."""
-        return self._is_own(self._name("shards.parquet"), self._name("shards.mark"))
+        return self._is_own(self._name(_SHARDS), self._name("shards.mark"))
 
     def has_own_record(self) -> bool:
         """Whether run.json, of `rescore`, is as this user has recorded it."""
@@ -182,14 +192,14 @@ class Output:
 
     def read_own_shards(self) -> tuple[list[NumberedShard], bool]:
         """The same, and whether they are as this user has recorded them (see ownership.py)."""
-        name = self._name("shards.parquet")
+        name = self._name(_SHARDS)
         own = False
         try:
             data = self.folder.read_bytes(name)
             with suppress(FileNotFoundError):
                 mark = self.folder.read_bytes(self._name("shards.mark"))
                 own = ownership.is_own(self.folder, data, mark)
-            table = pq.read_table(arrow_file(data))
+            table = pq.read_table(arrow_file(data), page_checksum_verification=True)
             # with the same columns in the same order, or ValueError
             return list(shards_of(table.cast(SHARD_SCHEMA))), own
         except (FileNotFoundError, ValueError, OSError) as error:
@@ -222,6 +232,14 @@ class Output:
         for name in self.folder.folders(STATE):
             if _PLAN_ID.fullmatch(name) and name != kept:
                 self.fence.delete_tree(f"{STATE}/{name}")
+
+    def drop_partial_files(self) -> None:
+        """Delete what killed processes were writing, outside the folders that went with a claim."""
+        for place in (STATE, self._name("indexes")):
+            for info in self.folder.list(place):
+                name = info.path.rsplit("/", 1)[-1]
+                if name.startswith((".mark-", ".probe-")) or name.endswith(".partial"):
+                    self.fence.delete(info.path)
 
     def index_folder(self) -> Folder:
         """Where indexes of shards are kept from one run to the next."""
@@ -259,33 +277,37 @@ class Output:
         self.fence.write_json(self._name(f"groups/{group:06d}.json"), marker)
 
     def read_marker(self, group: int) -> dict[str, Any] | None:
-        """The marker of a group, None while it is not complete."""
+        """The marker of a group; None while it is not complete, and where its marker is damaged."""
         try:
             return self._marker(self._name(f"groups/{group:06d}.json"))
-        except FileNotFoundError:
+        except (FileNotFoundError, documents.Damaged):
             return None
 
-    def has_files(self, marker: dict[str, Any]) -> bool:
-        """Whether the predictions files are there that a marker names, those of profiles too."""
-        folders = [self.folder, *map(self.profile, marker["profiles"])]
-        return all(folder.exists(file["name"]) for folder in folders for file in marker["files"])
+    def damage(self, *markers: dict[str, Any]) -> dict[str, str]:
+        """What is wrong with the files that markers name, those of profiles too, by name."""
+        found = damage(self.folder, [file for marker in markers for file in marker["files"]])
+        for profile in dict.fromkeys(name for marker in markers for name in marker["profiles"]):
+            files = [file for marker in markers for file in marker["profiles"].get(profile, ())]
+            wrong = damage(self.profile(profile), files)
+            found |= {f"{PROFILES}/{profile}/{name}": what for name, what in wrong.items()}
+        return found
 
     def progress(self) -> Progress:
-        """What is committed, from listings and markers alone."""
+        """What is committed: from listings, markers, and the ends of the files that they name."""
         progress = Progress()
-        present = {"": {info.path for info in self.folder.list(PREDICTIONS)}}
-        for name in self.folder.folders(PROFILES):
-            present[name] = {info.path for info in self.profile(name).list(PREDICTIONS)}
         names = [info.path for info in self.folder.list(self._name("groups"), suffix=".json")]
         with ThreadPoolExecutor(_REQUESTS) as pool:
-            for name, marker in zip(names, pool.map(self._marker, names), strict=True):
-                # a group whose rows were deleted since is to be scored again
-                if all(
-                    file["name"] in present.get(profile, ())
-                    for profile in ("", *marker["profiles"])
-                    for file in marker["files"]
-                ):
-                    progress.close(self._number(name), (), marker)
+            markers = dict(zip(names, pool.map(self._marker_if_whole, names), strict=True))
+        wrong = self.damage(*(marker for marker in markers.values() if marker is not None))
+        for name, marker in markers.items():
+            if marker is None:
+                progress.lost.append(f"{name} is damaged")
+            elif lost := [f"{file} {wrong[file]}" for file in _files_of(marker) if file in wrong]:
+                # the group is to be scored again
+                progress.lost += lost
+                progress.lost_rows += marker["rows"]
+            else:
+                progress.close(self._number(name), (), marker)
         staging = self._name("staging")
         for group in sorted(
             self._number(f"{staging}/{name}") for name in self.folder.folders(staging)
@@ -305,12 +327,29 @@ class Output:
     def _marker(self, name: str) -> dict[str, Any]:
         return documents.marker(self.folder.read_bytes(name), self._where(name))
 
+    def _marker_if_whole(self, name: str) -> dict[str, Any] | None:
+        try:
+            return self._marker(name)
+        except documents.Damaged:
+            return None
+
     def _number(self, name: str) -> int:
         """The group that a marker or a folder of staging files is named after."""
         try:
             return int(_stem(name))
         except ValueError as error:
             raise documents.foreign(self._where(name), error) from None
+
+
+def _files_of(marker: dict[str, Any]) -> list[str]:
+    """The files that a marker names, as `Output.damage` does."""
+    own = [file["name"] for file in marker["files"]]
+    further = [
+        f"{PROFILES}/{profile}/{file['name']}"
+        for profile, files in marker["profiles"].items()
+        for file in files
+    ]
+    return own + further
 
 
 def _stem(name: str) -> str:

@@ -10,20 +10,27 @@ from vggbatch.pipeline.lease import INTERVAL, Lease, is_renewed, read_lease
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.total import Total
+from vggbatch.pipeline.verify import problems
 from vggbatch.storage import Folder
 
 STALLED = 300.0
 """Seconds without a new chunk after which a running run counts as stalled."""
 _WATCHED = 2 * INTERVAL + 1
 """Seconds for which the lease of another machine's run is watched."""
+_SHOWN = 3
+"""Lines about what is damaged, at most."""
+
+
+State = Literal["complete", "running", "stalled", "finishing", "interrupted", "damaged"]
 
 
 @dataclass(frozen=True)
 class Status:
     """A run as its output shows it."""
 
-    state: Literal["complete", "running", "stalled", "finishing", "interrupted"]
-    """Finishing: all images are scored, metrics and run.json are being written."""
+    state: State
+    """Finishing: all images are scored, metrics and run.json are being written. Damaged: it was
+    complete, and files are missing or not what they were."""
     rows: int
     """Images that are safe."""
     total: int
@@ -40,7 +47,7 @@ class Status:
     silence: float | None
     """Seconds since its last sign of life; None where only another machine's clock could say."""
     waiting: str | None = None
-    """What a run at work said last, when it got nowhere."""
+    """What a run at work said last, when it got nowhere; what is wrong with a damaged output."""
 
 
 def read_status(folder: Folder) -> Status:
@@ -54,8 +61,20 @@ def read_status(folder: Folder) -> Status:
     progress = output.progress()
     marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
     if output.succeeded():
-        rows = progress.rows
-        return Status("complete", rows, rows, True, marked.error_rows, None, None, None, None)
+        wrong = problems(folder)
+        state: State = "damaged" if wrong else "complete"
+        return Status(
+            state=state,
+            rows=progress.rows,
+            total=progress.rows + progress.lost_rows,
+            exact=True,
+            errors=marked.error_rows,
+            images_per_second=None,
+            seconds_left=None,
+            holder=None,
+            silence=None,
+            waiting="; ".join(wrong[:_SHOWN]) or None,
+        )
     shards = output.read_shards()
     expected = Total(shards, progress)
     total = max(progress.rows, expected.images)
@@ -63,7 +82,7 @@ def read_status(folder: Folder) -> Status:
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
         errors = max(errors, lease.snapshot.errors)
-    state: Literal["running", "stalled", "finishing", "interrupted"] = "interrupted"
+    state = "interrupted"
     if lease is not None and _alive(folder, lease):
         state = "running"
         if len(progress.groups) == len({group for _, group, _ in shards}):

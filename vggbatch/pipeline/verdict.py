@@ -107,7 +107,7 @@ def _is_list(uri: str, job: Job) -> bool:
 def _first(result: RunResult, column: str) -> str:
     """The first row, or the first with an error, as `image: error`."""
     folder: Folder = result.output.folder
-    for file in result.files:
+    for file in next(iter(result.files.values())):
         table = pq.read_table(
             io.BytesIO(folder.read_bytes(file["name"])), columns=["image_id", "error"]
         )

@@ -21,7 +21,7 @@ from vggbatch.models import synset
 from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.documents import foreign
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
-from vggbatch.pipeline.status import read_status
+from vggbatch.pipeline.verify import believe
 from vggbatch.sources.labels.spec import EMBEDDED, LabelSpec
 from vggbatch.storage import Folder, arrow_file
 
@@ -128,21 +128,15 @@ def open_output(folder: Folder) -> RunOutput:
         UsageError: it is not finished, or nobody's output.
     """
     check_confined(folder)
+    believe(folder)
     output = Output(folder)
-    if not folder.exists(RUN) and output.read_plan() is not None:
-        status = read_status(folder)
-        total = f"{'' if status.exact else '~'}{status.total:,}"
-        raise UsageError(
-            f"{folder.uri} is not finished ({status.state}): {status.rows:,} of {total} images "
-            "are scored and safe. Repeat the command that began it, it does what is left; then "
-            "make the report"
-        )
     record = output.read_run()
     own = output.has_own_record() if "rescored" in record else output.has_own_shards()
     predictions = folder
     if "rescored" in record:
         named = record["rescored"]["predictions"]
         predictions = Folder(named if own else _named(folder, named))
+        believe(predictions)
         if predictions.exists(RUN):
             record = {**Output(predictions).read_run(), **record}
     if "model" not in record:

@@ -170,18 +170,22 @@ class Reader(ABC):
         key = hashlib.sha256("\n".join(map(str, parts)).encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
-            table = pq.read_table(arrow_file(cache.read_bytes(name)))
+            table = pq.read_table(
+                arrow_file(cache.read_bytes(name)), page_checksum_verification=True
+            )
             table = table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
             # no run writes another one: the images of a shard are in the shard
             if table["source"].null_count == len(table):
                 return table
         except FileNotFoundError:
             pass
+        except (ValueError, OSError):
+            cache.delete(name)  # damaged: pyarrow raises either
         table = self._indexed(shard)
         if table["error"].null_count < len(table):
             return table
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
         cache.write_bytes(name, sink.getvalue().to_pybytes())
         return table
 

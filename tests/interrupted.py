@@ -1,0 +1,126 @@
+"""An interrupted output of this version, kept so that later ones can prove that they continue it.
+
+    python -m tests.interrupted
+
+writes tests/fixtures/format-N again, N being the number of the format. That is right as long as no
+release has written the format; from then on a change that makes this necessary has another number.
+
+It is an output of twelve images in three shards, each a group of its own, with two profiles: the
+first group is complete, of the second one chunk is staged, of the third none.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.images import write_folder
+from tests.nets import colour_net
+from tests.outputs import owned
+from vggbatch.config import JobConfig, load_config
+from vggbatch.pipeline.documents import FORMAT
+from vggbatch.pipeline.job import Job, network_opener, prepare_job
+from vggbatch.pipeline.local import Work, Working
+from vggbatch.pipeline.pipeline import Scoring
+from vggbatch.pipeline.probe import result_versions
+from vggbatch.pipeline.progress import Progress
+from vggbatch.pipeline.resume import open_output
+from vggbatch.pipeline.sink import compact
+from vggbatch.pipeline.state import PLAN, Output
+from vggbatch.storage import Folder
+
+FIXTURE = Path(__file__).parent / "fixtures" / f"format-{FORMAT}"
+IMAGES, SHARDS, CHUNK = 12, 3, 2
+STAGED = 6
+"""Images that need not be scored again."""
+_ZOO = {"resize": 36, "crop": 32}
+_SQUASH = {"resize": 40, "crop": 32, "resize_mode": "squash"}
+
+
+def config(folder: Path, net: Path) -> JobConfig:
+    """The job whose output it is, where a copy of the fixture is in a folder."""
+    options = {"input": (str(folder / "tars"),), "model": str(net), "output": str(folder / "out")}
+    options |= {"profiles": {"zoo": _ZOO, "squash": _SQUASH}}
+    settings = [f"chunk_size={CHUNK}", "rows_per_file=1"]
+    return load_config(options=options, settings=settings, environ={})
+
+
+def copy(folder: Path, net: Path) -> JobConfig:
+    """Put a copy of the fixture into a folder, and make its plan say that it always was there.
+
+    A plan has paths, times of files and the digest of the network, which depend on the machine.
+    """
+    shutil.copytree(FIXTURE, folder, dirs_exist_ok=True)
+    asked = config(folder, net)
+    job = prepare_job(asked)
+    output = Output(Folder(asked.output))
+    plan, wanted = json.loads((folder / "out" / PLAN).read_text()), job.plan()
+    plan |= {name: wanted[name] for name in ("input", "input_digest", "model")}
+    (folder / "out" / PLAN).write_text(json.dumps(plan))
+    shards = folder / "out/_vggbatch" / output.plan_id / "shards.parquet"
+    table = pq.read_table(shards)
+    for name in ("uri", "version"):
+        column = pa.array([getattr(shard, name) for shard in job.shards])
+        table = table.set_column(table.schema.get_field_index(name), name, column)
+    pq.write_table(table, shards)
+    return asked
+
+
+def make(folder: Path, net: Path) -> None:
+    """Write the images and the interrupted output of them into an empty folder."""
+    names = write_folder(folder / "images", IMAGES)
+    (folder / "tars").mkdir()
+    for number in range(SHARDS):
+        with tarfile.open(folder / f"tars/{number}.tar", "w") as tar:
+            for name in names[number::SHARDS]:
+                tar.add(folder / "images" / name, name)
+    shutil.rmtree(folder / "images")
+    job = prepare_job(config(folder, net))
+    output = owned(folder / "out")
+    numbered, planned = open_output(output, job)
+    Working(Work(_scoring(job, output), Progress().to_score(numbered), 1, False), _ignore).run()
+    compact(output, 0, [0], planned.rows_per_file)
+    later = [name for group in (1, 2) for _, _, name in output.parts(group)]
+    for name in later[1:]:
+        output.fence.delete(name)
+    for name in ("indexes", "staging/000002"):
+        output.fence.delete_tree(f"_vggbatch/{output.plan_id}/{name}")
+    shutil.rmtree(folder / "out" / output.fence.claim)
+
+
+def _scoring(job: Job, output: Output) -> Scoring:
+    return Scoring(
+        output=output,
+        chunk_size=CHUNK,
+        recipes=job.recipes,
+        protocol=job.protocol,
+        decode=job.config.decode,
+        classes=job.model.classes,
+        open_networks=network_opener(job),
+        threads=1,
+        micro_batch=None,
+        pin=False,
+        features=None,
+        run_id="fixture",
+        versions=result_versions(),
+    )
+
+
+def _ignore(receipt: object) -> None:
+    assert not isinstance(receipt, dict) or not receipt.get("failure"), receipt
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as place:
+        made = Path(place) / "made"
+        made.mkdir()
+        make(made, colour_net(Path(place) / "net.onnx"))
+        shutil.rmtree(FIXTURE, ignore_errors=True)
+        shutil.copytree(made, FIXTURE)
+    print(f"written: {FIXTURE}")

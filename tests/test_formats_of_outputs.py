@@ -1,0 +1,72 @@
+"""Outputs that earlier versions have begun: continued exactly as planned, or refused in a line."""
+
+import json
+import re
+
+import pytest
+
+from tests import interrupted
+from tests.pipeline.test_verify import score
+from vggbatch import api
+from vggbatch.errors import UsageError
+from vggbatch.pipeline.job import Job
+
+
+def rows(folder, place=""):
+    table = api.load_predictions(str(folder / "out" / place))
+    # sources are where the fixture was made
+    return sorted(table.drop_columns(["source"]).to_pylist(), key=lambda row: row["image_id"])
+
+
+def test_an_interrupted_output_is_continued_exactly(net, tmp_path, monkeypatch):
+    asked = interrupted.copy(tmp_path / "old", net)
+    before = api.status(asked.output)
+    assert (before.state, before.rows) == ("interrupted", interrupted.STAGED)
+    # what this code would decide is of no account
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "groups", lambda job: [(n, 0, s) for n, s in enumerate(job.shards)])
+        assert score(asked) == interrupted.IMAGES - interrupted.STAGED
+    (tmp_path / "new/tars").mkdir(parents=True)
+    for tar in (tmp_path / "old/tars").iterdir():
+        (tmp_path / "new/tars" / tar.name).write_bytes(tar.read_bytes())
+    score(interrupted.config(tmp_path / "new", net))
+    for place in ("", "profiles/squash"):
+        assert rows(tmp_path / "old", place) == rows(tmp_path / "new", place)
+        names = [
+            sorted(
+                path.name for path in (tmp_path / which / "out" / place / "predictions").iterdir()
+            )
+            for which in ("old", "new")
+        ]
+        assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("document", ["plan.json", "groups"])
+def test_a_later_format_is_refused_in_one_line(net, tmp_path, document):
+    asked = interrupted.copy(tmp_path, net)
+    [path] = (tmp_path / "out/_vggbatch").glob(
+        f"**/{document}/*.json" if document == "groups" else document
+    )
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    for command in (lambda: score(asked), lambda: api.status(asked.output)):
+        with pytest.raises(
+            UsageError, match=r"was written by a later version .*format 2"
+        ) as refused:
+            command()
+        assert "\n" not in str(refused.value)
+    assert before == {
+        file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()
+    }
+
+
+def test_it_can_be_written_again(net, tmp_path):
+    """The way by which the fixture was made, beside the fixture."""
+    interrupted.make(tmp_path, net)
+
+    def names(folder):
+        files = [str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()]
+        # the plan has an ID of its own
+        return {re.sub("/[0-9a-f]{16}/", "/ID/", name) for name in files}
+
+    assert names(tmp_path) == names(interrupted.FIXTURE)
