@@ -20,7 +20,7 @@ from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_C
 from vggbatch.models import synset
 from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.documents import foreign
-from vggbatch.pipeline.state import RUN, SUCCESS, Output
+from vggbatch.pipeline.state import PROFILES, RUN, SUCCESS, Output
 from vggbatch.pipeline.verify import believe
 from vggbatch.sources.labels.spec import EMBEDDED, LabelSpec
 from vggbatch.storage import Folder, arrow_file
@@ -131,7 +131,9 @@ def open_output(folder: Folder) -> RunOutput:
     believe(folder)
     output = Output(folder)
     record = output.read_run()
-    own = output.has_own_record() if "rescored" in record else output.has_own_shards()
+    # the output of a further profile lies in that of its run, which has the state
+    run = Output(Folder(folder.uri.removesuffix(f"/{PROFILES}/{record.get('profile')}")))
+    own = output.has_own_record() if "rescored" in record else run.has_own_shards()
     predictions = folder
     if "rescored" in record:
         named = record["rescored"]["predictions"]
