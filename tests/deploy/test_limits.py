@@ -122,7 +122,7 @@ import json
 from vggbatch.classifier.cores import may_pin, usable_cpus
 from vggbatch.config import ComputeOptions
 from vggbatch.pipeline.placement import place
-from vggbatch.pipeline.probe import free_memory
+from vggbatch.memory import free_memory
 placement = place([float(usable_cpus())], ComputeOptions())
 print(json.dumps([usable_cpus(), may_pin(), free_memory(), placement.actors * placement.threads]))
 """

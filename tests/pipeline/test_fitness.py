@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from vggbatch.pipeline.fitness import Needs, faults, oddities
+from vggbatch.pipeline.fitness import Needs, faults, oddities, tightness
 from vggbatch.pipeline.probe import Question, Report
+from vggbatch.preprocess.places import Places
 
 QUESTION = Question(
     inputs=("s3://in/a.tar", "https://user:secret@host/b.tar?token=secret"),
@@ -28,6 +29,7 @@ FIT = Report(
     cache_refusal=None,
     temporary_free=2**34,
     prepared=False,
+    large_images=Places(2, 1536),
 )
 
 
@@ -48,8 +50,8 @@ def test_a_fit_machine_has_none():
         ({"output_failure": "Access Denied"}, "cannot write to s3://out/x (Access Denied)"),
         ({"output_unseen": True}, "has another s3://out/x than this machine"),
         (
-            {"memory": 1_900_000_000},
-            "memory free and 2 classifiers of vgg16-12 take 1.92",
+            {"memory": 2_050_000_000},
+            "memory free and 2 classifiers of vgg16-12 take 2.05",
         ),
         ({"cache_writable": False}, "cannot write to the model cache /cache"),
         ({"cache_free": 1_400_000_000}, "has 1.40 GB free for the model cache /cache"),
@@ -69,10 +71,22 @@ def test_all_faults_are_told_together():
 
 def test_a_prepared_model_needs_no_cache_and_less_memory():
     prepared = {"prepared": True, "cache_free": 0, "cache_writable": False}
-    assert found(**prepared, memory=1_000_000_000) == []
+    assert found(**prepared, memory=1_060_000_000) == []
+
+
+def test_decoding_counts_and_shrinks_before_a_node_is_refused():
+    # 1.92 GB of classifiers, 2 threads of 134 MB, 2 large images of 1.61 GB
+    assert tightness(replace(FIT, memory=5_410_000_000), NEEDS, 2) is None
+    tight = replace(FIT, memory=5_400_000_000)
+    line = tightness(tight, NEEDS, 2)
+    assert "has 5.40 GB of memory free, and 5.41 GB may be needed: 1.92 GB by its" in line
+    assert "2 large images at a time" in line
+    assert "\n" not in line
+    assert found(memory=tight.memory) == []
 
 
 def test_a_node_that_only_coordinates_needs_no_room():
+    assert tightness(replace(FIT, memory=0), NEEDS, 0) is None
     assert found(classifiers=0, memory=0, cache_free=0, temporary_free=0) == []
 
 

@@ -177,7 +177,7 @@ def test_each_fault_of_a_node_is_told_with_what_to_do(
         "cannot write to s3://unfit/out (",
         f"cannot write to the model cache {cache_folder}: set cache_dir or VGGBATCH_CACHE_DIR",
         "has 0.00 GB free for the model cache ",
-        "of memory free and 8 classifiers of net take 1.68 GB: ",
+        "of memory free and 8 classifiers of net take 1.81 GB with an image to decode: ",
         f"free for Ray's {cluster.sessions}/6, which takes 0.54 GB at least: ",
     ]
     assert err[0] == "error: the run cannot start:"

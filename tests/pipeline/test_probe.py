@@ -10,11 +10,11 @@ import pytest
 
 import vggbatch
 from vggbatch.errors import VggbatchError
+from vggbatch.memory import free_memory
 from vggbatch.pipeline.probe import (
     Question,
     answer,
     check_versions,
-    free_memory,
     may_write,
     result_versions,
     unreadable,

@@ -13,11 +13,12 @@ from PIL import Image
 from tests.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess import guard
+from vggbatch.preprocess import places
 from vggbatch.preprocess.decode import decode_here, decode_image
 from vggbatch.preprocess.effort import is_ordinary
 from vggbatch.preprocess.isolated import seconds_for
 from vggbatch.preprocess.pictures import PictureMaker
+from vggbatch.preprocess.places import Places, place, places_of
 
 OPTIONS = DecodeOptions()
 MAKER = PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
@@ -68,7 +69,7 @@ HOSTILE = {
     "a run-length coded BMP": bmp_rle(178_000_000),
     "a plain PPM of comments": b"P3\n8 8\n255\n" + b"#\n" * 2**20 + b"1 2 3 " * 64,
     "a binary PPM of comments": b"P6\n" + b"#\n" * 2**20 + b"8 8\n255\n" + bytes(192),
-    "a plain bitmap": b"P1\n13000 13000\n" + b"1" * 2**20,
+    "a plain bitmap": b"P1\n4200 4200\n" + b"1" * 2**18,
     "Exif in 60 segments": PHOTO[:2] + segment(0xE1, b"Exif\0\0" + bytes(65000)) * 60 + PHOTO[2:],
     "Exif of many entries": PHOTO[:2] + segment(0xE1, exif_of(5000)) + PHOTO[2:],
     "thousands of segments": PHOTO[:2] + segment(0xFE, b"c") * 200_000 + PHOTO[2:],
@@ -82,7 +83,7 @@ HOSTILE = {
     + COMMENT
     + GIF[GIF.index(b"\x2c") :],
     "a GIF of a large frame": GIF[:6] + struct.pack("<HH", 13_000, 13_000) + GIF[10:],
-    "a large PNG": encode(Image.new("1", (13_000, 13_000)), "PNG"),
+    "a large PNG": encode(Image.new("1", (4_200, 4_200)), "PNG"),
 }
 
 
@@ -107,9 +108,9 @@ def test_a_decoder_that_takes_too_long_is_ended():
 
 
 def test_a_decoder_that_takes_too_much_memory_is_ended():
-    large = encode(Image.new("RGB", (9_000, 9_000)), "JPEG")
+    large = encode(Image.new("RGB", (4_200, 4_200)), "JPEG")
     with pytest.raises(ImageError) as caught:
-        MAKER.__class__(DecodeOptions(max_memory_mb=300), MAKER.geometries, MAKER.protocol)(large)
+        MAKER.__class__(DecodeOptions(max_memory_mb=64), MAKER.geometries, MAKER.protocol)(large)
     assert caught.value.kind == "too_large"
     assert MAKER(large)[0][0].shape == (32, 32, 3)
 
@@ -167,14 +168,42 @@ def test_small_files_get_less_time():
 
 
 def test_large_images_share_the_machines_places(tmp_path, monkeypatch):
-    monkeypatch.setattr(guard.tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr(guard, "places", lambda memory: 1)
-    with guard._place(1):
-        folder = guard._folder()
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+    with place(Places(1, 1)):
+        folder = places._folder()
         assert folder.stat().st_mode & 0o777 == 0o700
         assert [file.name for file in folder.iterdir()] == ["large-0.lock"]
     # a folder that others can write to is not used
     folder.chmod(0o777)
-    assert guard._folder() is None
-    with guard._place(1):
+    assert places._folder() is None
+    with place(Places(1, 1)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "cpus", "count", "memory_mb"),
+    [
+        (256, 64, 42, 1536),
+        (16, 8, 2, 1536),
+        (16, 1, 1, 1536),
+        (4, 8, 1, 1536),
+        (2, 2, 1, 1024),
+        (0.25, 1, 1, 256),
+    ],
+)
+def test_places_follow_from_the_machines_memory(gigabytes, cpus, count, memory_mb):
+    assert places_of(int(gigabytes * 2**30), cpus, 1536) == Places(count, memory_mb)
+
+
+def test_more_than_one_place_is_given_only_while_memory_is_free(tmp_path, monkeypatch):
+    monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
+    free = 2**20
+    monkeypatch.setattr(places, "free_memory", lambda: free)
+    with place(Places(2, 2)):
+        assert places._taken(places._folder(), Places(2, 2)) is None
+        free = 2**21
+        with place(Places(2, 2)):
+            assert places._taken(places._folder(), Places(2, 2)) is None
+    free = 0
+    with place(Places(2, 2)):
         pass

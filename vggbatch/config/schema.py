@@ -116,7 +116,8 @@ class DecodeOptions(_Strict):
     max_memory_mb: int = Field(1536, ge=64)
     """Memory that decoding an image may take, beside its bytes; one that takes more is an error row
     `too_large`. 179 million pixels take 716 MB, and twice that in CMYK. So many large images are
-    decoded at a time as a quarter of a machine's memory has room for."""
+    decoded at a time as a quarter of a machine's memory has room for, at least one, which gets half
+    of that memory at most."""
 
 
 class ComputeOptions(_Strict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,13 @@ from vggbatch.models import Model
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, place_here
 from vggbatch.pipeline.probe import Question, Report, answer, existing, may_write, result_versions
+from vggbatch.preprocess.effort import ORDINARY_PIXELS
 from vggbatch.storage import Folder, filesystem, public_uri
 
 _CLASSIFIER_BYTES = 200 * 2**20
 """Memory of a classifier's process beside the weights, which all processes of a node share."""
+_ORDINARY_BYTES = 8 * ORDINARY_PIXELS
+"""Memory of an image in a thread that decodes: CMYK while it becomes RGB."""
 _PREPARATIONS = 3
 """Preparing a model holds it in memory, and writes it to the cache's disk, about so many times."""
 _TEMPORARY_BYTES = 512 * 2**20
@@ -58,11 +61,16 @@ def question_for(
         models=tuple(m.name if m.entry is not None else Path(m.name).stem for m in job.models),
         temporary=temporary,
         cache_trusted=job.config.cache_trusted,
+        image_memory_mb=job.config.decode.max_memory_mb,
     )
 
 
-def check_own_machine(job: Job) -> Placement:
+def check_own_machine(job: Job, tell: Callable[[str], None] | None = None) -> Placement:
     """Fit a job into this machine, where Ray is, or would be, started for it; nothing is written.
+
+    Args:
+        job: the job.
+        tell: called with what is odd about the machine but stops nothing.
 
     Raises:
         UsageError: no classifier fits, or the machine is not fit for the run.
@@ -70,13 +78,17 @@ def check_own_machine(job: Job) -> Placement:
     placement = place_here(job.config.compute)
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     question = question_for(job, temporary=temporary)
-    found = list(faults(answer(question), question, needs_of(job), placement.actors))
+    report, needs = answer(question), needs_of(job)
+    found = list(faults(report, question, needs, placement.actors))
     output = Folder(job.config.output)
     if output.local and not may_write(Path(output.root)):
         there = existing(Path(output.root))
         found.append(f"cannot write to {there}: name another output, or change its mode")
     if found:
         raise UsageError(cannot_start([f"this machine {fault}" for fault in found]))
+    tight = tightness(report, needs, placement.actors)
+    if tell is not None and tight is not None:
+        tell(f"this machine {tight}")
     return placement
 
 
@@ -93,6 +105,35 @@ def faults(report: Report, question: Question, needs: Needs, classifiers: int) -
     yield from _storage(report, question, needs)
     if classifiers:
         yield from _room(report, question, needs, classifiers)
+
+
+def tightness(report: Report, needs: Needs, classifiers: int) -> str | None:
+    """What to say of a machine that is fit, but not for all the large images it may meet at once.
+
+    It still scores: of images that take much memory it decodes fewer at a time, and the kernel ends
+    the process of one for which the memory does not do, which is an error row.
+    """
+    if not classifiers:
+        return None
+    classifying, decoding = _memory(report, needs, classifiers)
+    if report.memory >= classifying + decoding:
+        return None
+    large = report.large_images
+    return (
+        f"has {_gigabytes(report.memory)} of memory free, and {_gigabytes(classifying + decoding)} "
+        f"may be needed: {_gigabytes(classifying)} by its classifiers, {_gigabytes(decoding)} to "
+        f"decode, {large.count} large images at a time among it; if images are so large, lower "
+        "compute.actors or decode.max_memory_mb"
+    )
+
+
+def _memory(report: Report, needs: Needs, classifiers: int) -> tuple[int, int]:
+    """Bytes that classifiers take, and that decoding for them takes at most."""
+    copies = 1 if report.prepared else _PREPARATIONS
+    return (
+        needs.model_bytes * copies + classifiers * _CLASSIFIER_BYTES,
+        classifiers * _ORDINARY_BYTES + report.large_images.bytes,
+    )
 
 
 def oddities(reports: Sequence[Report]) -> list[str]:
@@ -143,13 +184,13 @@ def _storage(report: Report, question: Question, needs: Needs) -> Iterator[str]:
 
 def _room(report: Report, question: Question, needs: Needs, classifiers: int) -> Iterator[str]:
     models = " and ".join(question.models)
-    copies = 1 if report.prepared else _PREPARATIONS
-    memory = needs.model_bytes * copies + classifiers * _CLASSIFIER_BYTES
+    classifying, decoding = _memory(report, needs, classifiers)
+    memory = classifying + min(decoding, _ORDINARY_BYTES)
     if report.memory < memory:
         yield (
             f"has {_gigabytes(report.memory)} of memory free and {classifiers} classifiers of "
-            f"{models} take {_gigabytes(memory)}: use larger nodes, fewer classifiers "
-            "(compute.actors) or an int8 model"
+            f"{models} take {_gigabytes(memory)} with an image to decode: use larger nodes, fewer "
+            "classifiers (compute.actors) or an int8 model"
         )
     if report.temporary_free < _TEMPORARY_BYTES:
         yield (

@@ -30,6 +30,7 @@ from vggbatch.pipeline.fitness import (
     needs_of,
     oddities,
     question_for,
+    tightness,
 )
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.placement import Placement, place
@@ -145,6 +146,7 @@ class Preflight:
         asked = list(self._answers)
         answered, late = ray.wait(asked, num_returns=len(asked), timeout=remaining)
         found: list[str] = []
+        odd: list[str] = []
         reports: list[Report] = []
         for reference in answered:
             name = self._answers[reference]
@@ -158,6 +160,8 @@ class Preflight:
             classifiers = min(cpus // placement.threads, placement.max_actors)
             lacking = faults(report, self._question(name), needs, classifiers)
             found += [f"{self._title(name)} {fault}" for fault in lacking]
+            tight = tightness(report, needs, classifiers)
+            odd += [f"{self._title(name)} {tight}"] if tight else []
             reports.append(report)
         silent = [
             f"{self._title(self._answers[reference])} does not answer within {self.patience:g} s: "
@@ -165,7 +169,7 @@ class Preflight:
             for reference in late
             if _lives(self._answers[reference])
         ]
-        return found, silent, oddities(reports)
+        return found, silent, odd + oddities(reports)
 
     def _title(self, name: str) -> str:
         node = self.nodes[name]

@@ -86,7 +86,7 @@ def preview(job: Job) -> Preview:
     notes: list[str] = []
     cores = None
     if compute.cluster_address is None:
-        placement = check_own_machine(job)
+        placement = check_own_machine(job, notes.append)
         cores = pinning() if compute.pin else "not pinned: compute.pin is off"
     else:
         from vggbatch.pipeline.cluster import ray_cluster

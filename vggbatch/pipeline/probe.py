@@ -15,18 +15,14 @@ from pathlib import Path
 from PIL import features
 
 from vggbatch.errors import VggbatchError
+from vggbatch.memory import free_memory
 from vggbatch.models.cache import cache_folder, check_cache, trust_cache
 from vggbatch.pipeline.job import versions
 from vggbatch.pipeline.state import STATE
+from vggbatch.preprocess.places import Places, places_here
 from vggbatch.sources.stores import store_of
 from vggbatch.storage import Folder, filesystem, is_local
 
-_MEMORY = (
-    ("", "memory.max", "memory.current", "inactive_file"),
-    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
-)
-"""Control groups of version 2 and 1: folder, limit, use, and of `memory.stat` what is given back
-when it is needed."""
 _SAME = ("vggbatch", "ray", "onnxruntime", "numpy", "pillow")
 
 
@@ -49,6 +45,8 @@ class Question:
     """A folder on the disk that Ray keeps its files on."""
     cache_trusted: bool = False
     """Whether the cache may be one that others can write to."""
+    image_memory_mb: int = 1536
+    """Memory that decoding an image may take (`decode.max_memory_mb`)."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,8 @@ class Report:
     """Bytes on the disk of Ray's temporary folder."""
     prepared: bool
     """Whether prepared files of all networks are in the cache."""
+    large_images: Places
+    """How many large images are decoded at a time, and the memory of each."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Input -> why it cannot be read."""
     output_unseen: bool = False
@@ -126,6 +126,7 @@ def answer(question: Question, after: object = None) -> Report:
         cache_refusal=_cache_refusal(question),
         temporary_free=shutil.disk_usage(existing(Path(question.temporary))).free,
         prepared=all(_prepared(kept, model) for model in question.models),
+        large_images=places_here(question.image_memory_mb),
         unreadable=unreadable(question.inputs),
         output_unseen=unseen,
         output_failure=_failure(lambda: _write(output)) if question.write and not unseen else None,
@@ -146,23 +147,6 @@ def vector_instructions() -> str:
         return "unknown"
     names = ("amx_int8", "avx512_vnni", "avx512f", "avx_vnni", "avx2", "i8mm", "asimddp", "asimd")
     return next((name for name in names if name in flags), "unknown")
-
-
-def free_memory(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that processes can still get: of the machine, cut by the cgroup's limit."""
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    facts = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
-    free = facts["MemAvailable"]
-    for folder, limit_file, used_file, files in _MEMORY:
-        try:
-            limit = int((root / folder / limit_file).read_text())
-            used = int((root / folder / used_file).read_text())
-            stat = (root / folder / "memory.stat").read_text().splitlines()
-        except (OSError, ValueError):
-            continue  # the other version, or no limit
-        # file pages count as used, and go when they are needed
-        free = min(free, limit - used + int(dict(line.split() for line in stat)[files]))
-    return free
 
 
 def existing(path: Path) -> Path:

@@ -101,7 +101,7 @@ class Rest:
 
     def _on_this_machine(self, head: HeadStart) -> Placement | None:
         """Without Ray, as far as that goes; None: it is needed."""
-        placement = check_own_machine(self.job)
+        placement = check_own_machine(self.job, self.notify)
         cores = placement.actors * placement.threads
         head.begin(self._first_work(placement, cores, gives_way=True), self._chunk_work)
         # its classifiers wait for the same file; here its faults come to light at once
