@@ -42,7 +42,8 @@ class Content:
 
 _DECOMPRESS = "decompress it first"
 _UNPACK = "unpack it, or make it a tar"
-_CONVERT = "convert it to JPEG or PNG"
+CONVERT = "convert it to JPEG or PNG"
+"""What to do about pictures in a form that is not decoded."""
 _DOWNLOAD = "the download failed: fetch the image again"
 _FRAMES = "extract its frames first"
 
@@ -53,25 +54,33 @@ _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
     (0, b"GIF89a", Content(Form.IMAGE, "GIF")),
     (0, b"\0\0\0\x0cjP  \r\n", Content(Form.IMAGE, "JPEG 2000")),
     (0, b"\xff\x4f\xff\x51", Content(Form.IMAGE, "JPEG 2000")),
-    (0, b"\xff\x0a", Content(Form.UNDECODED, "JPEG XL", _CONVERT)),
-    (0, b"\0\0\0\x0cJXL \r\n", Content(Form.UNDECODED, "JPEG XL", _CONVERT)),
-    (0, b"II\xbc", Content(Form.UNDECODED, "JPEG XR", _CONVERT)),
-    (0, b"\0\0\1\0\1\0", Content(Form.PICTURE, "a Windows icon", _CONVERT)),
-    (0, b"8BPS", Content(Form.PICTURE, "a Photoshop document", _CONVERT)),
-    (0, b"gimp xcf", Content(Form.PICTURE, "a GIMP document", _CONVERT)),
-    (0, b"v/1\1", Content(Form.PICTURE, "OpenEXR", _CONVERT)),
-    (0, b"#?RADIANCE", Content(Form.PICTURE, "a Radiance picture", _CONVERT)),
-    (0, b"qoif", Content(Form.PICTURE, "QOI", _CONVERT)),
-    (0, b"BPG\xfb", Content(Form.UNDECODED, "BPG", _CONVERT)),
-    (0, b"DDS ", Content(Form.PICTURE, "a DirectDraw surface", _CONVERT)),
-    (128, b"DICM", Content(Form.PICTURE, "DICOM", _CONVERT)),
-    (0, b"FUJIFILMCCD-RAW", Content(Form.RAW, "a camera's raw file", _CONVERT)),
-    (0, b"IIRO", Content(Form.RAW, "a camera's raw file", _CONVERT)),
-    (0, b"IIRS", Content(Form.RAW, "a camera's raw file", _CONVERT)),
-    (0, b"IIU\0", Content(Form.RAW, "a camera's raw file", _CONVERT)),
-    (8, b"CR\2", Content(Form.RAW, "a camera's raw file", _CONVERT)),
+    (0, b"\xff\x0a", Content(Form.UNDECODED, "JPEG XL", CONVERT)),
+    (0, b"\0\0\0\x0cJXL \r\n", Content(Form.UNDECODED, "JPEG XL", CONVERT)),
+    (0, b"II\xbc", Content(Form.UNDECODED, "JPEG XR", CONVERT)),
+    (0, b"\0\0\1\0\1\0", Content(Form.PICTURE, "a Windows icon", CONVERT)),
+    (0, b"8BPS", Content(Form.PICTURE, "a Photoshop document", CONVERT)),
+    (0, b"gimp xcf", Content(Form.PICTURE, "a GIMP document", CONVERT)),
+    (0, b"v/1\1", Content(Form.PICTURE, "OpenEXR", CONVERT)),
+    (0, b"#?RADIANCE", Content(Form.PICTURE, "a Radiance picture", CONVERT)),
+    (0, b"qoif", Content(Form.PICTURE, "QOI", CONVERT)),
+    (0, b"BPG\xfb", Content(Form.UNDECODED, "BPG", CONVERT)),
+    (0, b"DDS ", Content(Form.PICTURE, "a DirectDraw surface", CONVERT)),
+    (128, b"DICM", Content(Form.PICTURE, "DICOM", CONVERT)),
+    (0, b"FUJIFILMCCD-RAW", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"IIRO", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"IIRS", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"IIU\0", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"MMOR", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (8, b"CR\2", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (8, b"IIII", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (8, b"MMMMRaw", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (6, b"HEAPCCDR", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"\0MRM", Content(Form.RAW, "a camera's raw file", CONVERT)),
+    (0, b"FOVb", Content(Form.RAW, "a camera's raw file", CONVERT)),
     (0, b"II*\0", Content(Form.IMAGE, "TIFF")),
     (0, b"MM\0*", Content(Form.IMAGE, "TIFF")),
+    (0, b"II+\0", Content(Form.IMAGE, "TIFF")),
+    (0, b"MM\0+", Content(Form.IMAGE, "TIFF")),
     (0, b"\x1f\x8b", Content(Form.ARCHIVE, "gzip-compressed data", _DECOMPRESS)),
     (0, b"BZh", Content(Form.ARCHIVE, "bzip2-compressed data", _DECOMPRESS)),
     (0, b"\xfd7zXZ\0", Content(Form.ARCHIVE, "xz-compressed data", _DECOMPRESS)),
@@ -83,8 +92,8 @@ _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
     (0, b"Rar!", Content(Form.ARCHIVE, "a rar archive", _UNPACK)),
     (257, b"ustar", Content(Form.TAR, "a tar", "give it a name that ends in .tar")),
     (0, b"PAR1", Content(Form.PARQUET, "Parquet", "give it a name that ends in .parquet")),
-    (0, b"%PDF", Content(Form.PICTURE, "a PDF document", _CONVERT)),
-    (0, b"%!PS", Content(Form.PICTURE, "PostScript", _CONVERT)),
+    (0, b"%PDF", Content(Form.PICTURE, "a PDF document", CONVERT)),
+    (0, b"%!PS", Content(Form.PICTURE, "PostScript", CONVERT)),
     (0, b"\x89HDF\r\n", Content(Form.OTHER, "HDF5", "export its images to files")),
     (0, b"\x93NUMPY", Content(Form.OTHER, "a NumPy array", "save it as PNG")),
     (0, b"\x80\2", Content(Form.OTHER, "a pickle", "export its images to files")),
@@ -116,9 +125,9 @@ _MAGIC: tuple[tuple[int, bytes, Content], ...] = (
 _BRANDS: tuple[tuple[bytes, Content], ...] = (
     (b"avif", Content(Form.IMAGE, "AVIF")),
     (b"avis", Content(Form.IMAGE, "AVIF")),
-    (b"crx ", Content(Form.RAW, "a camera's raw file", _CONVERT)),
+    (b"crx ", Content(Form.RAW, "a camera's raw file", CONVERT)),
     *(
-        (brand, Content(Form.UNDECODED, "HEIC", _CONVERT))
+        (brand, Content(Form.UNDECODED, "HEIC", CONVERT))
         for brand in (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
     ),
 )
@@ -174,7 +183,7 @@ def _of_text(head: bytes) -> Content | None:
     if _HTML.match(text):
         return Content(Form.OTHER, "a web page (HTML)", _DOWNLOAD)
     if b"<svg" in text:
-        return Content(Form.PICTURE, "SVG, a drawing", _CONVERT)
+        return Content(Form.PICTURE, "SVG, a drawing", CONVERT)
     if text.startswith(b"<?xml") or text.startswith(b"<Error"):
         if b"<Error>" in text:
             return Content(Form.OTHER, "an error message of a store (XML)", _DOWNLOAD)

@@ -10,6 +10,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
+from vggbatch.preprocess.camera_raw import camera_raw
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
 from vggbatch.preprocess.guard import guarded_image
@@ -83,11 +84,13 @@ class NotOrdinaryError(Exception):
 
 
 def check_bytes(data: bytes, options: DecodeOptions) -> None:
-    """Raise ImageError for no bytes, or more than an image may have."""
+    """Raise ImageError for no bytes, more than an image may have, or a camera's raw file."""
     if not data:
         raise ImageError("empty", "no bytes")
     if len(data) > options.max_bytes:
         raise ImageError("too_large", f"{len(data)} bytes are more than {options.max_bytes}")
+    if raw := camera_raw(data):
+        raise ImageError("not_image", str(raw))
 
 
 def decode_here(
