@@ -163,7 +163,8 @@ class ColumnOptions(_Strict):
     label: str | None = None
     """Column of the classes: WordNet ids, names or indices."""
     bytes: str | None = None
-    """Column of the encoded images."""
+    """Column of the encoded images. In tars: what follows the key in the names of the images to
+    score (`png`, `seg.png`), where WebDataset samples have several."""
 
 
 class IndexOptions(_Strict):

@@ -64,10 +64,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns of a table of images hold what."""
+    """Which columns of a table of images hold what, or which member of a tar's samples."""
 
     image: str
-    """Dotted path of the column with the bytes."""
+    """Dotted path of the column with the bytes; what follows the key in the member's name."""
     name: str | None
     label: str | None
 
@@ -89,7 +89,8 @@ class Shard:
     images: int | None = None
     """How many, where that was learned with the listing or by indexing."""
     layout: Layout | None = None
-    """The columns of a Parquet file, as they were chosen for the whole job."""
+    """The columns of a Parquet file, as they were chosen for the whole job; None for a tar: the
+    usual picture of each sample."""
 
     def image_ids(self, members: pa.Table) -> list[str]:
         """The image ids of members of this shard."""

@@ -20,6 +20,7 @@ from vggbatch.preprocess.content import recognize
 from vggbatch.sources import kinds, manifest, names
 from vggbatch.sources.base import Layout, Member, Reader, Shard
 from vggbatch.sources.columns import Reading
+from vggbatch.sources.companions import companions
 from vggbatch.sources.folder import FileReader, member_of, slices
 from vggbatch.sources.image_columns import LIST, first_rows
 from vggbatch.sources.kinds import IMAGE
@@ -34,6 +35,7 @@ from vggbatch.sources.ranges import open_binary
 from vggbatch.sources.recordio import RecordIOReader
 from vggbatch.sources.surprises import (
     ARCHIVE,
+    COMPANIONS,
     DEAD_LINK,
     EMPTY,
     NO_IMAGES,
@@ -108,6 +110,7 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
+    found.choose_in_tars()
     files = [file for _, file in found.shards.values()]
     check_sets([(file.uri, file.size, file.explicit) for file in files])
     named = _named_shards(found.shards.values(), found.counts, found.layouts)
@@ -210,6 +213,14 @@ class _Found:
                 else:
                     self.left_out.add(NO_IMAGES, file.name, file.uri)
 
+    def choose_in_tars(self) -> None:
+        """Note which image of each WebDataset sample the user named."""
+        chosen = self.reading.columns.bytes
+        if chosen is not None:
+            layout_of_tars = Layout(chosen.lower().lstrip("."), None, None)
+            tars = (file for kind, file in self.shards.values() if kind == TarReader.format)
+            self.layouts.update((file.uri, layout_of_tars) for file in tars)
+
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
         return [*self.loose.values(), *self.named]
@@ -222,7 +233,8 @@ class _Found:
         empty += [file.name for file in files if file.size == 0]
         count = Counter(member.name for member in images)
         repeats = [name for name, times in count.items() for _ in range(times - 1)]
-        odd = noticed([(EMPTY, empty), (SAME_NAME, repeats)])
+        masks = companions([member.name for member in images])
+        odd = noticed([(EMPTY, empty), (SAME_NAME, repeats), (COMPANIONS, masks)])
         return (*self.left_out.surprises(), *odd)
 
     def _keep_longest(self, format_name: str, file: Listed) -> None:

@@ -31,6 +31,11 @@ NO_MEMBERS = "shards without images"
 EMPTY = "empty files, each an error row"
 SAME_NAME = "images with the name of another one, told apart by #2, #3 and so on"
 
+COMPANIONS = (
+    "images named like masks, depth maps or thumbnails of others (leave them out of the input), "
+    "each a row"
+)
+
 
 @dataclass(frozen=True)
 class Surprise:

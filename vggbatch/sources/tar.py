@@ -90,7 +90,11 @@ class TarReader(Reader):
                 yield Skipped(kind, name)
         except ImageError as error:
             damage = error
-        further = further_images([member.name for member in members], samples)
+        images_found = [member.name for member in members]
+        chosen = shard.layout.image if shard.layout else None
+        further = further_images(images_found, samples, chosen)
+        if members and len(further) == len(set(images_found)):
+            raise ImageError("bad_shard", f"no image is named *.{chosen}, as columns.bytes says")
         for member in members:
             if member.name in further:
                 yield Skipped(FURTHER, member.name)

@@ -13,13 +13,13 @@ from vggbatch.sources import names
 
 _USUAL = ("jpg", "jpeg", "png", "webp", "image", "img", "input", "rgb", "photo", "original")
 """What the picture of a sample is called, the most usual first."""
-_NEVER = frozenset(
+NO_PICTURE = frozenset(
     {"alpha", "annotation", "canny", "depth", "disparity", "edge", "edges", "flow", "gt", "inst"}
     | {"instance", "label", "labels", "labelids", "mask", "masks", "matte", "normal", "normals"}
     | {"panoptic", "sal", "scribble", "seg", "segm", "segmentation", "segmap", "sem", "semantic"}
     | {"semseg", "sketch", "target", "thumb", "thumbnail", "trimap"}
 )
-"""What it is never called."""
+"""What it is never called, nor a folder of pictures."""
 
 
 def split_key(name: str) -> tuple[str, str]:
@@ -37,7 +37,7 @@ def further_images(
     Args:
         images: names of a tar's image members.
         sample_keys: keys for which there is something else than images: those are samples.
-        chosen: what the picture is called, as in `seg.png`, where the user says so.
+        chosen: what follows the key in the name of the picture (`seg.png`), where the user says so.
     """
     if chosen is not None:
         wanted = chosen.lower().lstrip(".")
@@ -57,7 +57,7 @@ def further_images(
 
 def _kept(rests: list[str], is_sample: bool) -> set[str]:
     """Which of the images under one key are rows."""
-    pictures = [rest for rest in rests if not _NEVER.intersection(rest.split(".")[:-1])]
+    pictures = [rest for rest in rests if not NO_PICTURE.intersection(rest.split(".")[:-1])]
     if not pictures:
         return set(rests)
     if is_sample:
