@@ -80,7 +80,9 @@ def test_compacting_again_changes_nothing(output, tmp_path):
     first = compact(output, 0, [0], 1000)
     before = (tmp_path / "predictions/part-000000.parquet").stat()
     assert compact(output, 0, [0], 1000) == first
-    assert (tmp_path / "predictions/part-000000.parquet").stat() == before
+    after = (tmp_path / "predictions/part-000000.parquet").stat()
+    # the time of access may change, by reading
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_a_marker_without_its_files_does_not_count(output, tmp_path):
