@@ -1,3 +1,5 @@
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -37,6 +39,9 @@ def columns_of(content: str, reading: Reading = IMAGENET) -> tuple[str, str | No
         ("key,url,label\n000,http://h/a?x=1,5\n001,http://h/b?x=2,6\n", "url", "label"),
         # the longer of two that name the same file
         ("name,path,label\na.jpg,x/a.jpg,5\nb.jpg,x/b.jpg,7\n", "path", "label"),
+        # an id of zeros and digits is a name, not the number of its row
+        ("id,image_id,label\n0,000,5\n1,001,7\n2,002,9\n", "image_id", "label"),
+        ("img,groundtruth\na.jpg,5\nb.jpg,7\n", "img", "groundtruth"),
         # headers that are not known
         ("foto,art\na.jpg,tench\nb.jpg,goldfish\n", "foto", "art"),
         ("Bild;Klasse;label\na.jpg;x;5\nb.jpg;y;7\n", "Bild", "label"),
@@ -108,12 +113,44 @@ def test_words():
         "file\tlabel\na, b.jpg\t1\nc.jpg\t2\n",
         '"file", "label"\n"a, b.jpg", "1"\n"c.jpg", "2"\n',
         "a, b.jpg 1\nc.jpg 2\n",
+        'sep=;\nfile;label\n"a, b.jpg";1\nc.jpg;2\n',
+        '# made by hand\n\nfile,label\n"a, b.jpg",1\nc.jpg,2\n',
+        'file,label\n"a, b.jpg",1,\nc.jpg,2,\n',
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_delimiters_quotes_and_line_ends(content, encoding):
     table = read(content.encode(encoding), "l.csv")
     assert list(table.columns.values()) == [["a, b.jpg", "c.jpg"], ["1", "2"]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"file": ["a.jpg", "b.jpg"], "label": [1, 2]},
+        {"file": ["a.jpg", "b.jpg"], "labels": [1, 2]},
+        {"columns": ["file", "label"], "index": [0, 1], "data": [["a.jpg", 1], ["b.jpg", 2]]},
+        {"0": {"file": "a.jpg", "label": 1}, "1": {"file": "b.jpg", "label": 2}},
+        {"file": {"0": "a.jpg", "1": "b.jpg"}, "label": {"0": 1, "1": 2}},
+        {"a.jpg": {"label": 1, "width": 500}, "b.jpg": {"label": 2, "width": 333}},
+        {"images": [{"file_name": "a.jpg", "label": 1}, {"file_name": "b.jpg", "label": 2}]},
+        {"labels": [["a.jpg", 1], ["b.jpg", 2]]},
+        {"1": ["a.jpg"], "2": ["b.jpg"]},
+    ],
+)
+def test_forms_of_json(value):
+    table = read(json.dumps(value).encode(), "l.json")
+    file = file_column(table, ColumnOptions())
+    label = label_column(table, file, Reading(classes=IMAGENET.classes))
+    assert table.columns[file] == ["a.jpg", "b.jpg"]
+    assert table.columns[label] == ["1", "2"]
+
+
+def test_json_of_files_alone():
+    assert read(b'["a.jpg", "b.jpg"]', "l.json").columns == {"file": ["a.jpg", "b.jpg"]}
+    # two columns of files, and not the files of two classes
+    both = {"image": ["a.jpg", "b.jpg"], "mask": ["c.png", "d.png"]}
+    assert list(read(json.dumps(both).encode(), "l.json").columns) == ["image", "mask"]
 
 
 def test_list_of_files_with_spaces():

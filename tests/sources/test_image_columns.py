@@ -1,5 +1,7 @@
 """Parquet as its writers write it."""
 
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -132,6 +134,17 @@ def test_hive_folders_are_labels(tmp_path):
         "label=n01443537/part-0.parquet": "n01443537",
         "label=__HIVE_DEFAULT_PARTITION__/part-0.parquet": None,
     }
+
+
+def test_hive_folders_of_indices_count_the_data_sets_own_classes(tmp_path):
+    names = ["n02102040", "n01440764"]
+    feature = {"label": {"names": names, "_type": "ClassLabel"}}
+    facts = {"huggingface": json.dumps({"info": {"features": feature}})}
+    (tmp_path / "label=1").mkdir()
+    table = pa.table({"image": B[:1]}).replace_schema_metadata(facts)
+    pq.write_table(table, tmp_path / "label=1/a.parquet")
+    (shard,) = survey([str(tmp_path)]).shards
+    assert reader_for("parquet").members(shard)["label"].to_pylist() == ["n01440764"]
 
 
 def test_a_file_without_rows_and_one_without_images(tmp_path):

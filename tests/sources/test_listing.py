@@ -37,6 +37,12 @@ def test_trailing_slash_and_relative_path(tree, monkeypatch):
     assert {f.uri for f in list_input("a")} == {str(tree / "a/x.jpg"), str(tree / "a/b/y.jpg")}
 
 
+def test_spellings_of_one_folder(tree):
+    plain = {file.uri for file in list_input(str(tree))}
+    for spelling in (f"{tree}/", f"{tree.parent}/./{tree.name}", f"{tree}/../{tree.name}//"):
+        assert {file.uri for file in list_input(spelling)} == plain
+
+
 def test_file(tree):
     (file,) = list_input(str(tree / "t.tar"))
     assert (file.name, file.size, file.explicit) == ("t.tar", 2, True)

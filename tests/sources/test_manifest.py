@@ -27,6 +27,15 @@ def test_not_text(tmp_path):
         list(read_manifest(str(tmp_path / "m.txt")))
 
 
+def test_a_column_of_base64_is_refused_in_one_short_line(tmp_path):
+    (tmp_path / "m.csv").write_text("image,label\n" + ("/9j/" * 5000 + ",3\n") * 2)
+    with pytest.raises(
+        UsageError, match=r"column 'image' names no images.* '/9j/[^ ]+\.\.\.'"
+    ) as e:
+        list(read_manifest(str(tmp_path / "m.csv")))
+    assert len(str(e.value)) < 500
+
+
 def test_what_is_refused_is_a_row(tmp_path):
     lines = [
         "nosuch://x.jpg",

@@ -57,6 +57,9 @@ def test_repeated_names_are_numbered(tmp_path):
     assert list(TarReader().read(shard, members)) == [jpeg(1), jpeg(2)]
 
 
+BIGHORN = "bighorn, bighorn sheep, cimarron, Rocky Mountain bighorn, Rocky Mountain sheep"
+
+
 def test_cls_members_label_their_key_before_and_after(tmp_path):
     files = {
         "0001.cls": b"7",
@@ -66,9 +69,11 @@ def test_cls_members_label_their_key_before_and_after(tmp_path):
         "key.with.dots.JPEG": jpeg(3),
         "key.with.dots.cls": b"9",
         "0004.jpg": jpeg(4),
+        "0005.jpg": jpeg(5),
+        "0005.cls": BIGHORN.encode(),
     }
     labels = [m["label"] for m in members_of(shard_of(tmp_path, tar_bytes(files)))]
-    assert labels == ["7", "8", "9", None]
+    assert labels == ["7", "8", "9", None, BIGHORN]
 
 
 def test_folder_names_label(tmp_path):

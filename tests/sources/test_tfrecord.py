@@ -63,6 +63,14 @@ def test_tf_slim_and_tfds_and_bare(tmp_path):
     ]
 
 
+def test_the_name_of_a_class_goes_before_its_number(tmp_path):
+    # TF-Slim's build_image_data.py counts from 1
+    own = {"image/class/label": 1, "image/class/text": b"daisy", "image/encoded": jpeg(1)}
+    without = {"image/class/label": 1, "image/class/text": b"", "image/encoded": jpeg(2)}
+    data = b"".join(record(example(features)) for features in (own, without))
+    assert [label for _, label, _ in read(shard_of(tmp_path, data))] == ["daisy", "1"]
+
+
 def test_no_image_feature(tmp_path):
     ((name, _, error),) = read(shard_of(tmp_path, record(example({"text": b"x"}))))
     assert name == "00000000"

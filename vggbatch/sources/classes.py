@@ -148,8 +148,12 @@ def is_unlabelled(text: str) -> bool:
 
 
 def normalized(name: str) -> str:
-    """A name as it is compared: without differences of case, spaces, and Unicode's normal forms."""
-    return " ".join(unicodedata.normalize("NFC", name).casefold().replace("_", " ").split())
+    """A name as it is compared: without differences of case, spaces, and Unicode's normal forms.
+
+    Underscores and hyphens are spaces, as in the names of folders.
+    """
+    form = unicodedata.normalize("NFC", name).casefold()
+    return " ".join(re.sub("[_-]", " ", form).split())
 
 
 def identified(names: Sequence[str]) -> tuple[str, ...]:

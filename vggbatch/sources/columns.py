@@ -48,6 +48,7 @@ KNOWN = (*FILE, *SYNSET, *INDEX)
 _LABEL_WORDS = frozenset(
     {"label", "labels", "class", "classes", "target", "targets", "category", "truth", "gt", "y"}
     | {"cls", "synset", "wnid", "classid", "labelid", "categoryid", "classindex", "labelindex"}
+    | {"groundtruth", "imagenet", "breed", "species"}
 )
 """A column of integers is one of classes only if a word of its name is one of these."""
 
@@ -284,10 +285,11 @@ def _is_number(cell: str) -> bool:
 
 
 def _counts(cells: Sequence[str]) -> bool:
-    """Whether a column counts its rows."""
-    numbers = [as_integer(cell) for cell in cells]
-    first = numbers[0]
-    return first in (0, 1) and numbers == list(range(first, first + len(numbers)))
+    """Whether a column counts its rows; `00001` is a name."""
+    first = as_integer(cells[0])
+    if first not in (0, 1) or any(cell.startswith("0") and cell.isdigit() for cell in cells[1:]):
+        return False
+    return [as_integer(cell) for cell in cells] == list(range(first, first + len(cells)))
 
 
 def _is_row_number(name: str, cells: Sequence[str]) -> bool:

@@ -22,6 +22,8 @@ _SAMPLE = 500
 _MAJORITY = 0.9
 """Share of a column's cells that must be of a kind for the column to be: there are odd rows."""
 
+_PREAMBLE = re.compile(r"\ufeff?(\s*(# [^\t,;|\r\n]*|\"?sep=.\"?)(\r\n|\r|\n))+")
+
 csv.field_size_limit(2**24)
 
 
@@ -39,6 +41,7 @@ def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, li
     Raises:
         ValueError: it is empty, no CSV, or its rows differ in width.
     """
+    content = _without_preamble(content)
     lines = [line for line in text_file.lines(content) if line.strip()]
     if not lines:
         raise ValueError("the file is empty")
@@ -52,6 +55,8 @@ def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, li
         header = None
     usual = Counter(map(len, rows)).most_common(1)[0][0]
     width = len(header) if header is not None else usual
+    if not any(cell for row in rows for cell in row[width:]):
+        rows = [row[:width] for row in rows]  # each ends in delimiters
     for number, row in enumerate(rows, 1):
         if len(row) > width:
             raise ValueError(
@@ -59,6 +64,12 @@ def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, li
                 "delimiter needs quotes"
             )
     return header, [row + [""] * (width - len(row)) for row in rows]
+
+
+def _without_preamble(content: str) -> str:
+    """The text without comments above the table, and without the `sep=;` that Excel reads."""
+    found = _PREAMBLE.match(content)
+    return content[found.end() :] if found else content
 
 
 def is_file(cell: str) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +42,8 @@ def list_input(uri: str, left_out: LeftOut | None = None) -> Iterator[Listed]:
     """
     left_out = LeftOut() if left_out is None else left_out
     fs, path = filesystem(uri)
+    if is_local(fs):
+        path = _one_spelling(path)
     try:
         with store_errors():
             # in an address on the web a ? begins the query
@@ -65,6 +68,19 @@ def list_input(uri: str, left_out: LeftOut | None = None) -> Iterator[Listed]:
             raise UsageError(f"{uri}: cannot be read: {error.strerror or error}") from None
         # no credentials, no way there, or no answer after the client's own retries
         raise UsageError(f"{uri}: cannot be listed: {' '.join(str(error).split())}") from None
+
+
+def _one_spelling(path: str) -> str:
+    """A local path without `//`, `/./` and, where no link is in between, `/../`.
+
+    Files that are named twice are found by their paths.
+    """
+    plain = os.path.normpath(path)
+    if ".." in path.split("/"):
+        with suppress(OSError):
+            return plain if os.path.samefile(plain, path) else path
+        return path
+    return plain
 
 
 def _globbed(fs: fsspec.AbstractFileSystem, pattern: str, left_out: LeftOut) -> Iterator[Listed]:

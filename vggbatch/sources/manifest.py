@@ -17,6 +17,8 @@ SUFFIXES = list_file.SUFFIXES | {"csv", "tsv", "json", "jsonl", "ndjson"}
 """How the names of manifests end, Parquet apart."""
 _MAX_BYTES = 2**30
 """Of a manifest: ten million lines."""
+_LONGEST_SHOWN = 80
+"""Characters of a cell in a message: it may be a whole image in base64."""
 
 
 def read_manifest(uri: str, reading: Reading | None = None) -> Iterator[Member]:
@@ -92,8 +94,9 @@ def _check_named(column: str, files: Sequence[str], exists: columns.Exists) -> N
     """Make sure that a column chosen by its name alone names files at all."""
     some = [file for file in dialect.sampled(files) if file][:4]
     if not (dialect.mostly(files, dialect.is_file) or any(map(exists, some))):
+        shown = some[0] if len(some[0]) <= _LONGEST_SHOWN else f"{some[0][:_LONGEST_SHOWN]}..."
         raise ValueError(
-            f"column {column!r} names no images, as there is no file {some[0]!r}: "
+            f"column {column!r} names no images, as there is no file {shown!r}: "
             "name the column of paths with columns.file"
         )
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, BinaryIO
 from urllib.parse import unquote
 
@@ -126,8 +127,9 @@ class ParquetReader(Reader):
             parquet = open_guarded(file, size, page_checksum_verification=True)
             ends = _ends(parquet.metadata)
             found = shard.layout or _required_layout(parquet)
-            own = columns.class_names(parquet.schema_arrow).get(found.label or "")
-            partition = None if found.label else partition_label(shard.uri)
+            names_of = columns.class_names(parquet.schema_arrow)
+            own = names_of.get(found.label or "")
+            partition = None if found.label else partition_label(shard.uri, names_of)
             # where images lie in lists, these say how many a row has
             listed = (found.name or found.image) if LIST in found.image else None
             wanted = [leaf(parquet, path) for path in (listed or found.name, found.label) if path]
@@ -294,13 +296,20 @@ def _of_row(
         yield Member(known, row * _IN_A_ROW + number, -1, label, run=group)
 
 
-def partition_label(uri: str) -> str | None:
-    """The label that a folder of a Hive partition says: `.../label=n01440764/part-0.parquet`."""
+def partition_label(
+    uri: str, own: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> str | None:
+    """The label that a folder of a Hive partition says: `.../label=n01440764/part-0.parquet`.
+
+    Args:
+        uri: of the file.
+        own: the data set's own classes by column, which an index counts.
+    """
     for part in reversed(uri.split("/")[:-1]):
         key, equals, value = part.partition("=")
         if equals and key.lower() in (*columns.SYNSET, *columns.INDEX):
             text = unquote(value)
-            return None if text in ("", _NO_PARTITION) else text
+            return None if text in ("", _NO_PARTITION) else columns.label_text(text, own.get(key))
     return None
 
 

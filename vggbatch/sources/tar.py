@@ -20,8 +20,8 @@ from vggbatch.sources.surprises import ARCHIVE, FURTHER, HIDDEN, LEFT_OUT, SPECI
 from vggbatch.sources.tar_headers import HeaderFile
 from vggbatch.sources.webdataset import further_images, is_metadata, split_key
 
-_MAX_LABEL_BYTES = 64
-"""A .cls member is a class number in ASCII; anything longer is something else."""
+_MAX_LABEL_BYTES = 1024
+"""A .cls member is the number or the names of a class; anything longer is something else."""
 
 _PADDING = 2**20
 """How far past the end of an archive to look for another one appended to it, in bytes. Writers pad

@@ -23,9 +23,10 @@ _LARGEST_RECORD = 2**28
 _IMAGE = ("image/encoded", "image", "image_raw", "image/bytes", "encoded", "jpeg", "jpg", "png")
 _NAME = ("image/filename", "file_name", "filename", "image/file_name", "image/id", "image_id")
 _SYNSET = ("image/class/synset", "synset", "wnid")
+_TEXT = ("image/class/text",)
 _LABEL = ("image/class/label", "label", "class_index", "class", "image/label")
 """Features as TF-Slim's build_imagenet_data.py, TFDS and their imitators name them. TF-Slim counts
-its labels from 1 and always gives the synset, so the synset comes first."""
+its labels from 1, so its synset or, where there is none, the name of the class comes first."""
 
 
 class TFRecordReader(Reader):
@@ -79,7 +80,8 @@ def _member(data: bytes, number: int, start: int) -> Member:
     except ImageError as error:
         return Member(f"{number:08}", start, len(data), error=str(error))
     name = _text(_find(features, _NAME)) or f"{number:08}"
-    label = _text(_find(features, _SYNSET)) or _text(_find(features, _LABEL))
+    found = (_text(_find(features, kind)) for kind in (_SYNSET, _TEXT, _LABEL))
+    label = next((text for text in found if text), None)
     return Member(name, start, len(data), label)
 
 

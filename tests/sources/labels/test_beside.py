@@ -31,6 +31,8 @@ dataset_info:
             "data/dataset_info.json",
             json.dumps({"features": {"y": {"names": WNIDS, "_type": "ClassLabel"}}}),
         ),
+        ("classnames.txt", "n02102040\nn03000684\n"),
+        ("data/classes.txt", "n02102040\nn03000684\n"),
         ("data/README.md", README),
         ("README.md", README),
     ],

@@ -15,8 +15,11 @@ from vggbatch.sources.classes import identified
 from vggbatch.sources.dialect import is_file
 from vggbatch.storage import filesystem, public_uri, store_errors
 
-_LISTS = ("label.labels.txt", "labels.txt")
-"""TensorFlow Datasets' and TF-Slim's."""
+_LISTS = (
+    *("label.labels.txt", "labels.txt", "classnames.txt", "classes.txt"),
+    *("../classnames.txt", "../classes.txt"),
+)
+"""TensorFlow Datasets', TF-Slim's, and those of WebDatasets, with a folder for each split."""
 _FACTS = ("dataset_info.json", "README.md", "../README.md")
 """Hugging Face's; its shards are in a folder below that of the README."""
 _MOST_FOLDERS = 8
