@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.lease import OutputLease
@@ -68,7 +69,13 @@ def run(
             open_early(job, run_id, output, early)  # continues while the output is opened
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)
-        yield _scored(job, listener, early, output, lease, run_id, started)
+        try:
+            result = _scored(job, listener, early, output, lease, run_id, started)
+        except VggbatchError:
+            if lease is not None:
+                lease.fence.check()  # of an output that is another run's, that is what to say
+            raise
+        yield result
 
 
 def _scored(
