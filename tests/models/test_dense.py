@@ -10,6 +10,7 @@ from vggbatch.models import catalog, synthesize
 from vggbatch.models.dense import make_dense
 from vggbatch.models.graph import make_batchable
 from vggbatch.models.normalise import add_normalisation
+from vggbatch.models.runtime import open_network
 
 onnxruntime.set_default_logger_severity(3)
 
@@ -31,7 +32,7 @@ def noise(name, *shape):
 
 
 def run(model, images):
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = open_network(model.SerializeToString())
     return session.run(None, {session.get_inputs()[0].name: images})
 
 

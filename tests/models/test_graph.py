@@ -9,13 +9,14 @@ from vggbatch.errors import UsageError
 from vggbatch.models import catalog, synthesize
 from vggbatch.models.graph import make_batchable, operators, opset
 from vggbatch.models.ports import read_ports
+from vggbatch.models.runtime import open_network
 
 onnxruntime.set_default_logger_severity(3)
 RNG = np.random.default_rng(0)
 
 
 def run(model, images, name=None):
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = open_network(model.SerializeToString())
     return session.run(name and [name], {session.get_inputs()[0].name: images})
 
 

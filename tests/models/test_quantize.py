@@ -12,11 +12,13 @@ from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models import quantize as quantization
 from vggbatch.models.quantize import Quantizer
-from vggbatch.preprocess.profiles import CAFFE2
+from vggbatch.models.runtime import open_network
+from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
 
 PROFILE = Preprocess(resize=32, crop=32)
 NORMALISE = Normaliser(PROFILE)
+CAFFE2 = resolve_profile("caffe2")[1]
 
 
 def images(count, seed):
@@ -123,7 +125,7 @@ def test_scores_are_not_one_of_256_levels(name, quant_format, tmp_path):
     normalise = Normaliser(CAFFE2) if "caffe2" in name else NORMALISE
     target = tmp_path / "int8.onnx"
     quantize(model, images(10, 0), normalise, target, quant_format=quant_format)
-    session = onnxruntime.InferenceSession(target)
+    session = open_network(target)
     scores = session.run(None, {model.input: normalise(images(1, 1))})[0]
     assert len(np.unique(scores)) > 500
     kinds = {node.op_type for node in onnx.load(target).graph.node}

@@ -7,6 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.models import resolve
 from vggbatch.models.quantize import Quantizer
+from vggbatch.models.runtime import open_network
 from vggbatch.models.sensitivity import Labelled, compare, layer_noise, leave_worst
 from vggbatch.preprocess.transform import Normaliser
 
@@ -99,7 +100,7 @@ def test_layers_are_left_until_the_accuracy_is_near_enough(quantizer, labelled, 
     assert steps[-1].top1 >= 97
     assert set(steps[-1].left_float) == {"first", "second"}
     assert all(step.rate > 0 for step in steps)
-    scores = onnxruntime.InferenceSession(target).run(None, {"data": NORMALISE(labelled.crops)})[0]
+    scores = open_network(target).run(None, {"data": NORMALISE(labelled.crops)})[0]
     assert (scores.argmax(1) == labelled.labels).sum() == steps[-1].correct
 
 

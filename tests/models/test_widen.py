@@ -1,17 +1,15 @@
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
 from vggbatch.models import synthesize
 from vggbatch.models.graph import make_batchable
+from vggbatch.models.runtime import open_network
 from vggbatch.models.widen import widen_first_convolution
 
 
 def run(model, images):
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = open_network(model.SerializeToString())
     return session.run(None, {session.get_inputs()[0].name: images})[0]
 
 

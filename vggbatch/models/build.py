@@ -34,6 +34,7 @@ from vggbatch.models.pictures import as_input, made_pictures
 from vggbatch.models.ports import TAKEN, shape_of
 from vggbatch.models.proof import CannotOpen, NotProved, expected_scores, prove
 from vggbatch.models.runtime import write_optimised
+from vggbatch.models.saturation import inexact_products, saturates, unshare_integers
 from vggbatch.models.synthesis import synthesize
 from vggbatch.models.widen import widen_first_convolution
 
@@ -80,11 +81,17 @@ def build(job: BuildJob) -> None:
     model: onnx.ModelProto | None = onnx.load(job.original)
     assert model is not None
     facts = _facts(model, job)
+    exactly = facts.quantized and saturates()
+    original = job.original
+    if exactly and unshare_integers(model):
+        original = job.work / "unshared.onnx"
+        _save(model, original)
+        model = None  # its weights went into the file
     pixels = made_pictures(_PICTURES, *job.size)
     values = as_input(pixels, job.normalise or job.profile, job.layout)
     expected = (
         expected_scores(
-            job.original,
+            original,
             input=job.input,
             scores=job.scores,
             binary=job.binary,
@@ -102,9 +109,11 @@ def build(job: BuildJob) -> None:
         if kind in closed:
             continue
         # each is made of a fresh copy
-        model = model or onnx.load(job.original)
+        model = model or onnx.load(original)
         try:
             outputs, name = _write(model, form, job)
+            if exactly:
+                _check_products(form, job)
             proof = prove(
                 job.target / "model.onnx", name, given, expected, form, optimised=form.optimised
             )
@@ -194,6 +203,22 @@ def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str
         settings["save_external_prepacked_constant_initializers"] = "1"
     write_optimised(batchable, written, settings=settings)
     return outputs, name
+
+
+def _check_products(form: Form, job: BuildJob) -> None:
+    """Refuse a network whose integers this processor would add up wrongly."""
+    written = job.target / "model.onnx"
+    opened = written
+    if not form.optimised:
+        opened = job.work / "opened.onnx"
+        write_optimised(written, opened)
+    found = inexact_products(onnx.load(opened, load_external_data=False))
+    if found or saturates(precise=True):
+        raise UsageError(
+            f"{job.name} multiplies uint8 by int8 values ({found[0] if found else 'all layers'}), "
+            "whose sums this processor, which has no VNNI, cuts off at 16 bits: quantize it with "
+            "uint8 weights that are constants, or take a processor with VNNI or the network in fp32"
+        )
 
 
 def _save(model: onnx.ModelProto, path: Path) -> None:

@@ -38,7 +38,7 @@ from vggbatch.models.original import Source, original_file
 from vggbatch.models.resolve import Model
 from vggbatch.preprocess.profiles import resolve_profile
 
-RECIPE = 3
+RECIPE = 4
 """Part of the key: raised whenever preparation makes another file of the same model."""
 
 _BUILD_SECONDS = 3600

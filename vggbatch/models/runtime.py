@@ -1,6 +1,7 @@
 """onnxruntime as preparation, quantization and checks use it; `classifier` has its own session.
 
-One place for what all of these want alike: the CPU, and warnings about a graph's age unsaid.
+One place for what all of these want alike: exact integers, and warnings about a graph's age
+unsaid.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 import onnxruntime
 from onnxruntime import GraphOptimizationLevel, InferenceSession
 
-_PROVIDERS = ["CPUExecutionProvider"]
+from vggbatch.exact_int8 import open_exactly
+
 _ERRORS = 3
 """Severity of the log lines that are shown, at least."""
 
@@ -31,7 +33,7 @@ def open_network(
     options.intra_op_num_threads = threads or 0
     if not optimise:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
-    return InferenceSession(network, options, providers=_PROVIDERS)
+    return open_exactly(network, options)
 
 
 def write_optimised(
@@ -53,7 +55,7 @@ def write_optimised(
     options.optimized_model_filepath = str(target)
     for key, value in (settings or {}).items():
         options.add_session_config_entry(f"session.{key}", value)
-    InferenceSession(source, options, providers=_PROVIDERS)
+    open_exactly(source, options)
 
 
 def _options() -> onnxruntime.SessionOptions:

@@ -7,6 +7,7 @@ from skimage.transform import resize
 
 from tests.models import numpy_onnx
 from vggbatch.models import catalog, synthesize
+from vggbatch.models.runtime import open_network
 
 onnxruntime.set_default_logger_severity(3)
 
@@ -40,7 +41,7 @@ def test_twin_tells_pictures_apart(name):
 @pytest.mark.parametrize("name", [n for n, e in catalog().items() if e.opset >= 7])
 def test_twin_runs_as_numpy_says(name):
     model = synthesize(name, shrink=16, size=32)
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    session = open_network(model.SerializeToString())
     image = pictures(scale=64.0 if "caffe2" in name else 1.0)[:1]
     (found,) = session.run(None, {session.get_inputs()[0].name: image})
     expected = numpy_onnx.run(model, image)

@@ -1,0 +1,39 @@
+"""Open networks so that products of uint8 by int8 are exact on every processor.
+
+x86 processors without VNNI add such products up in 16 bits, and what does not fit is cut off in
+silence: a network in int8 gives other scores there, some of them far off. onnxruntime can turn
+int8 weights into uint8 ones, with the zero point moved, when it opens a network; those are added
+up in 32 bits. Only its extended optimisations do so, and only on such processors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
+
+_PRECISE = "session.x64quantprecision"
+_PROVIDERS = ["CPUExecutionProvider"]
+
+
+def open_exactly(network: str | Path | bytes, options: SessionOptions) -> InferenceSession:
+    """Open a network on the CPU, with exact products of integers where onnxruntime has them.
+
+    Args:
+        network: ONNX file, or its content.
+        options: of the session; changed. A file that was optimised for this machine already keeps
+            what was made of it.
+
+    Raises:
+        Exception: onnxruntime cannot open the network (its own type and message).
+    """
+    options.add_session_config_entry(_PRECISE, "1")
+    try:
+        return InferenceSession(network, options, providers=_PROVIDERS)
+    except (NoKernel, Fail):
+        # it turns the weights of int8 by int8 products too, has no kernel for what comes of it, and
+        # those are exact as they are; preparation finds out where others are left
+        options.add_session_config_entry(_PRECISE, "0")
+        return InferenceSession(network, options, providers=_PROVIDERS)

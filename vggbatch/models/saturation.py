@@ -1,0 +1,153 @@
+"""Whether this processor cuts sums of uint8 by int8 products off, and which of a network's.
+
+Found out by computing, not by the processor's name: what counts is what onnxruntime does here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from vggbatch.exact_int8 import open_exactly
+
+_SUMMANDS = 64
+_LARGEST = _SUMMANDS * 255 * 127
+"""No other product of so many uint8 and int8 values is larger; two of the summands alone exceed 16
+bits."""
+_TYPES = {
+    "QLinearConv": (2, 3, 5),
+    "QLinearMatMul": (2, 3, 5),
+    "QGemm": (2, 3, 5),
+    "MatMulInteger": (2, 1, 3),
+    "MatMulIntegerToFloat": (4, 1, 5),
+    "DynamicQuantizeMatMul": (None, 1, 3),
+    "QAttention": (6, 1, 7),
+}
+"""Operator -> positions of the first factor's zero point, of the second factor and of its zero
+point, whose types are the factors'. ConvInteger is exact everywhere (measured)."""
+
+
+@cache
+def saturates(*, precise: bool = False) -> bool:
+    """Whether this processor cuts sums of uint8 by int8 products off.
+
+    Args:
+        precise: when networks are opened as the package opens them; else as onnxruntime does.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    network = _largest_products().SerializeToString()
+    session = (
+        open_exactly(network, options)
+        if precise
+        else onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    )
+    image = np.full((1, _SUMMANDS, 1, 1), 255, np.uint8)
+    product, convolved = session.run(None, {"image": image})
+    return bool((product != _LARGEST).any() or (convolved != 255).any())
+
+
+def inexact_products(model: onnx.ModelProto) -> list[str]:
+    """Nodes of a graph, optimised by onnxruntime, that multiply uint8 by int8 values.
+
+    Args:
+        model: weights in other files need not be there.
+
+    Returns:
+        Operator and output of each. What cannot be known counts as uint8 for the first factor and
+        as int8 for the second.
+    """
+    return [f"{node.op_type} {node.output[0]!r}" for node in _inexact(model.graph, {})]
+
+
+def unshare_integers(model: onnx.ModelProto) -> bool:
+    """Give each use of an int8 constant a copy of its own, in place.
+
+    onnxruntime turns the constants of a product into uint8 under a new name, and fails where two
+    products share one.
+
+    Returns:
+        Whether any was shared.
+    """
+    graph = model.graph
+    constants = {t.name: t for t in graph.initializer if t.data_type == TensorProto.INT8}
+    seen: set[str] = set()
+    copies = 0
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name in seen:
+                copies += 1
+                copy = graph.initializer.add()
+                copy.CopyFrom(constants[name])
+                copy.name = node.input[position] = f"{name}_copy{copies}"
+            elif name in constants:
+                seen.add(name)
+    return copies > 0
+
+
+def _inexact(graph: onnx.GraphProto, outer: dict[str, int]) -> Iterator[onnx.NodeProto]:
+    values = [*graph.input, *graph.value_info, *graph.output]
+    types = outer | {value.name: value.type.tensor_type.elem_type for value in values}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type.startswith("DynamicQuantizeLinear"):
+            types |= {node.output[0]: TensorProto.UINT8, node.output[2]: TensorProto.UINT8}
+        if node.op_type in _TYPES and _is_inexact(node, types):
+            yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _inexact(inner, types)
+
+
+def _is_inexact(node: onnx.NodeProto, types: dict[str, int]) -> bool:
+    first, second, zero = _TYPES[node.op_type]
+    names = list(node.input)
+
+    def type_at(position: int | None) -> int | None:
+        present = position is not None and position < len(names)
+        return types.get(names[position]) if present and position is not None else None
+
+    left = type_at(first) or (type_at(0) if node.op_type == "MatMulInteger" else None)
+    right = type_at(second) or type_at(zero)
+    return left != TensorProto.INT8 and right != TensorProto.UINT8
+
+
+def _largest_products() -> onnx.ModelProto:
+    """A matrix product and a convolution of the largest values there are."""
+    weights = np.full((1, _SUMMANDS, 1, 1), 127, np.int8)
+    constants: dict[str, NDArray[Any]] = {
+        "kernel": weights,
+        "matrix": weights.reshape(_SUMMANDS, 1),
+        "row": np.array([1, _SUMMANDS], np.int64),
+        "u8_zero": np.array(0, np.uint8),
+        "s8_zero": np.array(0, np.int8),
+        "s8_zero_too": np.array(0, np.int8),
+        "one": np.array(1, np.float32),
+        "scale": np.array(_LARGEST / 255, np.float32),
+    }
+    convolution = ["image", "one", "u8_zero", "kernel", "one", "s8_zero_too", "scale", "u8_zero"]
+    nodes = [
+        helper.make_node("Reshape", ["image", "row"], ["flat"]),
+        helper.make_node("MatMulInteger", ["flat", "matrix", "u8_zero", "s8_zero"], ["product"]),
+        helper.make_node("QLinearConv", convolution, ["convolved"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "largest products",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, _SUMMANDS, 1, 1])],
+        [
+            helper.make_tensor_value_info("product", TensorProto.INT32, [1, 1]),
+            helper.make_tensor_value_info("convolved", TensorProto.UINT8, [1, 1, 1, 1]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 7
+    return model
