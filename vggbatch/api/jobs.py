@@ -175,7 +175,10 @@ def predict(
 def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
     """The metrics of a run, by profile."""
     config, classes = job.config, job.model.classes
-    sets = label_sets(config.labels, result.output.folder, classes, recorded=job.row_labels)
+    options = dict.fromkeys(config.labels, config.label_options)
+    sets = label_sets(
+        config.labels, result.output.folder, classes, recorded=job.row_labels, options=options
+    )
     published = published_accuracies(job.model_facts(), job.protocol)
     return {
         name: evaluate_predictions(

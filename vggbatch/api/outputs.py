@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch import report
-from vggbatch.errors import UsageError
+from vggbatch.config import LabelOptions
+from vggbatch.errors import JobFailed, UsageError
 from vggbatch.metrics import Evaluation
 from vggbatch.metrics.compare import Comparison, compare_runs
-from vggbatch.metrics.rescore import open_source
+from vggbatch.metrics.recorded import has_read
+from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.sets import label_sets
@@ -26,6 +28,7 @@ from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.status import Status, read_status
 from vggbatch.pipeline.verify import believe
 from vggbatch.report.run import GALLERY
+from vggbatch.sources.labels import EMBEDDED, LabelSpec
 from vggbatch.storage import Folder, arrow_file
 
 _log = logging.getLogger(__name__)
@@ -87,6 +90,8 @@ def rescore(
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
     partial: bool = False,
+    options: LabelOptions | None = None,
+    max_error_rate: float | None = None,
 ) -> Evaluation:
     """Metrics anew from saved predictions, with other labels; no inference.
 
@@ -99,18 +104,23 @@ def rescore(
         labels: label sets, each `[NAME=]LABELS[@SUBSET]`.
         output: gets metrics/ and run.json; None: nothing is written.
         errors: what a labelled image that could not be scored counts as.
-        classes: the network's class file, where it is not the project's.
+        classes: the network's class file, where run.json does not list its classes.
         partial: take the rows of an unfinished run, with a warning that says how many they are.
+        options: how label files are to be read; else as the run has read them, if it has.
+        max_error_rate: 1 allows that no image has a label; None: as in the run.
 
     Raises:
         UsageError: the run is not finished, no predictions, unreadable labels, or an output that
             holds a run.
+        JobFailed: no image has a label.
     """
     source = open_source(Folder(predictions), classes, partial=partial)
     _warn(source.note)
     specs = [labels] if isinstance(labels, str) else labels
     target = Folder(output) if output is not None else None
-    return rescore_source(source, specs, target, errors=errors)
+    return rescore_source(
+        source, specs, target, errors=errors, options=options, max_error_rate=max_error_rate
+    )
 
 
 def compare(
@@ -121,6 +131,7 @@ def compare(
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
     partial: bool = False,
+    options: LabelOptions | None = None,
 ) -> Comparison:
     """Compare two runs on the same images, image by image.
 
@@ -132,19 +143,28 @@ def compare(
         b: output of the other run.
         labels: what is right; `embedded`: what the runs recorded.
         errors: what a labelled image that could not be scored counts as.
-        classes: the networks' class file, where it is not the project's.
+        classes: the networks' class file, where run.json does not list their classes.
         partial: take the rows of unfinished runs, with a warning that says how many they are.
+        options: how the label file is to be read; else as the runs have read it, if they have.
 
     Raises:
-        UsageError: a run is not finished, no predictions, or no image in common.
+        UsageError: a run is not finished, no predictions, or no image in common; or the runs have
+            read the label file in different ways.
+        JobFailed: a label file was named, and no image of both runs has a label in it.
     """
     first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
     _warn(first.note)
     _warn(second.note)
-    [label_set] = label_sets([labels], first.folder, first.class_lines)
-    return compare_runs(
+    [label_set] = label_sets(
+        [labels], first.folder, first.class_lines, options=_shared(first, second, labels, options)
+    )
+    comparison = compare_runs(
         first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
     )
+    spec = LabelSpec.parse(labels)
+    if spec.source != EMBEDDED and not comparison.labelled:
+        raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")
+    return comparison
 
 
 def write_report(
@@ -178,6 +198,20 @@ def write_report(
         return report.write_report(Folder(output), gallery=gallery, images=images)
     return report.write_comparison(
         Folder(against), Folder(output), classes=classes, gallery=gallery, images=images
+    )
+
+
+def _shared(
+    first: Source, second: Source, labels: str, given: LabelOptions | None
+) -> dict[str, LabelOptions]:
+    """How a label file is to be read, by what both runs record of it."""
+    readers = [run for run in (first, second) if has_read(run.record, labels)] or [first]
+    one, *others = [run.options([labels], given) for run in readers]
+    if all(other == one for other in others):
+        return one
+    raise UsageError(
+        f"the runs have read {LabelSpec.parse(labels).public()} with different columns or indices: "
+        "say how to read it with --set"
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vggbatch.cli import console, options
-from vggbatch.cli.rescore import ClassesOption, ErrorsOption, PartialOption
+from vggbatch.cli.rescore import ClassesOption, ErrorsOption, FileSettings, PartialOption
 
 
 def compare(
@@ -25,6 +25,7 @@ def compare(
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
     partial: PartialOption = False,
+    settings: FileSettings = None,
     differences: Annotated[
         str | None,
         typer.Option(
@@ -46,6 +47,7 @@ def compare(
     """
     from vggbatch import api
     from vggbatch.cli.tables import render_comparison
+    from vggbatch.config import load_label_options
     from vggbatch.metrics.compare import write_differences
     from vggbatch.metrics.rescore import open_source
     from vggbatch.storage import Folder
@@ -54,7 +56,15 @@ def compare(
     first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
     for name in dict.fromkeys(s.model["name"] for s in (first, second) if s.synthetic):
         console.warning(f"{name} has random weights: what it predicts means nothing")
-    comparison = api.compare(a, b, labels=labels, errors=errors, classes=classes, partial=partial)
+    comparison = api.compare(
+        a,
+        b,
+        labels=labels,
+        errors=errors,
+        classes=classes,
+        partial=partial,
+        options=load_label_options(settings or ()),
+    )
     if differences is not None:
         write_differences(comparison, differences)
     names = (first.title, second.title)

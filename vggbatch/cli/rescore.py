@@ -25,7 +25,18 @@ ErrorsOption = Annotated[
 ClassesOption = Annotated[
     str | None,
     typer.Option(
-        "--classes", metavar="FILE", help="The network's class file, where it is not the project's."
+        "--classes",
+        metavar="FILE",
+        help="The network's class file, where the run has not recorded its classes.",
+    ),
+]
+FileSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="How label files are read: columns.file, columns.label, indices.start, "
+        "indices.names. Else as the run has read them, if it has.",
     ),
 ]
 PartialOption = Annotated[
@@ -51,11 +62,23 @@ def rescore(
     errors: ErrorsOption = "wrong",
     classes: ClassesOption = None,
     partial: PartialOption = False,
+    settings: FileSettings = None,
+    max_error_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--max-error-rate",
+            metavar="0..1",
+            min=0,
+            max=1,
+            help="1 allows that no image has a label; as in the run if not given.",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Compute metrics anew from saved predictions, with other labels; no inference."""
     from vggbatch import api
     from vggbatch.cli.tables import render
+    from vggbatch.config import load_label_options
     from vggbatch.metrics.rescore import open_source
     from vggbatch.storage import Folder
 
@@ -64,6 +87,13 @@ def rescore(
     if source.synthetic:
         console.warning(f"{source.model['name']} has random weights: these metrics mean nothing")
     evaluation = api.rescore(
-        predictions, labels, output, errors=errors, classes=classes, partial=partial
+        predictions,
+        labels,
+        output,
+        errors=errors,
+        classes=classes,
+        partial=partial,
+        options=load_label_options(settings or ()),
+        max_error_rate=max_error_rate,
     )
     console.result(evaluation.to_json(), lambda: console.out.print(render(evaluation)))

@@ -1,7 +1,7 @@
 """What a job is asked to do: the validated configuration and how it is read."""
 
 from vggbatch.config.keywords import Input, JobOptions, job_config
-from vggbatch.config.load import known_keys, load_config, validate
+from vggbatch.config.load import known_keys, load_config, load_label_options, validate
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import (
     ColumnOptions,
@@ -9,6 +9,7 @@ from vggbatch.config.schema import (
     DecodeOptions,
     IndexOptions,
     JobConfig,
+    LabelOptions,
     ModelOptions,
     Preprocess,
 )
@@ -21,11 +22,13 @@ __all__ = [
     "Input",
     "JobConfig",
     "JobOptions",
+    "LabelOptions",
     "ModelOptions",
     "Preprocess",
     "Protocol",
     "job_config",
     "known_keys",
     "load_config",
+    "load_label_options",
     "validate",
 ]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from vggbatch import uris
 from vggbatch.bounded import open_regular
-from vggbatch.config.schema import JobConfig
+from vggbatch.config.schema import JobConfig, LabelOptions
 from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
 
@@ -56,13 +56,22 @@ def load_config(
         if value is not None and value != ():
             _set(merged, key, value, origin=f"--{key}")
     for pair in settings:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise UsageError(f"--set takes key=value, not {pair!r}")
-        _set(merged, key.strip(), _parse(text), origin=f"--set {key}")
+        _set_pair(merged, pair)
     config = validate(JobConfig, merged, origin=str(file) if file else "configuration")
     uris.allow(config.allow_protocols)
     return config
+
+
+def load_label_options(settings: Iterable[str]) -> LabelOptions:
+    """How label files are to be read, from `key=value` pairs below `columns` and `indices`.
+
+    Raises:
+        UsageError: an unknown key (names the nearest known one) or a bad value.
+    """
+    merged: dict[str, Any] = {}
+    for pair in settings:
+        _set_pair(merged, pair)
+    return validate(LabelOptions, merged, origin="--set")
 
 
 def validate(model: type[Model], data: Any, *, origin: str) -> Model:
@@ -139,6 +148,14 @@ def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
             _merge(target[key], value)
         else:
             target[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _set_pair(target: dict[str, Any], pair: str) -> None:
+    """Set what an argument of --set says."""
+    key, equals, text = pair.partition("=")
+    if not equals:
+        raise UsageError(f"--set takes key=value, not {pair!r}")
+    _set(target, key.strip(), _parse(text), origin=f"--set {key}")
 
 
 def _set(target: dict[str, Any], key: str, value: Any, *, origin: str) -> None:

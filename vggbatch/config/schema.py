@@ -180,14 +180,29 @@ class IndexOptions(_Strict):
     """Take folders whose names are integers as labels, as ImageNet-V2 has them."""
 
 
+class LabelOptions(_Strict):
+    """How label files are to be read, where what they say is not enough."""
+
+    columns: ColumnOptions = ColumnOptions()
+    indices: IndexOptions = IndexOptions()
+
+    def updated(self, given: LabelOptions) -> LabelOptions:
+        """These with what was set in others."""
+        set_, own = given.model_dump(exclude_unset=True), self.model_dump()
+        return LabelOptions(
+            columns=ColumnOptions(**own["columns"] | set_.get("columns", {})),
+            indices=IndexOptions(**own["indices"] | set_.get("indices", {})),
+        )
+
+
 class JobConfig(_Strict):
     """One scoring or evaluation job."""
 
     input: tuple[str, ...] = ()
     output: str = ""
     labels: tuple[str, ...] = ()
-    """Label sets, each `[NAME=]LABELS[@SUBSET]`; the rows get the labels of the first that has one
-    class for an image."""
+    """Label sets, each `[NAME=]LABELS[@SUBSET]`; the rows get the embedded labels, if they are
+    among them, else those of the first set that has one class for an image."""
     errors: Literal["wrong", "left_out"] = "wrong"
     """In the metrics: what a labelled image that could not be scored counts as."""
     columns: ColumnOptions = ColumnOptions()
@@ -256,6 +271,11 @@ class JobConfig(_Strict):
         if self.features and (self.ensemble or not self.protocol.single):
             raise ValueError("features are of one network and the single centre crop")
         return self
+
+    @property
+    def label_options(self) -> LabelOptions:
+        """How label files are to be read."""
+        return LabelOptions(columns=self.columns, indices=self.indices)
 
     def identity(self) -> dict[str, Any]:
         """The settings that decide what is written; a run on the same output must repeat them."""

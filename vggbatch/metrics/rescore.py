@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from hashlib import sha256
 from typing import Any
 
 from vggbatch import class_list
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
-from vggbatch.config import Protocol
-from vggbatch.errors import UsageError
+from vggbatch.config import LabelOptions, Protocol
+from vggbatch.errors import JobFailed, UsageError
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
+from vggbatch.metrics.recorded import check_given, classes_digest, options_of, recorded_classes
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
@@ -28,6 +29,8 @@ from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
 from vggbatch.version import __version__
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -39,6 +42,8 @@ class Source:
     class_lines: tuple[str, ...]
     note: str | None = None
     """What the rows lack, where those of an unfinished run were asked for."""
+    own: bool = False
+    """Whether this user has recorded the run on this machine."""
 
     @property
     def model(self) -> dict[str, Any]:
@@ -57,6 +62,14 @@ class Source:
     def synthetic(self) -> bool:
         """Whether any weights were made up, so that the metrics mean nothing."""
         return any(m.get("synthetic") for m in (self.model, *self.record.get("ensemble", [])))
+
+    def options(
+        self, specs: Sequence[str], given: LabelOptions | None = None
+    ) -> dict[str, LabelOptions]:
+        """How the label files of specs are to be read; see `options_of`."""
+        given = given or LabelOptions()
+        check_given(specs, given)
+        return {spec: options_of(self.record, spec, given, own=self.own) for spec in specs}
 
     def published(self) -> dict[str, dict[str, float]]:
         """What the zoo says of this model; see `published_accuracies`."""
@@ -91,8 +104,8 @@ def open_source(folder: Folder, classes: str | None = None, *, partial: bool = F
 
     Args:
         folder: the output.
-        classes: file of the network's classes, one a line in output order; by default the
-            project's own, if run.json does not say that the network had others.
+        classes: file of the network's classes, one a line in output order; by default those that
+            run.json lists, else the project's own.
         partial: take the rows of an unfinished run.
 
     Raises:
@@ -102,21 +115,23 @@ def open_source(folder: Folder, classes: str | None = None, *, partial: bool = F
     """
     check_confined(folder)
     note = believe(folder, partial=partial)
-    record = Output(folder).known_of_run()
+    output = Output(folder)
+    record = output.known_of_run()
     if "rescored" in record:
         raise UsageError(
             f"{folder.uri} has the metrics of rescored predictions alone: name the run they are "
             f"from, {record['rescored']['predictions']}"
         )
-    lines = synset() if classes is None else _read_lines(classes)
+    known = recorded_classes(record) or synset()
+    lines = known if classes is None else _read_lines(classes)
     digest = record.get("model", {}).get("classes_sha256")
-    if digest is not None and digest != sha256("\n".join(lines).encode()).hexdigest():
+    if digest is not None and digest != classes_digest(lines):
         which = "--classes names other classes" if classes else "name its class file with --classes"
         raise UsageError(
             f"{folder.uri}: the network has classes of its own ({record['model'].get('classes')}): "
             f"{which}"
         )
-    return Source(folder, record, lines, note)
+    return Source(folder, record, lines, note, output.has_own_shards())
 
 
 def rescore(
@@ -125,6 +140,8 @@ def rescore(
     target: Folder | None = None,
     *,
     errors: ErrorPolicy = "wrong",
+    options: LabelOptions | None = None,
+    max_error_rate: float | None = None,
 ) -> Evaluation:
     """Score saved predictions against label sets.
 
@@ -133,19 +150,25 @@ def rescore(
         specs: label sets, see `vggbatch.metrics.sets`.
         target: gets metrics/*.parquet, run.json and _SUCCESS; None: nothing is written.
         errors: what a labelled image that could not be scored counts as.
+        options: how label files are to be read; else as the run has read them, if it has.
+        max_error_rate: 1 allows that no image has a label, as in a run; None: as in the run.
 
     Raises:
         UsageError: no predictions, unreadable labels, or a target that holds a run or cannot be
             written to.
+        JobFailed: no image has a label; nothing is written.
     """
     if target is not None and (target.exists(PREDICTIONS) or target.uri == source.folder.uri):
         raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
     with ExitStack() as stack:
         lease = stack.enter_context(OutputLease(target)) if target is not None else None
-        evaluation = _evaluated(source, specs, errors)
+        evaluation = _evaluated(source, specs, errors, options)
+        if not evaluation.labelled:
+            _allow_no_labels(source, specs, max_error_rate)
         if lease is not None:
             lease.fence.delete(SUCCESS)
-            record = _record(source, specs, errors) | {"metrics": evaluation.write(lease.fence)}
+            record = _record(source, specs, errors, options)
+            record["metrics"] = evaluation.write(lease.fence)
             data = lease.fence.write_json(RUN, record)
             mark = ownership.mark_of(lease.folder, data)
             if mark is not None:
@@ -154,8 +177,27 @@ def rescore(
         return evaluation
 
 
-def _evaluated(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> Evaluation:
-    sets = label_sets(specs, source.folder, source.class_lines)
+def _allow_no_labels(source: Source, specs: Sequence[str], max_error_rate: float | None) -> None:
+    """Fail, as a run does, unless that no image has a label is allowed."""
+    limit = max_error_rate
+    if limit is None:
+        limit = source.record.get("config", {}).get("max_error_rate")
+    names = ", ".join(LabelSpec.parse(spec).public() for spec in specs)
+    message = (
+        f"none of the scored images in {public_uri(source.folder.uri)} has a label in {names}, so "
+        "nothing is evaluated and no metrics are written: are the labels of these images?"
+    )
+    if limit is None or limit < 1:
+        raise JobFailed(f"{message} (max_error_rate=1 allows it)")
+    _log.warning(message)
+
+
+def _evaluated(
+    source: Source, specs: Sequence[str], errors: ErrorPolicy, options: LabelOptions | None
+) -> Evaluation:
+    sets = label_sets(
+        specs, source.folder, source.class_lines, options=source.options(specs, options)
+    )
     return evaluate_predictions(
         source.folder,
         sets,
@@ -165,9 +207,14 @@ def _evaluated(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> Eva
     )
 
 
-def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[str, Any]:
+def _record(
+    source: Source, specs: Sequence[str], errors: ErrorPolicy, options: LabelOptions | None
+) -> dict[str, Any]:
     """run.json of the rescored output: what was scored, and the run it came from."""
-    inherited = ("model", "ensemble", "preprocess", "protocol", "counts", "versions")
+    given = options.model_dump(exclude_unset=True) if options is not None else {}
+    if (names := given.get("indices", {}).get("names")) is not None:
+        given["indices"]["names"] = public_uri(names)
+    inherited = ("model", "classes", "ensemble", "preprocess", "protocol", "counts", "versions")
     return {
         "format": FORMAT,
         "vggbatch": __version__,
@@ -176,6 +223,7 @@ def _record(source: Source, specs: Sequence[str], errors: ErrorPolicy) -> dict[s
             "predictions": public_uri(source.folder.uri),
             "labels": [LabelSpec.parse(spec).public() for spec in specs],
             "errors": errors,
+            "options": given,
         },
         **{name: source.record[name] for name in inherited if name in source.record},
     }

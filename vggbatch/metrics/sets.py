@@ -1,26 +1,37 @@
 """Label sets as a user names them: `[NAME=]LABELS[@SUBSET]`.
 
 LABELS is a label file, or `embedded` for the labels the run itself recorded. SUBSET restricts the
-classes that compete: `imagenet-a`, `imagenet-r`, or a file of WordNet ids or class indices, one a
-line (what timm's --valid-labels takes). The 200 classes of ImageNet-A (Hendrycks et al., Natural
-Adversarial Examples) and ImageNet-R (Hendrycks et al., The Many Faces of Robustness) are those of
-timm's imagenet_a_synsets.txt and imagenet_r_synsets.txt.
+classes that compete: `imagenet-a`, `imagenet-r`, or a file of WordNet ids, names or the network's
+indices, one a line (what timm's --valid-labels takes). The 200 classes of ImageNet-A (Hendrycks et
+al., Natural Adversarial Examples) and ImageNet-R (Hendrycks et al., The Many Faces of Robustness)
+are those of timm's imagenet_a_synsets.txt and imagenet_r_synsets.txt.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 
 import pyarrow as pa
 
+from vggbatch import text_file
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
+from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
-from vggbatch.sources.labels import EMBEDDED, SUBSETS, LabelSpec, load_labels
+from vggbatch.sources.labels import (
+    EMBEDDED,
+    SUBSETS,
+    Classes,
+    Labels,
+    LabelSpec,
+    MultiLabels,
+    load_classes,
+    load_labels,
+)
 from vggbatch.sources.names import unique
 from vggbatch.storage import Folder, filesystem
 
@@ -36,6 +47,7 @@ def label_sets(
     class_lines: Sequence[str],
     *,
     recorded: str | None = None,
+    options: Mapping[str, LabelOptions] | None = None,
 ) -> list[LabelSet]:
     """The label sets that specs name, for the images of an output.
 
@@ -47,6 +59,7 @@ def label_sets(
         folder: the output they will be scored against.
         class_lines: the network's classes, `wnid name`, in output order.
         recorded: the spec whose labels the run wrote into its rows, which need not be read again.
+        options: how the label files of specs are to be read, where not as they are.
 
     Returns:
         The sets, each with a name of its own.
@@ -56,7 +69,11 @@ def label_sets(
     """
     ids = _first_ids(folder)
     validation = bool(ids) and all(map(_VALIDATION_IMAGE.search, ids))
-    found = [_label_set(spec, spec == recorded, ids, validation, class_lines) for spec in specs]
+    by_spec = options or {}
+    found = [
+        _label_set(spec, spec == recorded, ids, validation, class_lines, by_spec.get(spec))
+        for spec in specs
+    ]
     names = unique([labels.name for labels in found])
     return [replace(labels, name=name) for labels, name in zip(found, names, strict=True)]
 
@@ -72,16 +89,25 @@ def check_subsets(specs: Sequence[str], class_lines: Sequence[str]) -> None:
 
 
 def _label_set(
-    text: str, recorded: bool, ids: list[str], validation: bool, class_lines: Sequence[str]
+    text: str,
+    recorded: bool,
+    ids: list[str],
+    validation: bool,
+    class_lines: Sequence[str],
+    options: LabelOptions | None,
 ) -> LabelSet:
     spec = LabelSpec.parse(text)
     classes = _subset(spec.subset, class_lines) if spec.subset else None
     in_rows = recorded or spec.source == EMBEDDED
-    matcher = None if in_rows else load_labels(spec.source, tuple(class_lines))
+    matcher = None if in_rows else _loaded(spec.source, class_lines, options or LabelOptions())
     several = matcher is not None and pa.types.is_nested(matcher.match(ids, [None] * len(ids)).type)
     comparable = validation and classes is None and not several
     name = spec.name or (ILSVRC2012 if comparable else _name(spec))
     return LabelSet(name, matcher, classes, benchmark=ILSVRC2012 if comparable else None)
+
+
+def _loaded(source: str, class_lines: Sequence[str], options: LabelOptions) -> Labels | MultiLabels:
+    return load_labels(source, load_classes(class_lines, options.indices), options.columns)
 
 
 def _name(spec: LabelSpec) -> str:
@@ -98,23 +124,41 @@ def _subset(name: str, class_lines: Sequence[str]) -> tuple[int, ...]:
     else:
         fs, path = filesystem(name)
         try:
-            text = read_bounded(fs, path, MAX_CLASS_LIST).decode()
+            text = text_file.decode(read_bounded(fs, path, MAX_CLASS_LIST))
         except FileNotFoundError:
             raise UsageError(
                 f"subset {name!r} is neither {' nor '.join(SUBSETS)} nor a file of classes"
             ) from None
-        except UnicodeDecodeError:
+        except ValueError:
             raise UsageError(f"subset {name}: not a text file") from None
         except OSError as error:
             raise UsageError(f"subset {name}: cannot be read: {error}") from None
-    index_of = {line.split(" ", 1)[0]: i for i, line in enumerate(class_lines)}
-    index_of |= {str(i): i for i in range(len(class_lines))}
-    words = text.replace(",", " ").split()
-    unknown = [word for word in words if word not in index_of]
-    if unknown or not words:
-        what = f"{unknown[0]!r} is no class of this network" if unknown else "it is empty"
-        raise UsageError(f"subset {name}: {what}")
-    return tuple(sorted({index_of[word] for word in words}))
+    classes = Classes(tuple(class_lines))
+    found = [
+        _class(word, classes, name)
+        for line in text_file.lines(text)
+        for word in _words(line, classes)
+    ]
+    if not found:
+        raise UsageError(f"subset {name}: it is empty")
+    return tuple(sorted(set(found)))
+
+
+def _words(line: str, classes: Classes) -> list[str]:
+    """The classes of a line: it is one, with its names or alone, or several are in it."""
+    words = line.replace(",", " ").split()
+    several = len(words) > 1 and all(classes.candidates(word) for word in words)
+    return words if several or not classes.candidates(line) else [line]
+
+
+def _class(word: str, classes: Classes, subset: str) -> int:
+    candidates = classes.candidates(word)
+    if len(candidates) == 1:
+        return candidates[0]
+    if not candidates:
+        raise UsageError(f"subset {subset}: {word!r} is no class of this network")
+    first, second = (f"class {index} ({classes.lines[index]})" for index in candidates[:2])
+    raise UsageError(f"subset {subset}: {word!r} may be {first} or {second}")
 
 
 def _first_ids(folder: Folder) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import NotRequired, TypedDict
 
-from vggbatch.config import Protocol
+from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.stats import Stats
 
@@ -118,6 +118,8 @@ class _Config(TypedDict):
     max_error_rate: float | None
     protocol: Protocol
     decode: dict[str, Any]
+    columns: NotRequired[ColumnOptions]
+    indices: NotRequired[IndexOptions]
 
 
 class _Scored(TypedDict):
@@ -130,6 +132,8 @@ class _Scored(TypedDict):
     """None: it was not evaluated."""
     finished: str
     model: _Network
+    classes: NotRequired[list[str] | None]
+    """Of a network with classes other than the project's."""
     ensemble: list[_Network]
     preprocess: _Preprocess
     protocol: _Views
@@ -156,6 +160,10 @@ class _KnownNetwork(TypedDict):
 
 class _KnownConfig(TypedDict):
     protocol: NotRequired[Protocol]
+    labels: NotRequired[list[str]]
+    columns: NotRequired[ColumnOptions]
+    indices: NotRequired[IndexOptions]
+    max_error_rate: NotRequired[float | None]
 
 
 class _Known(TypedDict):
@@ -164,6 +172,7 @@ class _Known(TypedDict):
     format: NotRequired[_Format]
     files: NotRequired[list[_File]]
     model: NotRequired[_KnownNetwork]
+    classes: NotRequired[list[str] | None]
     ensemble: NotRequired[list[_KnownNetwork]]
     config: NotRequired[_KnownConfig]
 
@@ -171,6 +180,8 @@ class _Known(TypedDict):
 class _Rescoring(TypedDict):
     predictions: str
     labels: list[str]
+    options: NotRequired[LabelOptions]
+    """Those given to `rescore`."""
 
 
 class _Rescored(TypedDict):

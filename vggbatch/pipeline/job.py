@@ -319,11 +319,16 @@ def versions() -> dict[str, str]:
 
 
 def _row_labels(config: JobConfig, classes: Classes) -> tuple[Labels | None, str | None]:
-    """The labels that the rows get, and their spec; all are read, so that a fault shows at once."""
+    """The labels that the rows get, and their spec; all are read, so that a fault shows at once.
+
+    A row has one label. Embedded ones are those if they are among the sets, for they come with the
+    images alone; other sets are matched to the image ids for the metrics.
+    """
     chosen: tuple[Labels | None, str | None] = None, None
     for spec in config.labels:
         labels = load_labels(LabelSpec.parse(spec).source, classes, config.columns)
-        # a row has one label; the metrics match sets of several classes to the image ids
-        if chosen[0] is None and not isinstance(labels, MultiLabels):
+        if isinstance(labels, MultiLabels):
+            continue
+        if chosen[0] is None or (labels.keys is None and chosen[0].keys is not None):
             chosen = labels, spec
     return chosen

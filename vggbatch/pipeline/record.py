@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from vggbatch.errors import JobFailed, UsageError
+from vggbatch.models import synset
 from vggbatch.pipeline.documents import FORMAT
 from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.intact import damage
@@ -175,6 +176,7 @@ def _fresh_record(
         "config": job.public_config(),
         "row_labels": LabelSpec.parse(job.row_labels).public() if job.row_labels else None,
         "model": model,
+        "classes": list(job.model.classes) if job.model.classes != synset() else None,
         "ensemble": [
             {**facts, "preprocess": preprocess}
             for facts, preprocess in zip(ensemble, others, strict=True)

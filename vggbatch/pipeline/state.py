@@ -177,6 +177,8 @@ class Output:
 
     def has_own_shards(self) -> bool:
         """Whether the input is as this user has recorded it (see ownership.py)."""
+        if self.read_plan() is None:
+            return False
         return self._is_own(self._name(_SHARDS), self._name("shards.mark"))
 
     def has_own_record(self) -> bool:

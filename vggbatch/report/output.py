@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch import uris
+from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.evaluate import METRICS
+from vggbatch.metrics.recorded import options_of, recorded_classes
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
@@ -88,6 +90,8 @@ class RunOutput:
 
     def class_lines(self) -> dict[int, str]:
         """`wnid name` by class index, as far as the output or the project knows the classes."""
+        if (recorded := recorded_classes(self.record)) is not None:
+            return dict(enumerate(recorded))
         per_class = self.table("per_class")
         if per_class is not None:
             rows = per_class.select(["class_index", "wnid", "name"]).to_pylist()
@@ -115,7 +119,10 @@ class RunOutput:
             source = LabelSpec.parse(spec).source
             if not self.own and source != EMBEDDED:
                 _named(self.folder, source)
-            [found] = label_sets([spec], self.predictions, lines, recorded=recorded)
+            options = {spec: options_of(self.record, spec, LabelOptions(), own=self.own)}
+            [found] = label_sets(
+                [spec], self.predictions, lines, recorded=recorded, options=options
+            )
             if found.name == metrics[0].label_set:
                 return found
         raise UsageError(f"none of the labels {', '.join(specs)} is {metrics[0].label_set!r}")
