@@ -114,6 +114,26 @@ def test_several_columns_of_images_are_refused_and_named(tmp_path):
         assert list(read_all(shards).values()) == images
 
 
+def test_a_named_column_of_images_has_to_be_there(tmp_path):
+    asked = Reading(columns=ColumnOptions(bytes="picture"))
+    path = written(tmp_path / "a.parquet", {"image": B, "mask": B, "label": [0, 1, 2, 3]})
+    with pytest.raises(UsageError, match=r"a\.parquet: .* 'picture'.*'image', 'mask'"):
+        survey([path], asked)
+    (tmp_path / "b.jpg").write_bytes(B[0])
+    with pytest.raises(UsageError, match=r"no column 'picture'.*there are none"):
+        survey([str(tmp_path / "b.jpg")], asked)
+    path = written(tmp_path / "list.parquet", {"file": ["b.jpg"], "label": ["n01440764"]})
+    with pytest.raises(UsageError, match=r"no column 'picture'.*there are 'file', 'label'"):
+        survey([path], asked)
+    # one of two files has it, the other is a table of something else
+    (tmp_path / "both").mkdir()
+    written(tmp_path / "both/a.parquet", {"picture": B})
+    written(tmp_path / "both/facts.parquet", {"facts": [1, 2]})
+    assert len(read_all(survey([str(tmp_path / "both")], asked).shards)) == 4
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1 damaged")
+    assert len(survey([str(tmp_path / "damaged.parquet")], asked).shards) == 1
+
+
 def test_null_images_are_rows(tmp_path):
     images = [{"bytes": B[0], "path": "a"}, None, {"bytes": None, "path": "c"}]
     columns = {"image": pa.array(images, HF_IMAGE)}

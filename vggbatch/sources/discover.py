@@ -22,7 +22,7 @@ from vggbatch.sources.base import Layout, Member, Reader, Shard
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.companions import companions
 from vggbatch.sources.folder import FileReader, member_of, slices
-from vggbatch.sources.image_columns import LIST, first_rows
+from vggbatch.sources.image_columns import LIST, absent, first_rows
 from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
@@ -110,6 +110,7 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
+    found.check_bytes(inputs)
     found.choose_in_tars()
     files = [file for _, file in found.shards.values()]
     check_sets([(file.uri, file.size, file.explicit) for file in files])
@@ -139,6 +140,8 @@ class _Found:
     """Images in a file, by its URI, where a look at it tells."""
     layouts: dict[str, Layout] = field(default_factory=dict)
     """The columns of a Parquet file, by its URI."""
+    columns: set[str] = field(default_factory=set)
+    """Names of the columns of all Parquet files."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
@@ -200,6 +203,7 @@ class _Found:
                     continue  # its index says the rest
                 schema = footer.schema.to_arrow_schema()
                 key = schema.serialize().to_pybytes()
+                self.columns.update(schema.names)
                 if key not in chosen:
                     chosen[key] = _layout(file, schema, self.reading)
                 if (found := chosen[key]) is not None:
@@ -220,6 +224,18 @@ class _Found:
             layout_of_tars = Layout(chosen.lower().lstrip("."), None, None)
             tars = (file for kind, file in self.shards.values() if kind == TarReader.format)
             self.layouts.update((file.uri, layout_of_tars) for file in tars)
+
+    def check_bytes(self, inputs: Sequence[str]) -> None:
+        """Make sure that what is named for the bytes of images can be in one of the files.
+
+        Raises:
+            UsageError: it is in none.
+        """
+        name = self.reading.columns.bytes
+        found = {kind for kind, _ in self.shards.values()}
+        if name is not None and not found & {ParquetReader.format, TarReader.format}:
+            where = ", ".join(map(public_uri, inputs))
+            raise UsageError(f"{where}: {absent(name, sorted(self.columns))}")
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""

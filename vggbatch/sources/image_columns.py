@@ -122,6 +122,12 @@ def named(columns: Sequence[ImageColumn], name: str) -> ImageColumn | None:
     return next((c for c in columns if name.lower() in (c.title.lower(), c.path.lower())), None)
 
 
+def absent(name: str, others: Sequence[str]) -> str:
+    """That there is no column of a name, and which there are."""
+    have = f"there are {', '.join(map(repr, others))}" if others else "there are none"
+    return f"there is no column {name!r} of image bytes (columns.bytes); {have}"
+
+
 def first_rows(file: pq.ParquetFile, column: ImageColumn) -> list[Any]:
     """The first values of a column, those in lists too."""
     batches = file.iter_batches(_ROWS, columns=[leaf(file, column.path)])

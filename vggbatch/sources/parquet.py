@@ -25,6 +25,7 @@ from vggbatch.sources.complete import ShortRead
 from vggbatch.sources.image_columns import (
     LIST,
     ImageColumn,
+    absent,
     choose,
     first_rows,
     image_columns,
@@ -65,12 +66,15 @@ def layout(
         first_rows: some values of a column, by which one is chosen where several may hold images.
 
     Raises:
-        ValueError: several columns hold images, and none is named.
+        ValueError: several columns hold images, and none is named; or the one that is named is not
+            there.
     """
     options = options or ColumnOptions()
     candidates = image_columns(schema)
     if options.bytes is not None:
         image = named(candidates, options.bytes)
+        if image is None and candidates:
+            raise ValueError(absent(options.bytes, [column.title for column in candidates]))
     else:
         image = choose(candidates, first_rows)
     if image is None:
