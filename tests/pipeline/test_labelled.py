@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vggbatch
+from tests.configure import configure
 from tests.formats import HF_IMAGE, example, mxnet_pack, recordio, tfrecord
 from tests.images import write_folder
 from tests.pipeline.test_preview import job
@@ -14,13 +15,13 @@ from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import OWN_CLASSES
 from vggbatch.pipeline.labelled import (
     FEW_CLASSES,
-    NO_CLASS,
     UNLABELLED,
     LabelCount,
     check_labelled,
     count_labelled,
 )
 from vggbatch.sources import reader_for
+from vggbatch.sources.surprises import NO_CLASS
 
 
 @pytest.fixture
@@ -229,3 +230,17 @@ def test_an_image_that_is_named_twice_has_its_label_twice(planned, tmp_path):
     (tmp_path / "l.csv").write_text("file;label\n0.jpg;5\n1.jpg;6\n")
     found, _ = planned(tmp_path / "l.txt", labels=tmp_path / "l.csv")
     assert found == {"x/0.jpg": 5, "x/0.jpg#2": 5, "x/1.jpg": 6}
+
+
+def test_labels_of_no_class_are_counted_in_shards_that_nobody_looked_into(net, tmp_path):
+    labels = {"a": "n01440764", "b": "n99999999", "c": "n01443537"}
+    (tmp_path / "in").mkdir()
+    for name, label in labels.items():
+        members = {f"{i}.jpg": jpeg(i) for i in range(4)}
+        members |= {f"{i}.cls": label.encode() for i in range(4)}
+        (tmp_path / f"in/{name}.tar").write_bytes(tar_bytes(members))
+    config = configure(net, tmp_path / "out", tmp_path / "in", labels="embedded")
+    record = vggbatch.evaluate(config).record
+    examples = [f"b.tar/{i}.jpg (n99999999)" for i in range(3)]
+    assert record["unused_labels"] == [{"what": NO_CLASS, "count": 4, "examples": examples}]
+    assert vggbatch.load_run(str(tmp_path / "out"))["unused_labels"] == record["unused_labels"]

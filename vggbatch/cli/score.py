@@ -151,7 +151,7 @@ def warn_of_assumptions(job: Job) -> None:
 
 def summarise(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
-    from vggbatch.pipeline.record import left_out_in
+    from vggbatch.pipeline.record import left_out_in, unused_labels_in
 
     counts, result = scored.record["counts"], scored.result
     kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
@@ -163,6 +163,7 @@ def summarise(scored: Scored) -> None:
             ("images", f"{counts['images']:,}"),
             ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
             *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
+            *(("no class", str(kind)) for kind in unused_labels_in(scored.record)),
             ("rate", rate),
             ("output", result.output.folder.uri),
         ]

@@ -146,6 +146,7 @@ class _Scored(TypedDict):
     timings: dict[str, float]
     throughput: _Throughput | None
     left_out: NotRequired[list[_LeftOut]]
+    unused_labels: NotRequired[list[_LeftOut]]
     warnings: NotRequired[list[str]]
     """What is wrong with the run as a whole."""
     assumptions: NotRequired[list[dict[str, Any]]]

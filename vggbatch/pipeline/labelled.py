@@ -13,10 +13,10 @@ from vggbatch.sources import Labels, Shard, Surprise, reader_for, surprise
 from vggbatch.sources.classes import as_integer
 from vggbatch.sources.labels.tables import check_indices
 from vggbatch.sources.names import without_repeat
+from vggbatch.sources.surprises import NO_CLASS
 
 UNLABELLED = "images without a label"
 UNUSED = "labels without an image"
-NO_CLASS = "labels that are no class of this network, their images left out of the metrics"
 FEW_CLASSES = (
     "labels that are only the first of the network's classes: if they count the classes of another "
     "list, name it with indices.names"

@@ -41,6 +41,7 @@ from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.pictures import Packed, PictureMaker
 from vggbatch.preprocess.transform import Pixels, pixel_type
 from vggbatch.sources import Labels, reader_for
+from vggbatch.sources.surprises import NO_CLASS, LeftOut
 
 RECEIPT_SCHEMA = pa.schema(
     [
@@ -138,9 +139,12 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
             clock = time.perf_counter()
     ids = shard.image_ids(members)
     labels = pa.nulls(len(ids), pa.int32())
+    no_class = LeftOut()
     if scoring.labels is not None:
-        known = _labels(scoring)
-        labels = known.match(ids, members["label"].to_pylist())
+        known, tokens = _labels(scoring), members["label"].to_pylist()
+        labels = known.match(ids, tokens)
+        for image_id, token in known.without_class(ids, tokens):
+            no_class.add(NO_CLASS, f"{image_id} ({token})")
     rows = pa.StructArray.from_arrays(
         [
             pa.array(ids, pa.string()),
@@ -156,6 +160,7 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         fetch_seconds=fetch_seconds,
         decode_seconds=time.perf_counter() - started - fetch_seconds,
         left_out=chunks.left_out_in(table),
+        labels=no_class.kinds,
     )
     columns = {"rows": chunks.list_of(rows), "stats": pa.array([stats.to_json()])}
     for number, packer in enumerate(packers):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -201,9 +201,8 @@ def _fresh_record(
             "wall_seconds": round(result.seconds, 3),
         },
         "timings": _timings(stats),
-        "left_out": [
-            {**asdict(kind), "examples": list(kind.examples)} for kind in left_out(job, stats)
-        ],
+        "left_out": _listed(left_out(job, stats)),
+        "unused_labels": _listed(surprises_of(stats.labels)),
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
@@ -226,10 +225,23 @@ def left_out(job: Job, stats: Stats) -> tuple[Surprise, ...]:
 
 def left_out_in(record: Mapping[str, Any]) -> tuple[Surprise, ...]:
     """As `left_out`, from run.json; nothing from one that does not say."""
+    return _surprises_in(record, "left_out")
+
+
+def unused_labels_in(record: Mapping[str, Any]) -> tuple[Surprise, ...]:
+    """Labels that could not be used, from run.json; nothing from one that does not say."""
+    return _surprises_in(record, "unused_labels")
+
+
+def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[Surprise, ...]:
     return tuple(
         Surprise(kind["what"], kind["count"], tuple(kind["examples"]))
-        for kind in record.get("left_out", ())
+        for kind in record.get(key, ())
     )
+
+
+def _listed(kinds: Iterable[Surprise]) -> list[dict[str, Any]]:
+    return [{**asdict(kind), "examples": list(kind.examples)} for kind in kinds]
 
 
 def _timings(stats: Stats) -> dict[str, float]:

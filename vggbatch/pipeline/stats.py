@@ -37,6 +37,8 @@ class Stats:
     """When the rows were written."""
     left_out: dict[str, Names] = field(default_factory=dict)
     """What is no image in the shards that begin with these rows, by kind."""
+    labels: dict[str, Names] = field(default_factory=dict)
+    """Labels that came with these images and cannot be used, by kind."""
 
     @property
     def error_rows(self) -> int:
@@ -47,14 +49,18 @@ class Stats:
         summed = {
             f.name: getattr(self, f.name) + getattr(other, f.name)
             for f in fields(self)
-            if f.name not in ("errors", "further", "left_out")
+            if f.name not in ("errors", "further", "left_out", "labels")
         }
         errors = Counter(self.errors) + Counter(other.errors)
         pairs = zip_longest(self.further, other.further, fillvalue=LabelLikelihood())
         further = tuple(a + b for a, b in pairs)
         left_out = merged(self.left_out, other.left_out)
         return Stats(
-            errors=dict(sorted(errors.items())), further=further, left_out=left_out, **summed
+            errors=dict(sorted(errors.items())),
+            further=further,
+            left_out=left_out,
+            labels=merged(self.labels, other.labels),
+            **summed,
         )
 
     def to_json(self) -> str:

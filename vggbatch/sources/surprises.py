@@ -28,6 +28,8 @@ NO_IMAGES = "Parquet files without a column of image bytes, left out"
 FURTHER = "further images of WebDataset samples (masks and the like), left out"
 NO_MEMBERS = "shards without images"
 
+NO_CLASS = "labels that are no class of this network, their images left out of the metrics"
+
 EMPTY = "empty files, each an error row"
 SAME_NAME = "images with the name of another one, told apart by #2, #3 and so on"
 

@@ -95,6 +95,15 @@ class Labels:
             return None
         return folder if self.classes.folders or as_integer(folder) is None else None
 
+    def without_class(
+        self, image_ids: Sequence[str], tokens: Sequence[str | None]
+    ) -> list[tuple[str, str]]:
+        """Images whose embedded label means no class, and that label; none if not embedded."""
+        if self.keys is not None:
+            return []
+        pairs = zip(image_ids, map(self.token_of, image_ids, tokens), strict=True)
+        return [(i, token) for i, token in pairs if token and self.classes.find(token) is None]
+
     def without_image(self, image_ids: Sequence[str]) -> list[str]:
         """Names of the labels that match none of the images; none if embedded."""
         if self.keys is None or self.forms is None:
