@@ -109,6 +109,10 @@ def test_class_list_of_another_length_is_refused(tmp_path):
 def test_no_file_and_no_onnx_file(tmp_path):
     with pytest.raises(UsageError, match="no model file"):
         resolve(ModelOptions(name=str(tmp_path / "none.onnx")))
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    (tmp_path / "lfs.onnx").write_text(pointer)
+    with pytest.raises(UsageError, match=r"lfs.onnx is no ONNX file but a Git LFS.*git lfs pull"):
+        resolve(ModelOptions(name=str(tmp_path / "lfs.onnx")))
     (tmp_path / "bad.onnx").write_bytes(b"not a protobuf")
     with pytest.raises(UsageError, match=r"bad.onnx is no ONNX file"):
         resolve(ModelOptions(name=str(tmp_path / "bad.onnx")))

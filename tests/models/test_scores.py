@@ -68,6 +68,15 @@ def test_what_the_user_says_must_be_true():
         found({"s": LOGITS}, stated="probabilities")
 
 
+def test_percents_are_no_logits():
+    rows = 100 * softmax(LOGITS)
+    with pytest.raises(UsageError, match=r"another sum than 1.*sums 100 to 100"):
+        found({"s": rows})
+    assert found({"s": rows}, stated="logits").kind == "logits"
+    # a network that says the same of every picture has a warning of its own
+    assert found({"s": np.repeat(rows[:1], 4, axis=0)}).kind == "logits"
+
+
 def test_independent_probabilities_need_a_word():
     rows = 1 / (1 + np.exp(-LOGITS))
     with pytest.raises(UsageError, match="sum to no 1 over the classes"):

@@ -146,6 +146,18 @@ def test_forms_of_json(value):
     assert table.columns[label] == ["1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\3\4" + bytes(99), "zip archive: save the table as CSV"),
+        (b"\x1f\x8b\x08\0\xff" + bytes(9), "gzip-compressed data: decompress it first"),
+    ],
+)
+def test_what_is_no_text_is_named(data, message):
+    with pytest.raises(ValueError, match=message):
+        read(data, "l.csv")
+
+
 def test_json_of_files_alone():
     assert read(b'["a.jpg", "b.jpg"]', "l.json").columns == {"file": ["a.jpg", "b.jpg"]}
     # two columns of files, and not the files of two classes

@@ -24,6 +24,7 @@ from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
 from vggbatch.models.endless import check_ends
 from vggbatch.models.verified import is_intact
+from vggbatch.preprocess.content import HEAD, recognize
 from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
 
 _MAX_GRAPH_BYTES = 2**31
@@ -151,8 +152,19 @@ def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
                 yield from _tensors(part)
 
 
+def _instead(data: bytes, error: Exception) -> str:
+    """What a file is that is no ONNX file, and what to do."""
+    content = recognize(data[:HEAD])
+    if content is None:
+        return f" ({type(error).__name__})"
+    if "git lfs" in content.advice:
+        return f" but {content}"
+    return f" but {content.name.removesuffix(', not an image')}: get the file again"
+
+
 def _read(graph: Path, uri: str) -> _Graph:
     """Read the graph's file, once."""
+    data = b""
     try:
         with open_regular(graph) as file:
             data = b"".join(limited(iter(lambda: file.read(BLOCK), b""), _MAX_GRAPH_BYTES))
@@ -166,7 +178,7 @@ def _read(graph: Path, uri: str) -> _Graph:
     except OSError as error:
         raise UsageError(f"cannot read {uri}: {error.strerror or error}") from None
     except Exception as error:
-        raise UsageError(f"{uri} is no ONNX file ({type(error).__name__})") from None
+        raise UsageError(f"{uri} is no ONNX file{_instead(data, error)}") from None
     check_ends(model, uri)
     names: dict[str, None] = {}
     for tensor in _tensors(model):

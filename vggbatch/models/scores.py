@@ -163,6 +163,12 @@ def _kind(
             f"({span}): several classes may hold at once, or its axis is wrong. To take them as "
             "they are, model.output=probabilities; to apply softmax to them, model.output=logits"
         )
+    if stated is None and _shares_of_another_sum(rows):
+        raise UsageError(
+            f"output {output!r} gives probabilities of another sum than 1, such as percents "
+            f"({span}): export it without what follows its Softmax; to apply softmax to them, "
+            "model.output=logits"
+        )
     if rows.max() <= _RANGE_TOLERANCE and np.abs(_log_sum(rows)).max() < _SUM_TOLERANCE:
         return "logits", "log-probabilities, of which softmax gives the probabilities"
     return "logits", "no probabilities: softmax is applied"
@@ -205,6 +211,14 @@ def _sum_to_one(rows: Values) -> bool:
     sums = rows.sum(axis=1)
     within = rows.min() >= -_RANGE_TOLERANCE and rows.max() <= 1 + _RANGE_TOLERANCE
     return bool(within and np.abs(sums - 1).max() <= _SUM_TOLERANCE)
+
+
+def _shares_of_another_sum(rows: Values) -> bool:
+    """Whether rows that differ, none of their values below 0, all have one sum: percents."""
+    sums = rows.sum(axis=1)
+    if len(rows) < 2 or rows.min() < 0 or np.ptp(rows, axis=0).max() == 0:
+        return False
+    return bool(np.ptp(sums) <= _RANGE_TOLERANCE * sums.max())
 
 
 def _softmax(rows: Values) -> Values:

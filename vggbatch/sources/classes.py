@@ -67,6 +67,10 @@ class Classes:
         named = self._by_name.get(str(number), ()) if self.names is None else ()
         return tuple(dict.fromkeys([*indexed, *named]))
 
+    def has_name(self, label: str) -> bool:
+        """Whether it is the name of a class, which may be a number, as MNIST's digits are."""
+        return normalized(label) in self._by_name
+
     def is_past_end(self, label: str) -> bool:
         """Whether a label is an index for which there is no class."""
         number = as_integer(label.strip())

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from vggbatch import text_file
 from vggbatch.config import ColumnOptions
+from vggbatch.preprocess.content import HEAD, recognize
 from vggbatch.sources import dialect, json_tables
 from vggbatch.sources.classes import (
     Classes,
@@ -87,10 +88,21 @@ def read(data: bytes, name: str) -> Table:
     """
     if suffix(name) == "parquet":
         return _from_parquet(data)
-    content = text_file.decode(data)
+    content = _text(data)
     if json_tables.is_json(content):
         return Table(json_tables.parse(content))
     return parse(content)
+
+
+def _text(data: bytes) -> str:
+    try:
+        return text_file.decode(data)
+    except ValueError:
+        if (content := recognize(data[:HEAD])) is None:
+            raise
+        # xlsx is a zip archive
+        what = f"{content.name}: save the table as CSV" if data.startswith(b"PK") else str(content)
+        raise ValueError(f"no text but {what}") from None
 
 
 def parse(content: str) -> Table:

@@ -19,6 +19,12 @@ def match(labels: Labels, *ids: str) -> list:
     return labels.match(ids, [None] * len(ids)).to_pylist()
 
 
+def test_folders_named_by_numbers_are_labels_where_classes_are():
+    digits = Labels.embedded(Classes(tuple("0123456789")))
+    assert match(digits, "3/a.png", "9/b.png", "12/c.png") == [3, 9, None]
+    assert match(Labels.embedded(CLASSES), "1/a.png") == [None]
+
+
 def test_suffixes_and_folders_do_not_matter():
     labels = labels_of(**{"a.JPEG": 0, "b": 1, "val/c.png": 2})
     assert match(labels, "x.tar/a.JPEG", "deep/b.jpg", "a", "val/c.png", "c.png") == [0, 1, 0, 2, 2]

@@ -93,7 +93,8 @@ class Labels:
         folder = parts[-2] if len(parts) > 1 else ""
         if not folder or names.shard_format(folder):
             return None
-        return folder if self.classes.folders or as_integer(folder) is None else None
+        known = self.classes.folders or self.classes.has_name(folder)
+        return folder if known or as_integer(folder) is None else None
 
     def without_class(
         self, image_ids: Sequence[str], tokens: Sequence[str | None]
