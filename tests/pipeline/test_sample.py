@@ -5,7 +5,8 @@ from PIL import Image
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.sample import sample
-from vggbatch.sources import load_labels
+from vggbatch.sources import load_labels, surprise
+from vggbatch.sources.surprises import RAW
 
 PROFILE = Preprocess(resize=32, crop=32)
 CLASSES = tuple(f"n{i:08} thing" for i in range(20))
@@ -57,3 +58,8 @@ def test_several_inputs_give_their_share(folder, tmp_path):
     found = sample([str(folder / "a"), str(folder / "b")], 4, PROFILE)
     assert len(found.crops) == 4
     assert np.isin(numbers(found), range(10, 20)).sum() == 2
+
+
+def test_what_is_no_image_is_named(folder):
+    (folder / "raw.nef").write_bytes(b"")
+    assert sample([str(folder)], 3, PROFILE).left_out == (surprise(RAW, ["raw.nef"]),)

@@ -80,6 +80,8 @@ def test_a_set_that_was_interrupted_anywhere_is_refused_and_continued(
     images, tmp_path, shard_format, after
 ):
     write(tmp_path / "in", {"cut.tar": tar_bytes({"a.jpg": jpeg(1), "b.jpg": jpeg(2)})[:3000]})
+    for number, image in enumerate(({}, {"c.jpg": jpeg(3)}, {"d.jpg": b"", "e.jpg": jpeg(4)})):
+        write(tmp_path / "in", {f"{number}.tar": tar_bytes({"x.cls": b"1", **image})})
     options = {"shard_format": shard_format, "shard_size": 2 * len(jpeg(0))}
     *_, whole = pack([images], str(tmp_path / "whole"), **options)
     assert whole.unread

@@ -106,6 +106,8 @@ def quantize(
             compute=ComputeOptions(address=address),
             progress=step,
         )
+    for kind in done.left_out:
+        console.note(f"not calibrated on: {kind}")
     if done.failed:
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
     if done.measured and not done.held_out:

@@ -36,6 +36,7 @@ def pack(
     from vggbatch.config import load_config
     from vggbatch.pipeline.lease import OutputLease
     from vggbatch.sources import pack as packing
+    from vggbatch.sources.surprises import surprises_of
     from vggbatch.storage import Folder
 
     console.configure(quiet=quiet)
@@ -53,6 +54,8 @@ def pack(
             shards = console.plural(totals.shards, "shard")
             images = console.plural(totals.images, "image")
             console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
+    for kind in surprises_of(totals.left_out):
+        console.note(f"not packed: {kind}")
     for line in totals.unread[:3]:
         console.warning(line)
     if totals.unread or not totals.images:

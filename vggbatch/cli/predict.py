@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -10,6 +11,9 @@ from rich.table import Table
 from vggbatch.cli import console, options
 from vggbatch.cli.score import warn_of_assumptions
 from vggbatch.errors import JobFailed
+
+if TYPE_CHECKING:
+    from vggbatch.pipeline.job import Job
 
 
 def predict(
@@ -22,16 +26,29 @@ def predict(
 ) -> None:
     """Show the top-5 of images on the terminal; no cluster, no output."""
     from vggbatch import api
+    from vggbatch.sources.base import left_out_of
+    from vggbatch.sources.surprises import surprises_of
 
     console.configure(verbose=verbose, as_json=as_json)
     job = options.job_config(inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
         console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
-    rows = api.predict(job, announce=warn_of_assumptions).to_pylist()
-    console.result({"model": job.model.name, "images": rows}, lambda: _show(rows))
+    table = api.predict(job, announce=_announce)
+    rows, left_out = table.to_pylist(), surprises_of(left_out_of(table))
+    document = {"model": job.model.name, "images": rows, "left_out": list(map(asdict, left_out))}
+    console.result(document, lambda: _show(rows))
+    for kind in left_out:
+        console.note(f"no rows: {kind}")
     failed = sum(row["error"] is not None for row in rows)
     if failed:
         raise JobFailed(f"{failed} of {len(rows)} images could not be scored")
+
+
+def _announce(job: Job) -> None:
+    for odd in job.surprises:
+        if odd.what not in job.left_out:  # which is said with what shards hold, at the end
+            console.note(f"input: {odd}")
+    warn_of_assumptions(job)
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

@@ -96,6 +96,9 @@ def _show_plan(found: Preview) -> None:
     elif job.labels is not None:
         facts.append(("labels", "matched when the shards are opened"))
     facts += [("surprise", str(odd)) for odd in found.surprises]
+    if unopened := sum(shard.members is None for shard in job.shards):
+        what = f"{console.plural(unopened, 'shard')}: what is no image in them shows after the run"
+        facts.append(("not opened", what))
     place = found.placement
     where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
     placement = (

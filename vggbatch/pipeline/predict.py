@@ -13,6 +13,8 @@ from vggbatch.pipeline.pipeline import BAD_SCORES
 from vggbatch.pipeline.recipe import geometries, pictures_for
 from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.sources import reader_for
+from vggbatch.sources.base import left_out_of, with_left_out
+from vggbatch.sources.surprises import merged
 
 SCHEMA = pa.schema(
     [
@@ -30,7 +32,7 @@ def predict(job: Job) -> pa.Table:
     """Score a job's images with its first recipe, one after the other.
 
     Returns:
-        Rows of SCHEMA, one an image in input order.
+        Rows of SCHEMA, one an image in input order, with a note of what is none (`left_out_of`).
     """
     config = job.config
     threads = config.compute.threads or 0
@@ -38,9 +40,11 @@ def predict(job: Job) -> pa.Table:
     recipes = job.recipes[:1]
     make = PictureMaker(config.decode, geometries(recipes), job.protocol)
     rows: list[dict[str, Any]] = []
+    left_out = job.left_out
     for shard in job.shards:
         reader = reader_for(shard.format)
         members = reader.members(shard)
+        left_out = merged(left_out, left_out_of(members))
         contents = reader.read(shard, members, config.decode.max_bytes)
         for image_id, data in zip(shard.image_ids(members), contents, strict=True):
             row: dict[str, Any] = {"image_id": image_id}
@@ -63,4 +67,4 @@ def predict(job: Job) -> pa.Table:
             row["top5_index"] = known
             row["top5_probability"] = found.probability[0].tolist()[: len(known)]
             row["top5_synset"] = [job.model.classes[i] for i in known]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return with_left_out(pa.Table.from_pylist(rows, schema=SCHEMA), left_out)

@@ -31,7 +31,7 @@ from vggbatch.models.sensitivity import (
 from vggbatch.pipeline.sample import Sample, sample
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
-from vggbatch.sources import load_labels
+from vggbatch.sources import Surprise, load_labels
 from vggbatch.sources.labels import MultiLabels
 from vggbatch.storage import Folder
 
@@ -49,6 +49,8 @@ class Quantized:
     """Images."""
     failed: int
     """Images that could not be read."""
+    left_out: tuple[Surprise, ...]
+    """What else is in the input, and in the shards that were opened, by kind."""
     held_out: bool
     """Whether the labelled images are others than those calibrated on."""
     noise: list[LayerNoise]
@@ -137,7 +139,7 @@ def quantize_model(
         if max_drop is not None:
             measured += leave_worst(quantizer, graph, labelled, measured, noise, max_drop, progress)
         _publish(model, graph, target, base_name(output))
-    return Quantized(len(chosen), drawn.failed, held_out, noise, measured)
+    return Quantized(len(chosen), drawn.failed, drawn.left_out, held_out, noise, measured)
 
 
 @contextlib.contextmanager

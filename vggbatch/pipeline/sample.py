@@ -13,7 +13,9 @@ from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
-from vggbatch.sources import Labels, discover, reader_for
+from vggbatch.sources import Labels, Surprise, reader_for, survey
+from vggbatch.sources.base import left_out_of
+from vggbatch.sources.surprises import merged, surprises_of
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Sample:
     """[n] class index, -1 where unknown."""
     failed: int
     """Images that could not."""
+    left_out: tuple[Surprise, ...] = ()
+    """What else is in the input, and in the shards that were opened, by kind."""
 
 
 def sample(
@@ -43,7 +47,8 @@ def sample(
         UsageError: there is no such input, or none of the images tried can be read.
     """
     options = DecodeOptions()
-    shards = discover(list(inputs))
+    found = survey(list(inputs))
+    shards, left_out = found.shards, found.left_out
     # no more shards are opened than images wanted
     chosen = [shards[i] for i in _spread(len(shards), count)]
     share = -(-count // len(chosen))
@@ -53,6 +58,7 @@ def sample(
     for shard in chosen:
         reader = reader_for(shard.format)
         members = reader.members(shard)
+        left_out = merged(left_out, left_out_of(members))
         members = members.take(_spread(len(members), share))
         known = [None] * len(members)
         if labels is not None:
@@ -70,7 +76,9 @@ def sample(
     if not crops:
         raise UsageError(f"none of the {failed} images tried in {', '.join(inputs)} can be read")
     kept = _spread(len(crops), count)
-    return Sample(np.stack([crops[i] for i in kept]), np.array(classes, np.int32)[kept], failed)
+    chosen_crops = np.stack([crops[i] for i in kept])
+    chosen_classes = np.array(classes, np.int32)[kept]
+    return Sample(chosen_crops, chosen_classes, failed, surprises_of(left_out))
 
 
 def _spread(length: int, wanted: int) -> npt.NDArray[np.int64]:

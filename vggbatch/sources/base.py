@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO, ClassVar
@@ -42,7 +42,7 @@ member that is known to be bad. `run`: the same for neighbours that are stored a
 group) and read for the price of one; null where each has bytes of its own."""
 
 _LEFT_OUT = b"vggbatch.left_out"
-"""Of the metadata of a table of members: what else is in the shard."""
+"""Of the metadata of a table of images: what else is in the input."""
 _FORM_OF = {"tar": Form.TAR, "parquet": Form.PARQUET}
 
 DAMAGED = "#damaged"
@@ -253,8 +253,7 @@ class Reader(ABC):
             rows.append(_damaged(ImageError("unreadable", f"the shard may not be read: {error}")))
         if not rows:
             left_out.add(NO_MEMBERS, shard.name)
-        table = members_table(with_unique_names(rows))
-        return table.replace_schema_metadata({_LEFT_OUT: left_out.to_json()})
+        return with_left_out(members_table(with_unique_names(rows)), left_out.kinds)
 
     def _named(self, file: BinaryIO, error: ImageError) -> ImageError:
         """The error of a file that is no shard of this format at all, with what it is instead."""
@@ -265,9 +264,14 @@ class Reader(ABC):
         return ImageError(error.kind, f"no {self.format} but {content}")
 
 
-def left_out_of(members: pa.Table) -> dict[str, Names]:
-    """What `Reader.members` met in a shard that is no image, by kind."""
-    text = (members.schema.metadata or {}).get(_LEFT_OUT)
+def with_left_out(table: pa.Table, kinds: Mapping[str, Names]) -> pa.Table:
+    """A table of images with a note of what was met beside them, by kind."""
+    return table.replace_schema_metadata({_LEFT_OUT: LeftOut(dict(kinds)).to_json()})
+
+
+def left_out_of(table: pa.Table) -> dict[str, Names]:
+    """What was met beside the images of a table, as `Reader.members` and `predict` note it."""
+    text = (table.schema.metadata or {}).get(_LEFT_OUT)
     return LeftOut.from_json(text).kinds if text else {}
 
 

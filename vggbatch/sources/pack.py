@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import names
-from vggbatch.sources.base import Shard
-from vggbatch.sources.discover import discover, reader_for
+from vggbatch.sources.base import Shard, left_out_of
+from vggbatch.sources.discover import reader_for, survey
 from vggbatch.sources.packed_set import (
     NAME,
     PackedSet,
@@ -25,6 +25,7 @@ from vggbatch.sources.packed_set import (
     read_set,
     shard_name,
 )
+from vggbatch.sources.surprises import Names, merged
 from vggbatch.storage import Folder
 
 ShardFormat = Literal["tar", "parquet"]
@@ -54,6 +55,8 @@ class Packed:
     """Bytes of images."""
     unread: list[str] = field(default_factory=list)
     """Images that could not be read and are in no shard: `image_id: kind: message`."""
+    left_out: Mapping[str, Names] = field(default_factory=dict)
+    """What was met in the input and is no image, by kind."""
 
     def take(self, shard: PackedShard) -> None:
         """Count a shard."""
@@ -61,6 +64,7 @@ class Packed:
         self.images += shard.images
         self.size += shard.image_bytes
         self.unread += shard.unread
+        self.left_out = merged(self.left_out, shard.left_out)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ def pack(
     begun = read_set(folder)
     if begun is None and there:
         raise UsageError(f"{output} has shards already; name an empty folder")
-    shards = discover(inputs)
+    found = survey(inputs)
+    shards = found.shards
     settings = {"format": shard_format, "shard_size": shard_size, "max_bytes": max_bytes}
     plan = plan_digest(shards, settings)
     if begun is not None and begun.plan != plan:
@@ -123,11 +128,12 @@ def pack(
     folder.check_writable()
     packed = _still_there(begun, there) if begun is not None else PackedSet(plan=plan)
     target = writer or folder
-    totals = Packed()
+    totals = Packed(left_out=found.left_out)
     for done in packed.shards:
         totals.take(done)
     if packed.complete:
         totals.unread += packed.unread
+        totals.left_out = merged(totals.left_out, packed.left_out)
         yield totals
         return
     _declare(target, packed)
@@ -137,7 +143,9 @@ def pack(
     for batch in _batches(images, shard_size):
         if not batch.images:
             totals.unread += batch.unread
-            packed = packed.model_copy(update={"unread": tuple(batch.unread)})
+            totals.left_out = merged(totals.left_out, batch.left_out)
+            rest = {"unread": tuple(batch.unread), "left_out": batch.left_out}
+            packed = packed.model_copy(update=rest)
             break
         name = shard_name(totals.shards, shard_format)
         data = (_tar if shard_format == "tar" else _parquet)(batch.images)
@@ -150,6 +158,7 @@ def pack(
             image_bytes=sum(len(image.data) for image in batch.images),
             next=batch.next,
             unread=tuple(batch.unread),
+            left_out=batch.left_out,
         )
         packed = packed.model_copy(update={"shards": (*packed.shards, new)})
         _declare(target, packed)
@@ -168,7 +177,8 @@ def _still_there(begun: PackedSet, there: Mapping[str, int]) -> PackedSet:
     """The set up to the first shard that has gone, or has another size."""
     for number, shard in enumerate(begun.shards):
         if there.get(shard.name) != shard.size:
-            kept = {"shards": begun.shards[:number], "complete": False, "unread": ()}
+            kept = {"shards": begun.shards[:number], "complete": False}
+            kept |= {"unread": (), "left_out": {}}
             return begun.model_copy(update=kept)
     return begun
 
@@ -184,40 +194,67 @@ class _Batch:
     next: Place
     images: list[_Image] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+    left_out: dict[str, Names] = field(default_factory=dict)
 
 
-def _batches(images: Iterator[tuple[Place, _Image | str]], shard_size: int) -> Iterator[_Batch]:
-    """The images of each shard; at the end one without images, if some could not be read."""
+@dataclass(frozen=True)
+class _Rest:
+    """What else is in a shard of the input."""
+
+    kinds: Mapping[str, Names]
+
+
+_Item = _Image | str | _Rest
+"""An image, `image_id: error` of one, or what is none and stands before the shard's images."""
+
+
+def _batches(images: Iterator[tuple[Place, _Item]], shard_size: int) -> Iterator[_Batch]:
+    """The images of each shard; at the end one without images, if anything is left to count."""
     batch = _Batch((0, 0))
     size = 0
     keys: set[str] = set()
+    # by the input's shard: each is counted where that shard's first image goes, so that a pack
+    # which is continued with it counts the same
+    waiting: dict[int, Mapping[str, Names]] = {}
+
+    def count_before(number: int) -> None:
+        for passed in [known for known in waiting if known < number]:
+            batch.left_out = merged(batch.left_out, waiting.pop(passed))
+
     for place, image in images:
+        if isinstance(image, _Rest):
+            waiting[place[0]] = image.kinds
+            continue
         if isinstance(image, str):
+            count_before(place[0] + 1)
             batch.unread.append(image)
             continue
         # Two images under one key would be one sample, and share a label.
         if batch.images and (size >= shard_size or image.key in keys):
             batch.next = place
+            count_before(place[0])
             yield batch
             batch, size, keys = _Batch(place), 0, set()
+        count_before(place[0] + 1)
         batch.images.append(image)
         size += len(image.data)
         keys.add(image.key)
     batch.next = END
-    if batch.images or batch.unread:
+    count_before(END[0])
+    if batch.images or batch.unread or batch.left_out:
         yield batch
 
 
-def _images(
-    shards: Sequence[Shard], start: Place, max_bytes: int
-) -> Iterator[tuple[Place, _Image | str]]:
-    """Images from a place in the input on, or `image_id: error`, each with its place."""
+def _images(shards: Sequence[Shard], start: Place, max_bytes: int) -> Iterator[tuple[Place, _Item]]:
+    """What is in the input from a place on, each with its place."""
     for number, shard in enumerate(shards):
         if number < start[0]:
             continue
         reader = reader_for(shard.format)
         first = start[1] if number == start[0] else 0
         members = reader.members(shard)
+        if not first:
+            yield (number, 0), _Rest(left_out_of(members))
         members = members.slice(first)
         rows = zip(
             shard.image_ids(members),

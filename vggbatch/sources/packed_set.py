@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vggbatch.bounded import is_web
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import Shard
+from vggbatch.sources.surprises import Names
 from vggbatch.storage import Folder, filesystem, public_uri
 
 NAME = "pack.json"
@@ -40,6 +41,8 @@ class PackedShard(BaseModel):
     """Number of the input's shard, and of the image in it, with which the next one begins."""
     unread: tuple[str, ...] = ()
     """Images before `next` that could not be read: `image_id: kind: message`."""
+    left_out: dict[str, Names] = {}
+    """What was met on the way to the images and is none, by kind."""
 
 
 class PackedSet(BaseModel):
@@ -54,6 +57,8 @@ class PackedSet(BaseModel):
     shards: tuple[PackedShard, ...] = ()
     unread: tuple[str, ...] = ()
     """Images behind the last shard that could not be read."""
+    left_out: dict[str, Names] = {}
+    """What else lies behind it and is no image."""
 
 
 def shard_name(number: int, suffix: str) -> str:
