@@ -145,7 +145,9 @@ class _Found:
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
-        file = replace(file, uri=uris.of_path(file.uri), name=names.printable(file.name))
+        uri, shown = uris.of_path(file.uri), names.printable(file.name)
+        if (uri, shown) != (file.uri, file.name):
+            file = replace(file, uri=uri, name=shown)
         name = names.without_query(file.name)
         if name.rpartition("/")[2] == PACK_DOCUMENT and not file.explicit:
             return  # looked at with the shards that it is of

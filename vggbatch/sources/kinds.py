@@ -30,6 +30,7 @@ _SUFFIXES = {
     " xml xmp yaml yml",
 }
 _KINDS = {suffix: kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_KINDS |= dict.fromkeys(names.IMAGE_SUFFIXES, IMAGE)
 
 _FORMS = {
     Form.IMAGE: IMAGE,
@@ -46,9 +47,8 @@ _FORMS = {
 
 def by_name(name: str) -> str | None:
     """IMAGE, the format of a shard or a kind that is left out; None where the content decides."""
-    return names.shard_format(name) or (
-        IMAGE if names.is_image(name) else _KINDS.get(names.suffix(name))
-    )
+    # no suffix of these is a shard's
+    return _KINDS.get(names.suffix(name)) or names.shard_format(name)
 
 
 def by_content(head: bytes) -> str:

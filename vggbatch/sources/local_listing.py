@@ -99,22 +99,21 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _file(entry: os.DirEntry[str], root: str) -> Listed:
-    listed = Listed(entry.path, _name(entry.path, root), -1, "")
+    name = _name(entry.path, root)
     try:
         found = entry.stat()
     except FileNotFoundError:
-        return listed  # a dangling link, or deleted meanwhile: reading it says so
+        return Listed(entry.path, name, -1, "")  # dangling, or deleted: reading it says so
     except OSError as error:
-        return replace(listed, error=_said(error), fault=DEAD_LINK)
-    if not stat.S_ISREG(found.st_mode):
-        return _special(listed, found.st_mode)
-    return replace(listed, size=found.st_size, version=str(found.st_mtime_ns))
+        return Listed(entry.path, name, -1, "", error=_said(error), fault=DEAD_LINK)
+    listed = Listed(entry.path, name, found.st_size, str(found.st_mtime_ns))
+    return listed if stat.S_ISREG(found.st_mode) else _special(listed, found.st_mode)
 
 
 def _special(listed: Listed, mode: int) -> Listed:
     what = _TYPES.get(stat.S_IFMT(mode), "something else")
     error = ImageError("unreadable", f"{what}, and no file")
-    return replace(listed, size=-1, error=str(error), fault=SPECIAL)
+    return replace(listed, size=-1, version="", error=str(error), fault=SPECIAL)
 
 
 def _said(error: OSError) -> str:
