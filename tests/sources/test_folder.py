@@ -32,12 +32,6 @@ def test_label_from_the_folder_even_above_the_root():
     assert member.label == "n01440764"
 
 
-def test_name_that_is_no_unicode_is_an_error_row():
-    member = member_of(Listed("/r/\udcff.jpg", "\udcff.jpg", 1, ""))
-    assert member.name == "?.jpg"
-    assert member.error.startswith("unreadable: ")
-
-
 def test_read_tells_missing_forbidden_and_short(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"12345")
     (tmp_path / "d.jpg").mkdir()
