@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -47,7 +48,14 @@ def ray_cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    said: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("vggbatch.pipeline").addHandler(handler)
     with start(ComputeOptions(num_cpus=2), chunk_bytes=2**20):
+        # of what keeps a Ray to its user, nothing may go with a new version of Ray
+        assert not said
+        logging.getLogger("vggbatch.pipeline").removeHandler(handler)
         yield
 
 

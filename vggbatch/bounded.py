@@ -150,11 +150,7 @@ async def _read_web(fs: Any, url: str, start: int, end: int) -> bytes:
     options = dict(fs.kwargs)
     headers = {**options.pop("headers", {}), "Accept-Encoding": "identity"}
     headers["Range"] = f"bytes={start}-{end - 1}"
-    if "timeout" not in fs.client_kwargs:
-        from aiohttp import ClientTimeout  # it is there where there is a filesystem of it
-
-        limits = ClientTimeout(total=_MOST_SECONDS, sock_read=_FIRST_SECONDS)
-        options.setdefault("timeout", limits)
+    options |= answer_limits(fs)
     session = await fs.set_session()
     begun = time.monotonic()
     async with session.get(fs.encode_url(url), headers=headers, **options) as answer:
@@ -168,8 +164,17 @@ async def _read_web(fs: Any, url: str, start: int, end: int) -> bytes:
             data += block[dropped : dropped + end - start - len(data)]
             if len(data) >= end - start:
                 break  # leaving closes the connection where more would come
-            _check_pace(begun, len(data))
+            check_pace(begun, len(data))
     return bytes(data)
+
+
+def answer_limits(fs: Any) -> dict[str, Any]:
+    """Settings of a request to a web server whose answer ends, unless the user gives other ones."""
+    if "timeout" in fs.client_kwargs or "timeout" in fs.kwargs:
+        return {}
+    from aiohttp import ClientTimeout  # it is there where there is a filesystem of it
+
+    return {"timeout": ClientTimeout(total=_MOST_SECONDS, sock_read=_FIRST_SECONDS)}
 
 
 def refuse_compressed(headers: Any) -> None:
@@ -189,10 +194,11 @@ def limited(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
         if done > limit:
             raise _too_many(limit)
         yield block
-        _check_pace(begun, done, most=float("inf"))
+        check_pace(begun, done, most=float("inf"))
 
 
-def _check_pace(begun: float, done: int, most: float = _MOST_SECONDS) -> None:
+def check_pace(begun: float, done: int, most: float = _MOST_SECONDS) -> None:
+    """Raise TooSlowError if a web server's answer has come too slowly, or for too long."""
     seconds = time.monotonic() - begun
     if seconds > min(most, _FIRST_SECONDS + done / _SLOWEST):
         raise TooSlowError(f"{done} bytes came in {seconds:.0f} s; it is not waited for")

@@ -69,8 +69,8 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     protocol = uris.protocol(uri) or ""
     try:
         # not url_to_fs, which takes a name with `::` for filesystems one behind the other
-        kind = fsspec.get_filesystem_class(protocol)
-        fs = fsspec.filesystem(protocol, **kind._get_kwargs_from_urls(uri))
+        kind = _class_of(protocol)
+        fs = kind(**kind._get_kwargs_from_urls(uri))
         path: str = fs._strip_protocol(protocol + uri[len(protocol) :])
     except ImportError as error:
         extra = _EXTRAS.get(protocol, protocol)
@@ -81,6 +81,14 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
     except ValueError as error:
         raise NoClient(f"cannot open {uri}: {error}") from None
     return fs, path
+
+
+def _class_of(protocol: str) -> Any:
+    if protocol in ("http", "https"):
+        from vggbatch.web import WebFileSystem
+
+        return WebFileSystem
+    return fsspec.get_filesystem_class(protocol)
 
 
 @cache

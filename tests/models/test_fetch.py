@@ -65,6 +65,12 @@ class Handler(BaseHTTPRequestHandler):
         if behaviour in ("cut", "norange") and count < 6:
             body = body[: 600_000 if behaviour == "cut" or count == 1 else None]
             self.close_connection = True
+        if behaviour in ("trickle", "crumbs"):
+            self.close_connection = True
+            for byte in range(50 if behaviour == "trickle" else 1):
+                self.wfile.write(body[byte : byte + 1])
+                time.sleep(0.05 if behaviour == "trickle" else 0)
+            return None
         if behaviour == "never":
             self.close_connection = True
             return None
@@ -102,6 +108,19 @@ def only_own_mirrors(monkeypatch):
     monkeypatch.setattr(fetch, "BACKOFF_SECONDS", 0.01)
 
 
+@pytest.mark.parametrize("behaviour", ["trickle", "crumbs"])
+def test_a_mirror_that_gives_next_to_nothing_is_left(
+    server, entry, tmp_path, monkeypatch, behaviour
+):
+    monkeypatch.setattr(fetch, "FIRST_SECONDS", 0.5)
+    mirrors = [f"{server.url}/{behaviour}", f"{server.url}/good"]
+    started = time.monotonic()
+    assert pull(entry, mirrors=mirrors, cache_dir=str(tmp_path)).read_bytes() == DATA
+    assert time.monotonic() - started < 20
+    with pytest.raises(VggbatchError, match=r"gives only \d+ bytes in \d s"):
+        pull(entry, mirrors=mirrors[:1], cache_dir=str(tmp_path / "other"))
+
+
 @pytest.mark.parametrize(
     "behaviour", ["good", "cut", "norange", "redirect", "throttle", "busy", "stall"]
 )
@@ -123,12 +142,10 @@ def test_good_bytes_arrive(server, entry, tmp_path, monkeypatch, behaviour):
     assert bool(ranges) == (behaviour in ("cut", "norange", "stall"))
 
 
-def test_cuts_never_fetch_a_byte_twice_but_for_one_block(server, entry, tmp_path):
+def test_cuts_never_fetch_a_byte_twice(server, entry, tmp_path):
     pull(entry, mirrors=[f"{server.url}/cut"], cache_dir=str(tmp_path))
     offsets = [int(asked[6:-1]) for _, asked in server.requests if asked]
-    assert len(offsets) == 5
-    for index, offset in enumerate(offsets, 1):
-        assert offset > 600_000 * index - index * fetch._HTTP_BLOCK
+    assert offsets == [600_000, 1_200_000, 1_800_000, 2_400_000]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,17 @@ def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path, scheme):
     assert "Traceback" not in said
 
 
+def test_a_ray_that_does_not_use_the_safe_path_of_imports_is_said(caplog):
+    job = cluster.safe_job()
+    cluster.warn_of_unsafe(job)
+    assert "may import Python files from the current folder" in caplog.text
+    caplog.clear()
+    job._py_driver_sys_path.extend(["relative", "/usr/lib"])
+    cluster.warn_of_unsafe(job)
+    assert not caplog.text
+    assert list(job._py_driver_sys_path) == ["/usr/lib"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_that_swallows_packets_is_one_line(net, tmp_path, scheme):

@@ -167,6 +167,24 @@ def test_small_files_get_less_time():
     assert seconds_for(2**28, OPTIONS) == OPTIONS.timeout_s
 
 
+def test_a_bitmaps_runs_get_little_time():
+    assert seconds_for(1000, OPTIONS, bitmap=True) == pytest.approx(1, abs=0.1)
+    assert seconds_for(8_000_000, OPTIONS, bitmap=True) > 5
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r"])
+def test_comments_of_a_plain_ppm_cost_nothing_and_change_nothing(end):
+    values = b"1 2 3#of a pixel%b4 5 6 7 #" % end + end
+    plain = b"P3 #size%b 8 8#8 and 8%b\n255\n" % (end, end) + values * 32 + b"#the end"
+    ours = np.asarray(decode_here(plain, OPTIONS))
+    np.testing.assert_array_equal(ours, np.asarray(Image.open(io.BytesIO(plain))))
+    assert ours[0, 0].tolist() == [1, 2, 34]  # as Pillow has it: the line's end goes as well
+    long = plain + b"#\n" * 2**20
+    started = time.process_time()
+    np.testing.assert_array_equal(np.asarray(decode_here(long, OPTIONS)), ours)
+    assert time.process_time() - started < 2
+
+
 def test_large_images_share_the_machines_places(tmp_path, monkeypatch):
     monkeypatch.setattr(places.tempfile, "gettempdir", lambda: str(tmp_path))
     with place(Places(1, 1)):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import requests
 from filelock import FileLock
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
@@ -31,8 +32,11 @@ READ_SECONDS = 30.0
 ATTEMPTS = 5
 """In a row without a new byte, before the next mirror is tried."""
 BACKOFF_SECONDS = 1.0
+FIRST_SECONDS = 300.0
+_SLOWEST = 2**15
+"""Bytes a second: below that on average, after `FIRST_SECONDS`, a mirror is left. Every zoo file
+ends within five hours, or the next mirror is tried."""
 _HTTP_BLOCK = 2**16
-"""What a cut may lose."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes that are there and the bytes there will be."""
@@ -145,21 +149,37 @@ def _from_one(
 def _complete(
     address: str, wanted: ZooFile, partial: Path, attempts: int, progress: Progress
 ) -> None:
-    fruitless, met = 0, False
+    fruitless, met, total = 0, False, 0
+    begun = time.monotonic()
+
+    def count(size: int) -> None:
+        nonlocal total
+        total += size
+        seconds = time.monotonic() - begun
+        if seconds > FIRST_SECONDS + total / _SLOWEST:
+            raise _MirrorFailed(f"gives only {total} bytes in {seconds:.0f} s")
+
     while (have := partial.stat().st_size if partial.exists() else 0) != wanted.bytes:
         if have > wanted.bytes:
             partial.unlink()
             continue
         try:
             with _opened(address, have, wanted.bytes) as (start, blocks):
-                _append(blocks, partial, start, wanted.bytes, progress)
+                _append(_counted(blocks, count), partial, start, wanted.bytes, progress)
         except _Cut as cut:
             came = (partial.stat().st_size if partial.exists() else 0) > have
             met, fruitless = met or came, 0 if came else fruitless + 1
             # Offline is told at once; a server that was there before is waited for.
             if fruitless >= attempts or (isinstance(cut, _NoConnection) and not met):
                 raise _MirrorFailed(str(cut)) from None
+            count(0)
             time.sleep(BACKOFF_SECONDS * 2**fruitless if fruitless else 0)
+
+
+def _counted(blocks: Iterator[bytes], count: Callable[[int], None]) -> Iterator[bytes]:
+    for block in blocks:
+        count(len(block))
+        yield block
 
 
 def _append(
@@ -218,12 +238,15 @@ def _opened_http(address: str, offset: int, total: int) -> Iterator[tuple[int, I
             length = response.headers.get("Content-Length")
             if length is not None and start + int(length) != total:
                 raise _MirrorFailed(f"is {start + int(length)} bytes, not {total}")
-            yield start, response.iter_content(_HTTP_BLOCK)
+            # read1: what is there, where iter_content waits until a block is full
+            yield start, iter(lambda: response.raw.read1(_HTTP_BLOCK), b"")
     except requests.ReadTimeout:
         raise _Cut(f"nothing came for {READ_SECONDS:.0f} s") from None
     except requests.ConnectionError as error:
         if "Read timed out" in str(error):
             raise _Cut(f"nothing came for {READ_SECONDS:.0f} s") from None
         raise _NoConnection("no connection") from None
-    except requests.RequestException as error:
+    except ReadTimeoutError:
+        raise _Cut(f"nothing came for {READ_SECONDS:.0f} s") from None
+    except (requests.RequestException, HTTPError) as error:
         raise _Cut(f"the connection broke ({type(error).__name__})") from None

@@ -26,6 +26,8 @@ from vggbatch.pipeline.quiet import silent_stderr
 if TYPE_CHECKING:
     from vggbatch.pipeline.placement import Growth
 
+log = logging.getLogger(__name__)
+
 _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
 """Chunks of crops that may lie in the object store for each core: two at an actor, one being
@@ -108,6 +110,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                     _quieten()
                     with silent_stderr():
                         ray.init(**settings, logging_level=logging.ERROR)
+            if "job_config" in settings:
+                warn_of_unsafe(settings["job_config"])
         except Exception as error:  # a node that is slow to start is a bare one of Ray's
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
@@ -128,7 +132,10 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
 class _ImportPath(list[str]):
     """What Ray puts first on its workers' path of imports, without the driver's current folder."""
 
+    used = False
+
     def extend(self, folders: Iterable[str]) -> None:
+        self.used = True
         super().extend(process.trusted(list(folders)))
 
 
@@ -138,6 +145,16 @@ def safe_job() -> JobConfig:
     # Ray adds the folder to this list, and has no switch for it
     job._py_driver_sys_path = _ImportPath()
     return job
+
+
+def warn_of_unsafe(job: JobConfig) -> None:
+    """Say what is lost where Ray, which has taken a `safe_job`, did not use its path of imports."""
+    folders = job._py_driver_sys_path
+    if not (isinstance(folders, _ImportPath) and folders.used):
+        log.warning(
+            "this version of Ray keeps its workers' path of imports elsewhere: they may import "
+            "Python files from the current folder; start runs in a folder that you trust"
+        )
 
 
 def _allowed_protocols() -> dict[str, Any]:

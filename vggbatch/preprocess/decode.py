@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -37,6 +38,8 @@ _CUT = ("truncated", "reached eof", "but only got", "not enough")
 
 _SCANS = 10
 """Scans of a progressive colour JPEG as libjpeg writes it (jpeg_simple_progression)."""
+
+_COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
 
 # Pillow warns of odd metadata and of large images. Neither changes a pixel, a worker's log is no
 # place for a line an image, and max_pixels decides what is too large.
@@ -105,7 +108,7 @@ def decode_here(
     check_bytes(data, options)
     _set_globals(options)
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(_without_comments(data)), formats=FORMATS)
         _check_work(image, options)
         if most is None:
             _check_scans(image, data, options)
@@ -132,6 +135,11 @@ def decode_here(
             raise ImageError("too_large", "not enough memory to decode it") from None
         kind = "truncated" if _is_truncation(error, data) else "corrupt"
         raise ImageError(kind, str(error) or type(error).__name__) from None
+
+
+def _without_comments(data: bytes) -> bytes:
+    """A plain PPM without what Pillow skips: its time for that is quadratic."""
+    return _COMMENT.sub(b"", data) if data[:2] in (b"P1", b"P2", b"P3") else data
 
 
 def _set_globals(options: DecodeOptions) -> None:

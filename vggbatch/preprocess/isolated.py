@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 _WAIT_SECONDS = 120.0
 """A process that neither answers nor uses its CPU time for so long is stuck."""
 _FEWEST_SECONDS = 3.0
+_FEWEST_SECONDS_BITMAP = 1.0
+"""Of a BMP: its runs are decoded in Python, and a kilobyte of them may stand for 20 s of work."""
 _SECONDS_A_MEGABYTE = 0.6
 """CPU time grows with an image's bytes, up to `decode.timeout_s`. Images of 179 million pixels, the
 most there may be, take 1.4 s as a JPEG of 21 MB, 3.4 s as a progressive one, 6.7 s as a PNG of
@@ -44,9 +46,10 @@ most there may be, take 1.4 s as a JPEG of 21 MB, 3.4 s as a progressive one, 6.
 _LENGTH = struct.Struct("<Q")
 
 
-def seconds_for(size: int, options: DecodeOptions) -> float:
-    """CPU time that decoding an image of so many bytes may take."""
-    return min(options.timeout_s, _FEWEST_SECONDS + _SECONDS_A_MEGABYTE * size / 1e6)
+def seconds_for(size: int, options: DecodeOptions, *, bitmap: bool = False) -> float:
+    """CPU time that decoding an image of so many bytes may take; `bitmap`: a BMP."""
+    fewest = _FEWEST_SECONDS_BITMAP if bitmap else _FEWEST_SECONDS
+    return min(options.timeout_s, fewest + _SECONDS_A_MEGABYTE * size / 1e6)
 
 
 class IsolatedDecoder:
@@ -110,7 +113,7 @@ class IsolatedDecoder:
     def _ask(
         self, data: bytes, options: DecodeOptions, memory_mb: int, wanted: dict[str, Any]
     ) -> list[list[Pixels]]:
-        seconds = seconds_for(len(data), options)
+        seconds = seconds_for(len(data), options, bitmap=data.startswith(b"BM"))
         wanted |= {"decode": options.model_dump(mode="json")}
         wanted |= {"seconds": seconds, "memory": (memory_mb << 20) + 2 * len(data)}
         child = self._child or self._start()
