@@ -1,0 +1,353 @@
+"""Runs whose k-th operation fails, kills them or pauses them, each followed by the same command.
+
+    python -m tests.faults.harness [--command NAME ...] [--action NAME ...] [--store disk|s3]
+                                   [--every N] [--first K]
+
+Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache). Actions on
+a disk: eio, enospc (that operation and all later ones), kill (before it), kill-after; on S3: 500,
+500-after (the server has stored the object), kill, kill-after. Every operation that changes
+something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a
+proxy).
+
+Afterwards the same command must complete the output byte for byte as an undisturbed run leaves it,
+or refuse in one line, in which case the command with --overwrite must complete it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from tests.images import cut, jpeg
+from tests.nets import colour_net
+
+IMAGES, SHARDS = 12, 2
+ON_DISK = ("eio", "enospc", "kill", "kill-after")
+ON_S3 = ("500", "500-after", "kill", "kill-after")
+COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "cold")
+_SHIM = Path(__file__).with_name("shim.c")
+_TIMEOUT_S = 180
+_PREPROCESS = {"resize": 36, "crop": 32}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one fault led to."""
+
+    action: str
+    at: int
+    operation: str
+    status: int | None
+    """Of the disturbed command; None: it was killed."""
+    kind: str
+    """completed, continued, refused, unharmed (the fault did not come), or WRONG and why."""
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the product broke its promise."""
+        return self.kind.startswith("WRONG")
+
+
+def compiled(folder: Path) -> Path | None:
+    """The library that makes operations fail; None without a C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        return None
+    target = folder / "shim.so"
+    subprocess.run([compiler, "-O1", "-shared", "-fPIC", "-o", target, _SHIM, "-ldl"], check=True)
+    return target
+
+
+class Bench:
+    """Inputs, a network and the undisturbed outputs, on a disk or in a bucket.
+
+    Args:
+        folder: an empty folder for all of it.
+        store: URI that outputs go below; None: the folder.
+    """
+
+    def __init__(self, folder: Path, store: str | None = None) -> None:
+        self.folder = folder
+        self.store = store or str(folder / "outputs")
+        self.shim = compiled(folder)
+        self.net = colour_net(folder / "net.onnx")
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if "VGGBATCH_" not in name},
+            "VGGBATCH_CACHE_DIR": str(folder / "cache"),
+            "NO_COLOR": "1",
+            "COLUMNS": "1000",
+        }
+        images = folder / "images"
+        images.mkdir()
+        for shard in range(SHARDS):
+            with tarfile.open(images / f"{shard:03d}.tar", "w") as tar:
+                for number in range(shard, IMAGES, SHARDS):
+                    source = folder / f"{number:05d}.jpg"
+                    source.write_bytes(jpeg(cut(number)))
+                    tar.add(source, source.name)
+                    source.unlink()
+        (folder / "large").mkdir()
+        for number in range(6):
+            noise = np.random.default_rng(number).integers(0, 256, (600, 600, 3), np.uint8)
+            Image.fromarray(noise).save(folder / f"large/{number}.png")
+        labels = [f"{number:05d}.jpg,{number * 7}\n" for number in range(IMAGES)]
+        (folder / "labels.csv").write_text("file,class_index\n" + "".join(labels))
+        profiles = {"own": _PREPROCESS, "squash": {**_PREPROCESS, "resize_mode": "squash"}}
+        (folder / "job.yaml").write_text(
+            yaml.safe_dump({"profiles": profiles, "chunk_size": 3, "rows_per_file": 6})
+        )
+        (folder / "simple.yaml").write_text(yaml.safe_dump({"chunk_size": 3, "rows_per_file": 6}))
+        self._count = 0
+        self.calm: dict[str, dict[str, bytes]] = {}
+        self._before: dict[str, Path | None] = {}
+
+    def words(self, command: str, output: str) -> list[str]:
+        """The command's words; the same ones are repeated after a fault."""
+        folder, net = self.folder, ["-m", str(self.net)]
+        images = str(folder / "images")
+        simple = [*net, "--config", str(folder / "simple.yaml")]
+        labels = ["--labels", str(folder / "labels.csv")]
+        return {
+            "score": ["score", images, "-o", output, *simple],
+            "cold": ["score", images, "-o", output, *simple],
+            "evaluate": [
+                *("evaluate", images, "-o", output, *net, *labels),
+                *("--config", str(folder / "job.yaml")),
+            ],
+            "overwrite": ["score", images, "-o", output, *simple, "--set", "chunk_size=4"],
+            "rescore": ["rescore", f"{self.store}/rescored-from", *labels, "-o", output],
+            "pack": ["pack", str(folder / "large"), "-o", output, "--shard-mb", "1"],
+        }[command]
+
+    def start_from(self, command: str, output: str) -> None:
+        """Put there what the command finds: another run's output for `overwrite`."""
+        if command == "overwrite":
+            self._copy(f"{self.store}/overwritten", output)
+
+    def prepare(self, command: str) -> None:
+        """Make what the command needs, and its undisturbed output."""
+        if command == "overwrite" and not self.files(f"{self.store}/overwritten"):
+            self._checked(self.words("evaluate", f"{self.store}/overwritten"))
+        if command == "rescore" and not self.files(f"{self.store}/rescored-from"):
+            self._checked(self.words("score", f"{self.store}/rescored-from"))
+        if command == "cold":
+            self._checked(self.words("score", f"{self.store}/warm"))
+        calm = f"{self.store}/calm-{command}"
+        self.start_from(command, calm)
+        flags = ["--overwrite"] if command == "overwrite" else []
+        self._checked([*self.words(command, calm), *flags])
+        self.calm[command] = self.files(calm)
+
+    def run(
+        self,
+        words: Sequence[str],
+        environ: dict[str, str] | None = None,
+        killed: threading.Event | None = None,
+    ) -> tuple[int | None, str]:
+        """Run a command to its end, or until `killed` is set.
+
+        Returns:
+            Its status, None where it was killed, and what it printed.
+        """
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vggbatch", *words],
+            env={**self.environ, **(environ or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=self.folder,
+        )
+        if killed is not None:
+            threading.Thread(target=_kill_when, args=(killed, process), daemon=True).start()
+        try:
+            text = process.communicate(timeout=_TIMEOUT_S)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return 124, "it hung"
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        status = process.returncode
+        return (None if status == -signal.SIGKILL else status), text
+
+    def count(self, command: str) -> list[str]:
+        """The operations of an undisturbed run, by name and path."""
+        return self._disturb(command, "", 0)[2]
+
+    def disturb(self, command: str, action: str, at: int) -> Outcome:
+        """Disturb the command at its k-th operation, and repeat it."""
+        status, text, operations, output = self._disturb(command, action, at)
+        came = len(operations) >= at
+        operation = operations[at - 1] if came else ""
+        kind = self._judge(command, output, status, text, came)
+        if not kind.startswith("WRONG"):
+            self._remove(output)
+        return Outcome(action, at, operation, status, kind)
+
+    def files(self, output: str) -> dict[str, bytes]:
+        """The data files of an output, by name; run.json without what differs between two runs."""
+        found = {}
+        for name, data in self._walk(output):
+            last = name.rsplit("/", 1)[-1]
+            if last in ("lease.json", "_SUCCESS") or "/indexes/" in name:
+                continue
+            if last == "run.json":
+                data = json.dumps(_stable(json.loads(data)), sort_keys=True).encode()
+            if name.startswith("_vggbatch/"):
+                # markers hold seconds; that they are there is what counts
+                name, data = _without_plan_id(name), b""
+            found[name] = data
+        return found
+
+    def _judge(self, command: str, output: str, status: int | None, text: str, came: bool) -> str:
+        if "Traceback" in text:
+            return f"WRONG: traceback of the disturbed run: {text[-300:]!r}"
+        if status == 124:
+            return "WRONG: the disturbed run hung"
+        if status == 0:
+            wrong = self._differs(command, output)
+            if wrong:
+                return f"WRONG: status 0, but {wrong}"
+        again, said = self.run(self.words(command, output))
+        if again == 0:
+            wrong = self._differs(command, output)
+            if wrong:
+                return f"WRONG: the repeated command has status 0, but {wrong}"
+            return ("completed" if came else "unharmed") if status == 0 else "continued"
+        lines = [line for line in said.splitlines() if line.startswith("error")]
+        if "Traceback" in said or len(lines) != 1 or again not in (1, 2):
+            return f"WRONG: the repeated command has status {again}: {said[-300:]!r}"
+        if command not in ("overwrite", "score", "evaluate", "cold"):
+            return f"WRONG: the repeated command has status {again}: {lines[0]}"
+        last, said = self.run([*self.words(command, output), "--overwrite"])
+        if last != 0:
+            return f"WRONG: with --overwrite status {last}: {said[-300:]!r}"
+        wrong = self._differs(command, output)
+        return f"WRONG: with --overwrite {wrong}" if wrong else f"refused: {lines[0]}"
+
+    def _differs(self, command: str, output: str) -> str:
+        found, calm = self.files(output), self.calm[command]
+        differing = [name for name in {*found, *calm} if found.get(name) != calm.get(name)]
+        return f"{', '.join(sorted(differing)[:4])} differ" if differing else ""
+
+    def _disturb(
+        self, command: str, action: str, at: int
+    ) -> tuple[int | None, str, list[str], str]:
+        self._count += 1
+        output = f"{self.store}/{command}-{self._count:05d}"
+        self.start_from(command, output)
+        words = self.words(command, output)
+        if command == "overwrite":
+            words = [*words, "--overwrite"]
+        counter, log = self.folder / "counter", self.folder / "operations"
+        counter.write_bytes(struct.pack("q", 0))
+        log.write_bytes(b"")
+        below = output
+        if command == "cold":
+            below = str(self.folder / "cache")
+            shutil.rmtree(below)
+        environ = {
+            "LD_PRELOAD": str(self.shim),
+            "FAULT_BELOW": below,
+            "FAULT_COUNT": str(counter),
+            "FAULT_LOG": str(log),
+            "FAULT_AT": str(at),
+            "FAULT_ACTION": action,
+        }
+        status, text = self.run(words, environ)
+        operations = [line.split(" ", 2)[2] for line in log.read_text().splitlines()]
+        return status, text, operations, output
+
+    def _checked(self, words: Sequence[str]) -> None:
+        status, text = self.run(words)
+        assert status == 0, f"{words}: {text}"
+
+    def _copy(self, source: str, target: str) -> None:
+        shutil.copytree(source, target)
+
+    def _remove(self, output: str) -> None:
+        shutil.rmtree(output, ignore_errors=True)
+
+    def _walk(self, output: str) -> Iterator[tuple[str, bytes]]:
+        root = Path(output)
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def _kill_when(killed: threading.Event, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        if killed.wait(0.05):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            return
+
+
+def _stable(record: dict[str, object]) -> dict[str, object]:
+    """run.json's facts that two runs of the same command share."""
+    return {key: record[key] for key in ("counts", "model", "files", "labels") if key in record}
+
+
+def _without_plan_id(name: str) -> str:
+    parts = name.split("/")
+    return "/".join([parts[0], "ID", *parts[2:]]) if len(parts) > 2 else name
+
+
+def main() -> None:
+    """Run the faults that were asked for; print a line each that is wrong, and a table."""
+    parser = argparse.ArgumentParser(description="Let the k-th operation of a run fail.")
+    parser.add_argument("--command", nargs="+", choices=COMMANDS, default=COMMANDS)
+    parser.add_argument("--action", nargs="+", default=None)
+    parser.add_argument("--store", choices=("disk", "s3"), default="disk")
+    parser.add_argument("--every", type=int, default=1, help="only each N-th operation")
+    parser.add_argument("--first", type=int, default=1)
+    args = parser.parse_args()
+    from tests.faults.s3 import s3_bench
+
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        bench = Bench(folder) if args.store == "disk" else stack.enter_context(s3_bench(folder))
+        for command in args.command:
+            bench.prepare(command)
+            operations = bench.count(command)
+            names = Counter(line.split(" ")[0] for line in operations)
+            print(f"{command} on {args.store}: {len(operations)} operations {dict(names)}")
+            for action in args.action or (ON_DISK if args.store == "disk" else ON_S3):
+                started = time.monotonic()
+                kinds: Counter[str] = Counter()
+                for at in range(args.first, len(operations) + 1, args.every):
+                    outcome = bench.disturb(command, action, at)
+                    kinds[outcome.kind.split(":")[0]] += 1
+                    if outcome.wrong:
+                        print(
+                            f"  {command} {action} at {at} ({outcome.operation}), status "
+                            f"{outcome.status}: {outcome.kind}",
+                            flush=True,
+                        )
+                print(
+                    f"  {command:10}{action:12}{dict(kinds)} {time.monotonic() - started:.0f} s",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
