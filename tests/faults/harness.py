@@ -3,9 +3,9 @@
     python -m tests.faults.harness [--command NAME ...] [--action NAME ...] [--store disk|s3]
                                    [--every N] [--first K]
 
-Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache). Actions on
-a disk: eio, enospc (that operation and all later ones), kill (before it), kill-after; on S3: 500,
-500-after (the server has stored the object), kill, kill-after. Every operation that changes
+Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache). Actions
+on a disk: eio, enospc (that operation and all later ones), kill (before it), kill-after; on S3:
+500, 500-after (the server has stored the object), kill, kill-after. Every operation that changes
 something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a
 proxy).
 

@@ -46,9 +46,7 @@ class Proxy:
                 elif act == "500":
                     self._answer(500, [], _FAULT)
                 else:
-                    status, headers, data = proxy.forward(
-                        self.command, self.path, self.headers, body
-                    )
+                    answer = proxy.forward(self.command, self.path, self.headers, body)
                     if act == "kill-after":
                         proxy.killed.set()
                         self.close_connection = True
