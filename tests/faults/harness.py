@@ -5,9 +5,10 @@
 
 Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache). Actions
 on a disk: eio, enospc (that operation and all later ones), kill (before it), kill-after; on S3:
-500, 500-after (the server has stored the object), kill, kill-after. Every operation that changes
-something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a
-proxy).
+500, 500-after (the server has stored the object), kill, kill-after. On both: stop (the run is
+paused before it, another driver runs the same command, the paused one continues), stop-overwrite
+(the other driver has other settings and --overwrite). Every operation that changes something below
+OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a proxy).
 
 Afterwards the same command must complete the output byte for byte as an undisturbed run leaves it,
 or refuse in one line, in which case the command with --overwrite must complete it.
@@ -30,10 +31,11 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import yaml
 from PIL import Image
 
@@ -41,8 +43,8 @@ from tests.images import cut, jpeg
 from tests.nets import colour_net
 
 IMAGES, SHARDS = 12, 2
-ON_DISK = ("eio", "enospc", "kill", "kill-after")
-ON_S3 = ("500", "500-after", "kill", "kill-after")
+ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")
+ON_S3 = ("500", "500-after", "kill", "kill-after", "stop", "stop-overwrite")
 COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "cold")
 _SHIM = Path(__file__).with_name("shim.c")
 _TIMEOUT_S = 180
@@ -117,6 +119,7 @@ class Bench:
         )
         (folder / "simple.yaml").write_text(yaml.safe_dump({"chunk_size": 3, "rows_per_file": 6}))
         self._count = 0
+        self.second_failed = ""
         self.calm: dict[str, dict[str, bytes]] = {}
         self._before: dict[str, Path | None] = {}
 
@@ -133,6 +136,7 @@ class Bench:
                 *("evaluate", images, "-o", output, *net, *labels),
                 *("--config", str(folder / "job.yaml")),
             ],
+            "other": ["score", images, "-o", output, *simple, "--set", "chunk_size=2"],
             "overwrite": ["score", images, "-o", output, *simple, "--set", "chunk_size=4"],
             "rescore": ["rescore", f"{self.store}/rescored-from", *labels, "-o", output],
             "pack": ["pack", str(folder / "large"), "-o", output, "--shard-mb", "1"],
@@ -151,6 +155,9 @@ class Bench:
             self._checked(self.words("score", f"{self.store}/rescored-from"))
         if command == "cold":
             self._checked(self.words("score", f"{self.store}/warm"))
+        if "other" not in self.calm:
+            self._checked(self.words("other", f"{self.store}/calm-other"))
+            self.calm["other"] = self.files(f"{self.store}/calm-other")
         calm = f"{self.store}/calm-{command}"
         self.start_from(command, calm)
         flags = ["--overwrite"] if command == "overwrite" else []
@@ -161,23 +168,39 @@ class Bench:
         self,
         words: Sequence[str],
         environ: dict[str, str] | None = None,
+        *,
         killed: threading.Event | None = None,
+        stop: threading.Event | None = None,
+        paused: Callable[[], None] | None = None,
+        module: str = "vggbatch",
     ) -> tuple[int | None, str]:
         """Run a command to its end, or until `killed` is set.
+
+        Args:
+            words: the command's.
+            environ: further environment.
+            killed: kill it once this is set.
+            stop: stop it once this is set.
+            paused: called once it has been stopped, which then continues it.
+            module: what is run.
 
         Returns:
             Its status, None where it was killed, and what it printed.
         """
         process = subprocess.Popen(
-            [sys.executable, "-m", "vggbatch", *words],
+            [sys.executable, "-m", module, *words],
             env={**self.environ, **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            cwd=self.folder,
+            cwd=Path(__file__).parents[2],
         )
         if killed is not None:
             threading.Thread(target=_kill_when, args=(killed, process), daemon=True).start()
+        if paused is not None:
+            threading.Thread(
+                target=_when_stopped, args=(process, stop, paused), daemon=True
+            ).start()
         try:
             text = process.communicate(timeout=_TIMEOUT_S)[0].decode(errors="replace")
         except subprocess.TimeoutExpired:
@@ -198,7 +221,11 @@ class Bench:
         status, text, operations, output = self._disturb(command, action, at)
         came = len(operations) >= at
         operation = operations[at - 1] if came else ""
+        if came and action == "stop-overwrite":
+            command = "other"
         kind = self._judge(command, output, status, text, came)
+        if self.second_failed:
+            kind, self.second_failed = f"WRONG: {self.second_failed}", ""
         if not kind.startswith("WRONG"):
             self._remove(output)
         return Outcome(action, at, operation, status, kind)
@@ -227,6 +254,10 @@ class Bench:
             wrong = self._differs(command, output)
             if wrong:
                 return f"WRONG: status 0, but {wrong}"
+        elif status is not None:
+            lines = [line for line in text.splitlines() if line.startswith("error")]
+            if len(lines) != 1:
+                return f"WRONG: the disturbed run has status {status}: {text[-300:]!r}"
         again, said = self.run(self.words(command, output))
         if again == 0:
             wrong = self._differs(command, output)
@@ -271,14 +302,31 @@ class Bench:
             "FAULT_COUNT": str(counter),
             "FAULT_LOG": str(log),
             "FAULT_AT": str(at),
-            "FAULT_ACTION": action,
+            "FAULT_ACTION": action.removesuffix("-overwrite"),
         }
-        status, text = self.run(words, environ)
+        status, text = self.run(words, environ, paused=self._second_driver(command, action, output))
         operations = [line.split(" ", 2)[2] for line in log.read_text().splitlines()]
         return status, text, operations, output
 
-    def _checked(self, words: Sequence[str]) -> None:
-        status, text = self.run(words)
+    def _second_driver(self, command: str, action: str, output: str) -> Callable[[], None] | None:
+        """What happens while the first driver is paused."""
+        if not action.startswith("stop"):
+            return None
+        words = self.words(command, output)
+        if action == "stop-overwrite":
+            words = [*self.words("other", output), "--overwrite"]
+        elif command == "overwrite":
+            words = [*words, "--overwrite"]
+
+        def run() -> None:
+            status, text = self.run(words, module="tests.faults.elsewhere")
+            if status != 0:
+                self.second_failed = f"the second driver has status {status}: {text[-300:]!r}"
+
+        return run
+
+    def _checked(self, words: Sequence[str], module: str = "vggbatch") -> None:
+        status, text = self.run(words, module=module)
         assert status == 0, f"{words}: {text}"
 
     def _copy(self, source: str, target: str) -> None:
@@ -292,6 +340,20 @@ class Bench:
         for path in sorted(root.rglob("*")):
             if path.is_file():
                 yield path.relative_to(root).as_posix(), path.read_bytes()
+
+
+def _when_stopped(
+    process: subprocess.Popen[bytes], stop: threading.Event | None, then: Callable[[], None]
+) -> None:
+    """Once a process is stopped, or was to be stopped, call a function and continue the process."""
+    while process.poll() is None:
+        if stop is not None and stop.is_set():
+            os.killpg(process.pid, signal.SIGSTOP)
+        if psutil.Process(process.pid).status() == psutil.STATUS_STOPPED:
+            then()
+            os.killpg(process.pid, signal.SIGCONT)
+            return
+        time.sleep(0.02)
 
 
 def _kill_when(killed: threading.Event, process: subprocess.Popen[bytes]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,6 +41,11 @@ class Proxy:
             def handle_one(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 act = proxy.action_for(self.command, self.path)
+                if act == "stop":
+                    # the request is in flight while the run is paused, and arrives last
+                    proxy.stopped.set()
+                    proxy.resumed.wait(120)
+                    act = ""
                 if act == "kill":
                     proxy.killed.set()
                     self.close_connection = True
@@ -85,6 +91,7 @@ class Proxy:
             self.operations: list[str] = []
             self._failing: dict[str, int] = {}
             self.killed = threading.Event()
+            self.stopped, self.resumed = threading.Event(), threading.Event()
 
     def close(self) -> None:
         """End the proxy."""
@@ -97,6 +104,8 @@ class Proxy:
         with self._lock:
             if method not in ("PUT", "POST", "DELETE") or not self._below:
                 return ""
+            if self.stopped.is_set():
+                return ""  # the other driver's, or after all was seen
             if self.killed.is_set():
                 return "kill"
             key = f"{method} {plain}"
@@ -149,11 +158,28 @@ class S3Bench(Bench):
         words = self.words(command, output)
         if command == "overwrite":
             words = [*words, "--overwrite"]
-        self.proxy.watch(f"/{output.removeprefix('s3://')}", action, at)
-        status, text = self.run(words, killed=self.proxy.killed)
+        below = f"/{output.removeprefix('s3://')}"
+        self.proxy.watch(below, action.removesuffix("-overwrite"), at)
+        second = self._second_driver(command, action, output)
+        status, text = self.run(
+            words, killed=self.proxy.killed, stop=self.proxy.stopped, paused=self._then(second)
+        )
         operations = list(self.proxy.operations)
         self.proxy.watch("", "", 0)
         return status, text, operations, output
+
+    def _then(self, second: Callable[[], None] | None) -> Callable[[], None] | None:
+        """Run the second driver, and let the request go that was held back."""
+        if second is None:
+            return None
+
+        def run() -> None:
+            try:
+                second()
+            finally:
+                self.proxy.resumed.set()
+
+        return run
 
     def _copy(self, source: str, target: str) -> None:
         self.fs.invalidate_cache()
@@ -176,8 +202,6 @@ class S3Bench(Bench):
 def s3_bench(folder: Path) -> Iterator[S3Bench]:
     """A bench on a server of its own."""
     with s3.bucket(folder / "s3") as store:
-        import os
-
         proxy = Proxy(os.environ["AWS_ENDPOINT_URL"])
         (folder / "bench").mkdir()
         try:
