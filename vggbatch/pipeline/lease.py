@@ -101,6 +101,12 @@ def read_lease(folder: Folder) -> Lease | None:
         return None
 
 
+def read_owner(folder: Folder) -> Lease | None:
+    """Who has claimed an output, as of the claim's beginning; None if there is no claim."""
+    there = claim.claims(folder)
+    return _holder(there[-1]) if there else None
+
+
 def is_renewed(folder: Folder, seconds: float, interval: float = INTERVAL) -> bool:
     """Watch lease.json for so long at most; whether it changed, which a dead run's does not."""
     before = _content(folder)
@@ -150,13 +156,21 @@ class OutputLease:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        # a store that is down keeps the claim; lease.json is not renewed instead
+        with contextlib.suppress(OSError, LeaseLost):
+            self.end_renewals()
+            claim.give_back(self.fence)
+
+    def end_renewals(self) -> None:
+        """Remove lease.json, so that _SUCCESS is the last to appear; the output stays claimed.
+
+        Raises:
+            LeaseLost: another driver has taken the output over.
+        """
         self._done.set()
         if self._thread is not None:
             self._thread.join(self.interval)
-        # a store that is down keeps the claim; lease.json is not renewed instead
-        with contextlib.suppress(OSError, LeaseLost):
-            self.fence.delete(NAME)
-            claim.give_back(self.fence)
+        self.fence.delete(NAME)
 
     def report(self, snapshot: Snapshot) -> None:
         """Take in how far the run is, for the next renewal.

@@ -13,6 +13,7 @@ from vggbatch.pipeline.documents import FORMAT
 from vggbatch.pipeline.fence import Fence
 from vggbatch.pipeline.intact import damage
 from vggbatch.pipeline.job import Job, versions
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
@@ -46,8 +47,8 @@ class RunResult:
     images_per_second: float
     placement: Placement | None
     """None where nothing was left to score."""
-    complete_before: bool
-    """The output was complete before this run, and nothing was done."""
+    lease: OutputLease | None
+    """The right to write; None where the output was complete before, and nothing was done."""
     folders: dict[str, Folder]
     """Where the rows of each profile are; the first are the output's own."""
     files: dict[str, list[dict[str, Any]]]
@@ -56,6 +57,11 @@ class RunResult:
     def fence(self, profile: str) -> Fence:
         """The right to write into the output of a profile."""
         return self.output.fence_of("" if profile == next(iter(self.folders)) else profile)
+
+    @property
+    def complete_before(self) -> bool:
+        """Whether the output was complete before this run, and nothing was done."""
+        return self.lease is None
 
     @property
     def scored_now(self) -> int:
@@ -91,7 +97,7 @@ def finish(
             the output is another run's by now.
     """
     output = result.output
-    if result.complete_before:
+    if result.lease is None:
         return output.read_run()
     places = [result.fence(name) for name in result.folders]
     output.drop_strays({file["name"] for files in result.files.values() for file in files})
@@ -110,6 +116,7 @@ def finish(
                 f"{folder.uri}/{name} {what}, though this run wrote it: run the same command "
                 "again, which makes it again"
             )
+    result.lease.end_renewals()
     for place, record in zip(reversed(places), reversed(records), strict=True):
         place.write_json(SUCCESS, declaration(record))
     return records[0]

@@ -117,7 +117,7 @@ def _scored(
         stats_now=tally.stats,
         images_per_second=tally.rate(),
         placement=placement,
-        complete_before=lease is None,
+        lease=lease,
         folders={
             recipe.name: output.profile(recipe.name) if number else output.folder
             for number, recipe in enumerate(job.recipes)

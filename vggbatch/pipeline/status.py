@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.lease import INTERVAL, Lease, is_renewed, read_lease
+from vggbatch.pipeline.lease import INTERVAL, Lease, is_renewed, read_lease, read_owner
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.pipeline.total import Total
@@ -78,7 +78,8 @@ def read_status(folder: Folder) -> Status:
     shards = output.read_shards()
     expected = Total(shards, progress)
     total = max(progress.rows, expected.images)
-    lease = read_lease(folder)
+    # at its very end a run has a claim alone: _SUCCESS is to come
+    lease = read_lease(folder) or read_owner(folder)
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
         errors = max(errors, lease.snapshot.errors)
