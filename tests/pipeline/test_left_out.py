@@ -5,10 +5,9 @@ import json
 import pytest
 
 from tests.images import cut, jpeg, write_folder
-from tests.pipeline.test_run import job, score
+from tests.pipeline.test_run import complete, job, score
 from tests.sources.samples import tar_bytes
 from vggbatch.errors import JobFailed
-from vggbatch.pipeline.record import finish
 from vggbatch.report import write_report
 from vggbatch.sources.surprises import FURTHER, HIDDEN, LEFT_OUT, NO_MEMBERS
 from vggbatch.storage import Folder
@@ -37,7 +36,7 @@ EXPECTED = [
 
 def test_the_counts_are_right_at_once_after_a_resume_and_in_a_repeat(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "once")
-    record = finish(asked, score(asked))
+    record = complete(asked)
     assert record["counts"]["images"] == 12
     assert record["left_out"] == sorted(EXPECTED, key=lambda kind: kind["what"])
 
@@ -53,9 +52,9 @@ def test_the_counts_are_right_at_once_after_a_resume_and_in_a_repeat(net, folder
     with pytest.raises(JobFailed, match="stopped"):
         score(asked, stop_after_two)
     assert not (tmp_path / "twice/run.json").exists()
-    resumed = finish(asked, score(asked))
+    resumed = complete(asked)
     assert resumed["left_out"] == record["left_out"]
-    again = finish(asked, score(asked))
+    again = complete(asked)
     assert again["left_out"] == record["left_out"]
     assert json.loads((tmp_path / "twice/run.json").read_text())["left_out"] == record["left_out"]
     write_report(Folder(str(tmp_path / "once")))

@@ -3,12 +3,12 @@
 import threading
 from dataclasses import replace
 
-import onnxruntime
 import pytest
 
 from tests.images import write_folder
 from tests.outputs import owned
-from vggbatch.classifier import cores
+from vggbatch import exact_int8
+from vggbatch.classifier import core_locks, cores
 from vggbatch.config import load_config
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.job import network_opener, prepare_job
@@ -97,9 +97,9 @@ def test_opens_a_network_once_where_its_runs_stay_in_their_threads(
 ):
     """Networks whose weights onnxruntime copies would be in memory once for each classifier."""
     sessions = []
-    plain = onnxruntime.InferenceSession
+    plain = exact_int8.InferenceSession
     monkeypatch.setattr(
-        onnxruntime, "InferenceSession", lambda *args, **options: open_one(*args, **options)
+        exact_int8, "InferenceSession", lambda *args, **options: open_one(*args, **options)
     )
 
     def open_one(*args, **options):
@@ -161,12 +161,12 @@ def test_tells_of_a_model_that_cannot_be_opened(net, folder, tmp_path):
 
 @pytest.mark.skipif(not cores.may_pin(), reason="a CPU quota shares this machine's cores")
 def test_its_cores_are_its_own_until_ray_wants_them(net, folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(cores, "_lock_folder", lambda: tmp_path)
+    monkeypatch.setattr(core_locks, "_base", lambda: tmp_path)
     mask = cores.cpu_mask()
     seen = []
 
     def claimable():
-        locks = [cores._lock(cpu, None) for cpu in mask]
+        locks = [core_locks.lock_core(cpu) for cpu in mask]
         for lock in filter(None, locks):
             lock.close()
         return sum(lock is not None for lock in locks)

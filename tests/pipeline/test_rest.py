@@ -110,7 +110,7 @@ def test_checks_that_fail_leave_nothing(nodes, images, net, tmp_path):
     assert run.returncode == 2, said
     assert "has vggbatch 0.0.1" in said
     left = {path.name for path in output.rglob("*") if path.is_file()}
-    assert left == {"plan.json", "shards.parquet"}
+    assert left == {"plan.json", "shards.parquet", "shards.mark"}
     assert processes_with(mark) == []
     assert nodes.held() == 0
 

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from vggbatch.errors import VggbatchError
+from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.lease import OutputLease
@@ -135,6 +136,7 @@ def _scored(
 
 def _is_complete(output: Output, job: Job, *, metrics: bool) -> bool:
     """Whether nothing is left to do, after a look at all that the output names."""
+    check_confined(output.folder)
     if not output.succeeded() or output.read_plan() is None:
         return False
     check_output(output, job)  # another job's output is not made whole

@@ -171,6 +171,9 @@ def _put_together(
         total += sums
         for profile, facts in written.items():
             files.setdefault(profile, []).append(facts)
+    if not files[""]:
+        # no rows, and still what was counted: shards without images, what was left out of them
+        total += sum((stats for _, stats in _row_groups(output, [p[2] for p in parts])), Stats())
     marker = {
         "format": FORMAT,
         "rows": total.rows,
@@ -234,7 +237,8 @@ def _files(
     count = max(1, round(total / rows_per_file))
     bounds = np.linspace(0, total, count + 1)
     starts = np.concatenate([[0], np.cumsum([rows for _, rows, _ in parts])[:-1]])
-    owner = np.searchsorted(bounds, starts, side="right") - 1
+    # what has no rows and comes last belongs to the last file
+    owner = np.minimum(np.searchsorted(bounds, starts, side="right") - 1, count - 1)
     for number in range(count):
         names = [path for (_, _, path), own in zip(parts, owner, strict=True) if own == number]
         if not names:
