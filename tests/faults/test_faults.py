@@ -1,0 +1,67 @@
+"""A share of the k-th faults; `python -m tests.faults.harness` lets every operation fail."""
+
+import pytest
+
+from tests.faults.harness import COMMANDS, ON_DISK, ON_S3, Bench
+from tests.faults.s3 import s3_bench
+
+_SHARE = 8
+"""Faults per action where all are too many."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    bench = Bench(tmp_path_factory.mktemp("faults"))
+    if bench.shim is None:
+        pytest.skip("no C compiler for the library that makes operations fail")
+    return bench
+
+
+def spread(count: int, share: int, shift: int) -> list[int]:
+    """Some of the numbers from 1 to `count`, other ones for every shift."""
+    step = max(1, count // share)
+    return list(range(1 + shift % step, count + 1, step))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_score_survives_its_faults(bench):
+    bench.prepare("score")
+    count = len(bench.count("score"))
+    outcomes = [
+        bench.disturb("score", action, at)
+        for number, action in enumerate(("eio", "kill", "stop-overwrite"))
+        for at in spread(count, 2, 37 * number + 11)
+    ]
+    assert [outcome for outcome in outcomes if outcome.wrong] == []
+    assert {outcome.kind.split(":")[0] for outcome in outcomes} > {"continued"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_survives_its_faults_on_a_disk(bench, command):
+    bench.prepare(command)
+    count = len(bench.count(command))
+    actions = [name for name in ON_DISK if not (command == "cold" and name.startswith("stop"))]
+    outcomes = [
+        bench.disturb(command, action, at)
+        for number, action in enumerate(actions)
+        for at in spread(count, _SHARE, 5 * number)
+    ]
+    assert [outcome for outcome in outcomes if outcome.wrong] == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("command", ["score", "evaluate"])
+def test_every_command_survives_its_faults_on_s3(tmp_path, command):
+    with s3_bench(tmp_path) as bench:
+        bench.prepare(command)
+        count = len(bench.count(command))
+        outcomes = [
+            bench.disturb(command, action, at)
+            for number, action in enumerate(ON_S3)
+            for at in spread(count, _SHARE, 5 * number)
+        ]
+    assert [outcome for outcome in outcomes if outcome.wrong] == []
