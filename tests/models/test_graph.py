@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.models import numpy_onnx
 from vggbatch.errors import UsageError
 from vggbatch.models import catalog, synthesize
-from vggbatch.models.graph import make_batchable, operators, opset
+from vggbatch.models.graph import make_batchable, operators, opset, sort_nodes
 from vggbatch.models.ports import read_ports
 from vggbatch.models.runtime import open_network
 
@@ -142,6 +142,40 @@ def test_mxnets_spatial_zero_batch_norm_runs():
     expected = numpy_onnx.run(model, images)
     make_batchable(model, input_name="x")
     np.testing.assert_allclose(run(model, images)[0], expected, atol=1e-5)
+
+
+def test_nodes_in_any_order_keep_what_they_compute():
+    net = synthesize("vgg16-bn-7", shrink=32, size=32)
+    images = noise(1)
+    (expected,) = run(net, images)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in net.graph.node]
+    del net.graph.node[:]
+    net.graph.node.extend(reversed(nodes))
+    make_batchable(net, input_name="data")
+    onnx.checker.check_model(net)
+    np.testing.assert_allclose(run(net, images)[0], expected, rtol=1e-4)
+
+
+def test_what_a_branch_takes_from_outside_comes_before_it():
+    def branch(name):
+        value = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        return helper.make_graph([helper.make_node("Neg", ["r"], [name])], name, [], [value])
+
+    model = classifier(
+        helper.make_node("If", ["c"], ["y"], then_branch=branch("t"), else_branch=branch("e")),
+        helper.make_node("Relu", ["x"], ["r"]),
+        initializers=[numpy_helper.from_array(np.array(True), "c")],
+    )
+    sort_nodes(model.graph)
+    assert [node.op_type for node in model.graph.node] == ["Relu", "If"]
+
+
+def test_a_circle_of_nodes_is_refused():
+    model = classifier(
+        helper.make_node("Add", ["x", "z"], ["y"]), helper.make_node("Relu", ["y"], ["z"])
+    )
+    with pytest.raises(UsageError, match="depends on itself"):
+        make_batchable(model, input_name="x")
 
 
 def test_unknown_old_operator_is_refused():

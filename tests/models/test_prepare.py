@@ -12,7 +12,8 @@ import pytest
 
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
-from vggbatch.errors import VggbatchError
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.models import build as building
 from vggbatch.models import catalog, prepare, resolve, synthesize
 
 SMALL = {"shrink": 16, "size": 32}
@@ -240,3 +241,27 @@ def test_a_crash_of_the_build_is_one_line(model, cache):
     with pytest.raises(VggbatchError, match="could not be prepared") as error:
         prepare(broken, cache_dir=cache)
     assert "\n" not in str(error.value)
+
+
+def test_a_tensor_that_is_not_there_is_one_line(model, cache):
+    broken = dataclasses.replace(model, scores="nothing")
+    with pytest.raises(UsageError, match="cannot be run on its input 'data'") as error:
+        prepare(broken, cache_dir=cache)
+    assert "\n" not in str(error.value)
+
+
+def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache, monkeypatch):
+    def write(source, target, *arguments, settings):
+        if "save_external_prepacked_constant_initializers" in settings:
+            source.write_bytes(b"no network")
+        write_optimised(source, target, *arguments, settings=settings)
+
+    write_optimised = building.write_optimised
+    monkeypatch.setattr(building, "write_optimised", write)
+    monkeypatch.setattr(
+        sys.modules[prepare.__module__],
+        "_run_build",
+        lambda _, job: building.build(pickle.loads(job.read_bytes())),
+    )
+    path = prepare(model, cache_dir=cache).path
+    assert '"batch freed, optimised"' in (path.parent / "prepared.json").read_text()

@@ -110,6 +110,17 @@ def test_every_calibration_sees_all_batches(calibration, tmp_path, capfd):
     assert capfd.readouterr().out == ""
 
 
+@pytest.mark.parametrize("quant_format", ["qdq", "qoperator"])
+def test_what_is_written_is_valid_onnx(quant_format, tmp_path):
+    _, model = own("vgg16-12", tmp_path)
+    target = tmp_path / "int8.onnx"
+    quantize(model, images(4, 0), NORMALISE, target, quant_format=quant_format)
+    made = {value.name for value in onnx.load(target).graph.initializer} | {model.input}
+    for node in onnx.load(target).graph.node:
+        assert set(node.input) <= made | {""}
+        made |= set(node.output)
+
+
 def test_what_cannot_be_quantized_is_one_line(tmp_path):
     _, model = own("vgg16-12-int8", tmp_path)
     with pytest.raises(UsageError, match="quantized already"):

@@ -170,3 +170,24 @@ def test_products_are_found_by_their_types():
     model, _ = classifier()
     assert len(inexact_products(model)) == 2
     assert inexact_products(classifier(np.int8)[0]) == []
+
+
+@pytest.mark.parametrize(("largest", "exact"), [(64, True), (65, False), (-64, True), (-65, False)])
+def test_weights_of_seven_bits_are_exact(largest, exact):
+    weights = np.zeros((DEPTH, WIDTH), np.int8)
+    weights[:2] = largest
+    names = ["x", "one", "xz", "w", "one", "wz", "scale", "yz"]
+    constants = {"w": weights, "one": np.float32(1), "xz": np.uint8(0), "wz": np.int8(0)}
+    constants |= {"scale": np.float32(200), "yz": np.uint8(128)}
+    node = helper.make_node("QLinearMatMul", names, ["y"])
+    model = network(
+        [node],
+        {"x": (TensorProto.UINT8, ["N", DEPTH])},
+        {"y": (TensorProto.UINT8, ["N", WIDTH])},
+        constants,
+    )
+    assert (inexact_products(model) == []) == exact
+    image = np.full((1, DEPTH), 255, np.uint8)
+    right = np.clip(np.rint(image.astype(int) @ weights / 200) + 128, 0, 255)
+    found = open_network(model.SerializeToString(), optimise=not exact).run(None, {"x": image})[0]
+    np.testing.assert_array_equal(found, right)

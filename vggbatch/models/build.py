@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+from numpy.typing import NDArray
 
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
@@ -32,13 +33,20 @@ from vggbatch.models.graph import (
 from vggbatch.models.normalise import add_normalisation
 from vggbatch.models.pictures import as_input, made_pictures
 from vggbatch.models.ports import TAKEN, shape_of
-from vggbatch.models.proof import CannotOpen, NotProved, expected_scores, prove
-from vggbatch.models.runtime import write_optimised
+from vggbatch.models.proof import CannotOpen, Expected, NotProved, expected_scores, prove
+from vggbatch.models.runtime import ONNXRUNTIME_ERRORS, reason, write_optimised
 from vggbatch.models.saturation import inexact_products, saturates, unshare_integers
 from vggbatch.models.synthesis import synthesize
 from vggbatch.models.widen import widen_first_convolution
 
 _PICTURES = 4
+_FAILURES: tuple[type[Exception], ...] = (
+    NotProved,
+    UsageError,
+    RuntimeError,
+    *ONNXRUNTIME_ERRORS,
+)
+"""What shows that a form does not do."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +97,7 @@ def build(job: BuildJob) -> None:
         model = None  # its weights went into the file
     pixels = made_pictures(_PICTURES, *job.size)
     values = as_input(pixels, job.normalise or job.profile, job.layout)
-    expected = (
-        expected_scores(
-            original,
-            input=job.input,
-            scores=job.scores,
-            binary=job.binary,
-            values=values.astype(facts.input_type),
-            batch=facts.batch,
-        )
-        if facts.runnable
-        else None
-    )
+    expected = _expected(job, facts, original, values) if facts.runnable else None
     given = values if job.normalise is None else pixels
     failures: list[str] = []
     closed: set[tuple[bool, bool]] = set()
@@ -117,10 +114,10 @@ def build(job: BuildJob) -> None:
             proof = prove(
                 job.target / "model.onnx", name, given, expected, form, optimised=form.optimised
             )
-        except (NotProved, UsageError, RuntimeError) as failure:
+        except _FAILURES as failure:
             if isinstance(failure, UsageError) and not failures:
                 raise
-            failures.append(" ".join(str(failure).split()))
+            failures.append(reason(failure))
             if isinstance(failure, CannotOpen):
                 closed.add(kind)
             shutil.rmtree(job.target, ignore_errors=True)
@@ -135,9 +132,9 @@ def build(job: BuildJob) -> None:
         _write_facts(job, facts, form, proof.batch, proof.difference, outputs, name, proof.widths)
         return
     raise UsageError(
-        f"{job.name} gives other scores in every form that can be made of it than as it is "
-        f"(input {job.input!r} {facts.shape}; {failures[0]}): export it with a free batch "
-        "dimension"
+        f"{job.name} cannot be run, or gives other scores than as it is, in every form that can be "
+        f"made of it (input {job.input!r} {facts.shape}; {failures[0]}): export it with a free "
+        "batch dimension"
     )
 
 
@@ -166,6 +163,23 @@ def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
         batch=shape[0],
         shape=str(["?" if d is None else d for d in shape]).replace("'", ""),
     )
+
+
+def _expected(job: BuildJob, facts: _Facts, original: Path, values: NDArray[Any]) -> Expected:
+    """What the original gives."""
+    try:
+        return expected_scores(
+            original,
+            input=job.input,
+            scores=job.scores,
+            binary=job.binary,
+            values=values.astype(facts.input_type),
+            batch=facts.batch,
+        )
+    except ONNXRUNTIME_ERRORS as error:
+        raise UsageError(
+            f"{job.name} cannot be run on its input {job.input!r} {facts.shape}: {reason(error)}"
+        ) from None
 
 
 def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str, ...], str]:
@@ -207,17 +221,17 @@ def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str
 
 def _check_products(form: Form, job: BuildJob) -> None:
     """Refuse a network whose integers this processor would add up wrongly."""
-    written = job.target / "model.onnx"
-    opened = written
-    if not form.optimised:
-        opened = job.work / "opened.onnx"
-        write_optimised(written, opened)
-    found = inexact_products(onnx.load(opened, load_external_data=False))
+    # not what was written: packed weights show no values
+    source = job.work / "batchable.onnx" if form.optimised else job.target / "model.onnx"
+    opened = job.work / "opened.onnx"
+    write_optimised(source, opened)
+    found = inexact_products(onnx.load(opened))
     if found or saturates(precise=True):
         raise UsageError(
             f"{job.name} multiplies uint8 by int8 values ({found[0] if found else 'all layers'}), "
             "whose sums this processor, which has no VNNI, cuts off at 16 bits: quantize it with "
-            "uint8 weights that are constants, or take a processor with VNNI or the network in fp32"
+            "constant weights of 7 bits or of uint8, or take a processor with VNNI or the network "
+            "in fp32"
         )
 
 

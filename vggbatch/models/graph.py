@@ -8,6 +8,7 @@ in the ports and in constant Reshape shapes, training-time Dropout dropped.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 import numpy as np
@@ -88,11 +89,12 @@ def make_batchable(
 
     Raises:
         UsageError: an old operator that has no known equal in opset 7, a network in training mode,
-            or no dense layer to take features from.
+            no dense layer to take features from, or nodes that wait for each other.
     """
     if model.functions and model.ByteSize() < _LARGEST_MESSAGE:
         model.CopyFrom(inliner.inline_local_functions(model))
     graph = model.graph
+    sort_nodes(graph)
     constants = {tensor.name for tensor in graph.initializer}
     images = [value for value in graph.input if value.name not in constants]
     del graph.input[:]
@@ -120,6 +122,31 @@ def make_batchable(
     if binary is not None:
         _add_other_class(graph, binary)
     return tuple(value.name for value in graph.output)
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put each node after those whose results it takes, in place.
+
+    ONNX demands that order. onnxruntime does not, and its quantizer writes other ones.
+
+    Raises:
+        UsageError: nodes take each other's results.
+    """
+    makers = {name: place for place, node in enumerate(graph.node) for name in node.output if name}
+    before = {
+        place: {makers[name] for name in _inputs(node) if name in makers}
+        for place, node in enumerate(graph.node)
+    }
+    if all(place > max(earlier, default=-1) for place, earlier in before.items()):
+        return
+    try:
+        order = list(TopologicalSorter(before).static_order())
+    except CycleError as error:
+        name = graph.node[error.args[1][0]].output[0]
+        raise UsageError(f"the network is invalid: its tensor {name!r} depends on itself") from None
+    nodes = [onnx.NodeProto.FromString(graph.node[place].SerializeToString()) for place in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def operators(model: onnx.ModelProto) -> dict[str, int]:

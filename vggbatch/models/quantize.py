@@ -34,10 +34,10 @@ from vggbatch.models.calibration import (
     Observer,
     calibrate,
 )
-from vggbatch.models.graph import is_quantized, make_batchable, opset
+from vggbatch.models.graph import is_quantized, make_batchable, opset, sort_nodes
 from vggbatch.models.original import original_file
 from vggbatch.models.resolve import Model
-from vggbatch.models.runtime import write_optimised
+from vggbatch.models.runtime import ONNXRUNTIME_ERRORS, reason, write_optimised
 from vggbatch.models.synthesis import synthesize
 
 Format = Literal["qdq", "qoperator"]
@@ -151,6 +151,7 @@ class Quantizer:
             writer = ONNXQuantizer(graph, True, self.reduce_range, mode, True, *rest)
         writer.quantize_model()
         result: onnx.ModelProto = writer.model.model
+        sort_nodes(result.graph)
         return result
 
 
@@ -175,5 +176,8 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     onnx.save(graph, folder / "batchable.onnx")
     del graph
     folded = folder / "folded.onnx"
-    write_optimised(folder / "batchable.onnx", folded, GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    try:
+        write_optimised(folder / "batchable.onnx", folded, GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    except ONNXRUNTIME_ERRORS as error:
+        raise UsageError(f"{model.name} cannot be optimised: {reason(error)}") from None
     return folded

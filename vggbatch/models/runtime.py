@@ -6,16 +6,41 @@ unsaid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnxruntime
 from onnxruntime import GraphOptimizationLevel, InferenceSession
+from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from vggbatch.exact_int8 import open_exactly
 
 _ERRORS = 3
 """Severity of the log lines that are shown, at least."""
+
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = (
+    native.EPFail,
+    native.EngineError,
+    native.Fail,
+    native.InvalidArgument,
+    native.InvalidGraph,
+    native.InvalidProtobuf,
+    native.NoModel,
+    native.NoSuchFile,
+    native.NotImplemented,
+    native.RuntimeException,
+)
+"""What onnxruntime raises on a network that it cannot open or run; they have no common base."""
+
+
+def reason(error: object) -> str:
+    """What onnxruntime says in an error, without its name, its numbers and its source lines."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
+    text = re.sub(r"Load model from \S+ failed:", "", text)
+    text = re.sub(r"/\S+\.(cc|h):\d+ [^\]]*?\) ", "", text)
+    return text[:300].strip()
 
 
 def open_network(

@@ -14,6 +14,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
 
 from vggbatch.exact_int8 import open_exactly
 
@@ -21,6 +22,9 @@ _SUMMANDS = 64
 _LARGEST = _SUMMANDS * 255 * 127
 """No other product of so many uint8 and int8 values is larger; two of the summands alone exceed 16
 bits."""
+_NARROW = 64
+"""Two products of uint8 by int8 values of no larger size fit in 16 bits: 2 x 255 x 64 < 2**15. So
+onnxruntime leaves constants of 7 bits as they are."""
 _TYPES = {
     "QLinearConv": (2, 3, 5),
     "QLinearMatMul": (2, 3, 5),
@@ -55,16 +59,17 @@ def saturates(*, precise: bool = False) -> bool:
 
 
 def inexact_products(model: onnx.ModelProto) -> list[str]:
-    """Nodes of a graph, optimised by onnxruntime, that multiply uint8 by int8 values.
+    """Nodes of a graph, optimised by onnxruntime, whose uint8 by int8 products may be cut off.
 
     Args:
-        model: weights in other files need not be there.
+        model: weights in other files need not be there; they count as of 8 bits then.
 
     Returns:
         Operator and output of each. What cannot be known counts as uint8 for the first factor and
-        as int8 for the second.
+        as int8 of 8 bits for the second.
     """
-    return [f"{node.op_type} {node.output[0]!r}" for node in _inexact(model.graph, {})]
+    found = _inexact(model.graph, {}, frozenset())
+    return [f"{node.op_type} {node.output[0]!r}" for node in found]
 
 
 def unshare_integers(model: onnx.ModelProto) -> bool:
@@ -92,21 +97,32 @@ def unshare_integers(model: onnx.ModelProto) -> bool:
     return copies > 0
 
 
-def _inexact(graph: onnx.GraphProto, outer: dict[str, int]) -> Iterator[onnx.NodeProto]:
+def _inexact(
+    graph: onnx.GraphProto, outer: dict[str, int], narrow: frozenset[str]
+) -> Iterator[onnx.NodeProto]:
     values = [*graph.input, *graph.value_info, *graph.output]
     types = outer | {value.name: value.type.tensor_type.elem_type for value in values}
     types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    narrow |= {tensor.name for tensor in graph.initializer if _is_narrow(tensor)}
     for node in graph.node:
         if node.op_type.startswith("DynamicQuantizeLinear"):
             types |= {node.output[0]: TensorProto.UINT8, node.output[2]: TensorProto.UINT8}
-        if node.op_type in _TYPES and _is_inexact(node, types):
+        if node.op_type in _TYPES and _is_inexact(node, types, narrow):
             yield node
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _inexact(inner, types)
+                yield from _inexact(inner, types, narrow)
 
 
-def _is_inexact(node: onnx.NodeProto, types: dict[str, int]) -> bool:
+def _is_narrow(tensor: onnx.TensorProto) -> bool:
+    """Whether all values of an int8 constant have 7 bits."""
+    if tensor.data_type != TensorProto.INT8 or uses_external_data(tensor):
+        return False
+    values = numpy_helper.to_array(tensor)
+    return bool(values.size and values.min() >= -_NARROW and values.max() <= _NARROW)
+
+
+def _is_inexact(node: onnx.NodeProto, types: dict[str, int], narrow: frozenset[str]) -> bool:
     first, second, zero = _TYPES[node.op_type]
     names = list(node.input)
 
@@ -116,7 +132,8 @@ def _is_inexact(node: onnx.NodeProto, types: dict[str, int]) -> bool:
 
     left = type_at(first) or (type_at(0) if node.op_type == "MatMulInteger" else None)
     right = type_at(second) or type_at(zero)
-    return left != TensorProto.INT8 and right != TensorProto.UINT8
+    exact = right == TensorProto.UINT8 or node.input[second] in narrow
+    return left != TensorProto.INT8 and not exact
 
 
 def _largest_products() -> onnx.ModelProto:

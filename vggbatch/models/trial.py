@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbatch import process
+from vggbatch.models.runtime import reason
 
 PICTURES = 4
 TIMEOUT_S = 300.0
@@ -63,7 +63,7 @@ def run_trial(
         _run_child(job, answer)
         found = np.load(answer)
         if "failure" in found:
-            raise TrialFailed(_reason(str(found["failure"])))
+            raise TrialFailed(reason(str(found["failure"])))
         return {
             name: _rows(found, number, len(batches), batch, count)
             for number, name in enumerate(outputs)
@@ -108,11 +108,3 @@ def _rows(found: Any, number: int, batches: int, batch: int, count: int) -> Rows
     if len({part.shape[1] for part in parts}) > 1:
         return None
     return np.concatenate(parts)[:count]
-
-
-def _reason(text: str) -> str:
-    """What onnxruntime says, without its name, its error numbers and its source lines."""
-    text = re.sub(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text)
-    text = re.sub(r"Load model from \S+ failed:", "", text)
-    text = re.sub(r"/\S+\.(cc|h):\d+ [^\]]*?\) ", "", text)
-    return text[:300].strip()
