@@ -78,7 +78,9 @@ def test_the_output_is_as_promised(scored):
         "errors": 0,
         "errors_by_kind": {},
     }
-    assert record["files"] == [{"name": "predictions/part-000000.parquet", "rows": COUNT}]
+    [file] = record["files"]
+    assert (file["name"], file["rows"]) == ("predictions/part-000000.parquet", COUNT)
+    assert file["bytes"] == files[0].stat().st_size
     assert record["preprocess"]["crop"] == 32
     assert (scored / "_SUCCESS").exists()
     assert not (scored / "_vggbatch/staging").exists()

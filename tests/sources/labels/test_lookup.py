@@ -109,7 +109,7 @@ def test_label_of_a_uri_whose_signature_has_changed():
 def test_folders_named_after_classes():
     named = Labels.embedded(Classes(("cat", "dog", "7")))
     ids = ["val/cat/a.jpg", "s.tar/Dog/b.jpg", "bird/c.jpg", "d.jpg", "7/e.jpg", "s.tar/f.jpg"]
-    assert match(named, *ids) == [0, 1, None, None, None, None]
+    assert match(named, *ids) == [0, 1, None, None, 2, None]
     numbered = Labels.embedded(Classes(("cat", "dog"), folders=True))
     assert match(numbered, "1/a.jpg", "val/0/b.jpg", "2/c.jpg") == [1, 0, None]
 
