@@ -32,6 +32,7 @@ _SIGNED = (
 """Further names that are part of a signature where there is one: until when, for whom."""
 _IS_SIGN = re.compile(_SIGNS, re.IGNORECASE)
 _IS_SIGNED = re.compile(_SIGNED, re.IGNORECASE)
+_PLACE = re.compile(r"/jobs/[\w-]+")
 _DIGEST = re.compile(r"query=[0-9a-f]{12}")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
@@ -85,7 +86,9 @@ def public(uri: str) -> str:
         shown = HIDDEN if "@" in rest else re.split("[?#]", rest)[0]
         return f"{scheme}://{shown}"
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, host, parts.path, _public_query(parts.query), ""))
+    # a fragment may carry a token; the place in a page, such as #/jobs/ID of a dashboard, does not
+    place = parts.fragment if _PLACE.fullmatch(parts.fragment) else ""
+    return urlunsplit((parts.scheme, host, parts.path, _public_query(parts.query), place))
 
 
 def _public_query(query: str) -> str:

@@ -78,8 +78,7 @@ def read_status(folder: Folder) -> Status:
     shards = output.read_shards()
     expected = Total(shards, progress)
     total = max(progress.rows, expected.images)
-    # at its very end a run has a claim alone: _SUCCESS is to come
-    lease = read_lease(folder) or read_owner(folder)
+    lease = read_lease(folder) or _finishing(folder)
     errors, rate, left, waiting = marked.error_rows, None, None, None
     if lease is not None and lease.snapshot is not None:
         errors = max(errors, lease.snapshot.errors)
@@ -88,7 +87,7 @@ def read_status(folder: Folder) -> Status:
         state = "running"
         if len(progress.groups) == len({group for _, group, _ in shards}):
             state = "finishing"
-        elif lease.still_for + (lease.silence() or 0.0) > STALLED:
+        elif lease.beat and lease.still_for + (lease.silence() or 0.0) > STALLED:
             state = "stalled"
         if lease.snapshot is not None:
             rate = lease.snapshot.images_per_second
@@ -103,9 +102,15 @@ def read_status(folder: Folder) -> Status:
         images_per_second=rate,
         seconds_left=left,
         holder=lease.owner() if lease else None,
-        silence=lease.silence() if lease else None,
+        silence=lease.silence() if lease and lease.beat else None,
         waiting=waiting,
     )
+
+
+def _finishing(folder: Folder) -> Lease | None:
+    """Who has nothing but _SUCCESS to write: that run has a claim alone, and lives."""
+    owner = read_owner(folder)
+    return owner if owner is not None and owner.here and owner.process_lives() else None
 
 
 def _alive(folder: Folder, lease: Lease) -> bool:
