@@ -10,20 +10,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.sources.base import MEMBERS_SCHEMA, Shard, left_out_of
+from vggbatch.sources.base import MEMBERS_SCHEMA, Layout, Shard, left_out_of
 from vggbatch.sources.surprises import LeftOut, Names
 
 NumberedShard = tuple[int, int, Shard]
 """Shard number, group number, shard."""
 
 _MEMBERS = pa.list_(pa.struct(list(MEMBERS_SCHEMA)))
+
+_LAYOUT = pa.struct([(field.name, pa.string()) for field in fields(Layout)])
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -35,6 +37,7 @@ SHARD_SCHEMA = pa.schema(
         ("size", pa.int64()),
         ("version", pa.string()),
         ("images", pa.int64()),
+        ("layout", _LAYOUT),
         ("members", _MEMBERS),
     ]
 )
@@ -91,6 +94,7 @@ def shard_table(shards: Iterable[NumberedShard]) -> pa.Table:
     }
     for name in ("format", "uri", "name", "size", "version", "images"):
         columns[name] = [getattr(shard, name) for _, _, shard in rows]
+    columns["layout"] = [_layout_cell(shard) for _, _, shard in rows]
     arrays = [pa.array(columns[f.name], f.type) for f in SHARD_SCHEMA if f.name != "members"]
     tables = [shard.members for _, _, shard in rows]
     return pa.Table.from_arrays([*arrays, _list_of_members(tables)], schema=SHARD_SCHEMA)
@@ -111,6 +115,7 @@ def shards_of(table: pa.Table) -> Iterator[NumberedShard]:
             version=value["version"],
             members=members,
             images=value["images"],
+            layout=Layout(**value["layout"]) if value["layout"] else None,
         )
         yield value["shard"], value["group"], shard
 
@@ -127,7 +132,7 @@ def split(
     for chunk, (start, end) in enumerate(cuts):
         part = members.slice(start, end - start)
         values = [number, group, shard.format, shard.uri, shard.name, shard.size, shard.version]
-        values.append(len(members))
+        values += [len(members), _layout_cell(shard)]
         arrays = [
             pa.array([value], field.type)
             for value, field in zip(values, SHARD_SCHEMA, strict=False)
@@ -226,6 +231,10 @@ def array_of(column: pa.ChunkedArray, dtype: Any, shape: tuple[int, ...]) -> npt
     flat = np.frombuffer(data, np.uint8)[start:end] if data is not None else np.empty(0, np.uint8)
     values: npt.NDArray[Any] = flat.view(dtype).reshape(shape)
     return values
+
+
+def _layout_cell(shard: Shard) -> dict[str, str | None] | None:
+    return asdict(shard.layout) if shard.layout else None
 
 
 def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:

@@ -202,6 +202,10 @@ class Output:
                 mark = self.folder.read_bytes(self._name("shards.mark"))
                 own = ownership.is_own(self.folder, data, mark)
             table = pq.read_table(arrow_file(data), page_checksum_verification=True)
+            if "layout" not in table.column_names:  # of versions that did not record it
+                place = table.schema.get_field_index("members")
+                nulls = pa.nulls(len(table), SHARD_SCHEMA.field("layout").type)
+                table = table.add_column(place, "layout", nulls)
             # with the same columns in the same order, or ValueError
             return list(shards_of(table.cast(SHARD_SCHEMA))), own
         except (FileNotFoundError, ValueError, OSError) as error:

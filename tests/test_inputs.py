@@ -1,0 +1,69 @@
+"""What is decided of an input before the work reaches the processes that do it."""
+
+import io
+import tarfile
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.images import cut, jpeg
+from vggbatch import score
+from vggbatch.sources.classes import identified
+
+LEFT, RIGHT = ([jpeg(cut(number)) for number in range(start, start + 3)] for start in (0, 50))
+
+
+def rows(output):
+    """The rows of an output, in order."""
+    files = sorted((output / "predictions").glob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def scored(path, net, output, **options):
+    score(str(path), model=net, output=output, **options)
+    return rows(output)
+
+
+@pytest.fixture(scope="module")
+def expected(net, tmp_path_factory):
+    """The first classes of LEFT and of RIGHT, scored from files."""
+    root = tmp_path_factory.mktemp("expected")
+    for name, images in (("left", LEFT), ("right", RIGHT)):
+        (root / name).mkdir()
+        for number, data in enumerate(images):
+            (root / name / f"{number}.jpg").write_bytes(data)
+    found = scored(root, net, root / "out")
+    classes = [row["top5_index"] for row in found]
+    assert len({tuple(five) for five in classes}) == 6
+    return {"left": classes[:3], "right": classes[3:]}
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_named_column_of_images_is_scored(side, expected, net, tmp_path):
+    pq.write_table(pa.table({"left": LEFT, "right": RIGHT}), tmp_path / "a.parquet")
+    found = scored(tmp_path / "a.parquet", net, tmp_path / "out", columns={"bytes": side})
+    assert [row["top5_index"] for row in found] == expected[side]
+
+
+def test_the_named_member_of_a_sample_is_scored(expected, net, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for number in range(3):
+            for key, images in (("left.jpg", LEFT), ("right.jpg", RIGHT)):
+                info = tarfile.TarInfo(f"{number}.{key}")
+                info.size = len(images[number])
+                tar.addfile(info, io.BytesIO(images[number]))
+    for side in ("right.jpg", "left.jpg"):
+        options = {"columns": {"bytes": side}}
+        found = scored(tmp_path / "a.tar", net, tmp_path / side, **options)
+        assert [row["top5_index"] for row in found] == expected[side.partition(".")[0]]
+
+
+def test_the_column_of_labels_is_the_one_that_the_check_has_chosen(net, tmp_path):
+    """`category` holds classes of the network; by its name alone `label` would be taken."""
+    names = identified(["tench", "goldfish", "great white shark"])
+    columns = {"image": LEFT, "label": [7, 7, 7], "category": names}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    options = {"labels": ["embedded"], "columns": {"label": "category"}}
+    found = scored(tmp_path / "a.parquet", net, tmp_path / "out", **options)
+    assert [row["label"] for row in found] == [0, 1, 2]
