@@ -8,6 +8,7 @@ up in 32 bits. Only its extended optimisations do so, and only on such processor
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from onnxruntime import InferenceSession, SessionOptions
@@ -18,13 +19,17 @@ _PRECISE = "session.x64quantprecision"
 _PROVIDERS = ["CPUExecutionProvider"]
 
 
-def open_exactly(network: str | Path | bytes, options: SessionOptions) -> InferenceSession:
+def open_exactly(
+    network: str | Path | bytes, options: SessionOptions, *, checked: bool = False
+) -> InferenceSession:
     """Open a network on the CPU, with exact products of integers where onnxruntime has them.
 
     Args:
         network: ONNX file, or its content.
         options: of the session; changed. A file that was optimised for this machine already keeps
             what was made of it.
+        checked: preparation looks, or has looked, for products that are left inexact. Without, a
+            network that can only be opened as it is opens with a warning.
 
     Raises:
         Exception: onnxruntime cannot open the network (its own type and message).
@@ -35,5 +40,10 @@ def open_exactly(network: str | Path | bytes, options: SessionOptions) -> Infere
     except (NoKernel, Fail):
         # it turns the weights of int8 by int8 products too, has no kernel for what comes of it, and
         # those are exact as they are; preparation finds out where others are left
+        if not checked:
+            logging.getLogger(__name__).warning(
+                "onnxruntime cannot open this int8 network with exact sums; on a processor without "
+                "VNNI, products of uint8 and int8 values in it may be cut off at 16 bits"
+            )
         options.add_session_config_entry(_PRECISE, "0")
         return InferenceSession(network, options, providers=_PROVIDERS)

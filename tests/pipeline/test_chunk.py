@@ -11,7 +11,6 @@ from vggbatch.pipeline import chunk
 from vggbatch.sources import MEMBERS_SCHEMA, Shard
 from vggbatch.sources.base import Layout
 
-
 LAYOUT = Layout("left.bytes", None, "label")
 
 
@@ -30,7 +29,11 @@ def shard(name="a.tar", table=None, layout=None):
 
 
 def test_shards_survive_the_way_through_a_table():
-    shards = [(0, 0, shard(layout=LAYOUT)), (1, 0, shard("b", members(3))), (2, 1, shard("c", members(0)))]
+    shards = [
+        (0, 0, shard(layout=LAYOUT)),
+        (1, 0, shard("b", members(3))),
+        (2, 1, shard("c", members(0))),
+    ]
     back = list(chunk.shards_of(chunk.shard_table(shards)))
     assert [(n, g) for n, g, _ in back] == [(0, 0), (1, 0), (2, 1)]
     for (_, _, old), (_, _, new) in zip(shards, back, strict=True):

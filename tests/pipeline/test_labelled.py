@@ -12,7 +12,6 @@ from tests.images import write_folder
 from tests.pipeline.test_preview import job
 from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.job import OWN_CLASSES
 from vggbatch.pipeline.labelled import (
     FEW_CLASSES,
     UNLABELLED,
@@ -20,6 +19,7 @@ from vggbatch.pipeline.labelled import (
     check_labelled,
     count_labelled,
 )
+from vggbatch.pipeline.own_classes import OWN_CLASSES
 from vggbatch.sources import reader_for
 from vggbatch.sources.surprises import NO_CLASS
 

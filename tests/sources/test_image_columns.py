@@ -1,6 +1,7 @@
 """Parquet as its writers write it."""
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -139,7 +140,63 @@ def test_null_images_are_rows(tmp_path):
     columns = {"image": pa.array(images, HF_IMAGE)}
     rows = read_all(survey([written(tmp_path / "a.parquet", columns)]).shards)
     assert rows["a.parquet/a"] == B[0]
-    assert [str(e) for e in list(rows.values())[1:]] == ["missing: the row has no image bytes"] * 2
+    nothing, no_file = map(str, list(rows.values())[1:])
+    assert nothing == "missing: the row has no image bytes"
+    assert no_file.startswith("missing: ")
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A folder with images that rows may name."""
+    (tmp_path / "photos").mkdir()
+    for number, data in enumerate(B):
+        (tmp_path / "photos" / f"{number}.jpg").write_bytes(data)
+    return tmp_path
+
+
+PATHS = ["photos/1.jpg", "{}/photos/0.jpg", "file://{}/photos/3.jpg", "photos/gone.jpg"]
+
+
+def test_rows_without_bytes_are_the_files_that_they_name(beside):
+    paths = [path.format(beside) for path in PATHS]
+    images = [{"bytes": None, "path": path} for path in paths]
+    images.insert(2, {"bytes": B[2], "path": "photos/0.jpg"})
+    path = written(beside / "a.parquet", {"image": pa.array(images, HF_IMAGE)}, row_group_size=2)
+    *found, gone = read_all(survey([path]).shards).values()
+    assert found == [B[1], B[0], B[2], B[3]]
+    assert gone.kind == "missing"
+
+
+def test_rows_with_null_bytes_beside_a_column_of_paths(beside):
+    columns = {"image": [None, B[2]], "file_name": ["photos/1.jpg", "photos/0.jpg"]}
+    path = written(beside / "a.parquet", columns)
+    assert list(read_all(survey([path]).shards).values()) == [B[1], B[2]]
+
+
+def test_lists_of_images_name_files_too(beside):
+    rows = [hf([None, B[0]], ["photos/3.jpg", "x"]), hf([None], ["photos/2.jpg"])]
+    path = written(beside / "a.parquet", {"views": pa.array(rows, pa.list_(HF_IMAGE))})
+    assert list(read_all(survey([path]).shards).values()) == [B[3], B[0], B[2]]
+
+
+def test_a_table_of_structs_with_paths_alone_is_a_manifest(beside):
+    paths = [{"path": f"photos/{number}.jpg"} for number in (2, 0)]
+    columns = {"image": paths, "label": ["n01440764", "n01443537"]}
+    (shard,) = survey([written(beside / "a.parquet", columns)]).shards
+    assert list(read_all([shard]).values()) == [B[0], B[2]]
+    assert shard.members["label"].to_pylist() == ["n01443537", "n01440764"]
+
+
+def test_what_a_row_may_not_name_is_an_error_row(beside):
+    names = ["reference://x", "ftp://h/a.jpg", "simplecache::s3://b/a.jpg", "a\0b.jpg", "."]
+    images = [{"bytes": None, "path": path} for path in names]
+    path = written(beside / "a.parquet", {"image": pa.array(images, HF_IMAGE)})
+    (shard,) = survey([path]).shards
+    found = list(read_all([shard]).values())
+    assert [error.kind for error in found[:4]] == ["refused"] * 4
+    assert found[4].kind in ("unreadable", "missing")
+    kept = replace(shard, follows=False)
+    assert {error.kind for error in read_all([kept]).values()} == {"refused"}
 
 
 def test_hive_folders_are_labels(tmp_path):

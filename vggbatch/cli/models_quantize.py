@@ -35,6 +35,17 @@ class Calibration(str, Enum):
     percentile = "percentile"
 
 
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="How INPUT and LABELS are read: columns.file, columns.label, columns.bytes, "
+        "indices.start, indices.names, indices.folders.",
+    ),
+]
+
+
 def quantize(
     model: AnyModel,
     inputs: Annotated[
@@ -76,6 +87,7 @@ def quantize(
             help="How activations' ranges are chosen: minmax, entropy, percentile.",
         ),
     ] = Calibration.minmax,
+    settings: Settings = None,
     address: options.Address = None,
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
@@ -86,7 +98,7 @@ def quantize(
     A YAML file beside it keeps the model's preprocessing, so that score takes it as it is. With
     --address, or as a job of a Ray cluster, the cluster's tasks look at the images.
     """
-    from vggbatch.config import ComputeOptions, ModelOptions
+    from vggbatch.config import ComputeOptions, ModelOptions, load_label_options
     from vggbatch.models import resolve
     from vggbatch.pipeline.quantization import quantize_model
 
@@ -104,6 +116,7 @@ def quantize(
             calibration=calibration.value,
             cache_dir=cache_dir,
             compute=ComputeOptions(address=address),
+            reading=load_label_options(settings or ()),
             progress=step,
         )
     for kind in done.left_out:

@@ -166,7 +166,7 @@ def summarise(scored: Scored) -> None:
             ("images", f"{counts['images']:,}"),
             ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
             *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
-            *(("no class", str(kind)) for kind in unused_labels_in(scored.record)),
+            *(("unused", str(kind)) for kind in unused_labels_in(scored.record)),
             ("rate", rate),
             ("output", result.output.folder.uri),
         ]

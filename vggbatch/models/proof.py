@@ -66,7 +66,7 @@ def expected_scores(
     batch: int | None,
 ) -> Expected:
     """Run the original on pictures, in batches of its own size."""
-    session = open_network(original)
+    session = open_network(original, checked=True)
     known = [output.name for output in session.get_outputs()]
     if scores is not None and scores not in known:
         session = _opened_with_output(original, scores)
@@ -102,7 +102,7 @@ def prove(
         NotProved: in none of them.
     """
     try:
-        session = open_network(path, optimise=not optimised)
+        session = open_network(path, optimise=not optimised, checked=True)
     except Exception as error:
         raise CannotOpen(f"cannot be opened: {error}") from None
     failure = NotProved("no batch fits")

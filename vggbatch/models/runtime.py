@@ -44,7 +44,11 @@ def reason(error: object) -> str:
 
 
 def open_network(
-    network: Path | bytes, *, optimise: bool = True, threads: int | None = None
+    network: Path | bytes,
+    *,
+    optimise: bool = True,
+    threads: int | None = None,
+    checked: bool = False,
 ) -> InferenceSession:
     """Open a network to run it.
 
@@ -53,12 +57,13 @@ def open_network(
         optimise: let onnxruntime rewrite the graph; not where it is prepared already, or where
             what would be fused away is wanted.
         threads: None: as many as there are cores.
+        checked: as `open_exactly` takes it.
     """
     options = _options()
     options.intra_op_num_threads = threads or 0
     if not optimise:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
-    return open_exactly(network, options)
+    return open_exactly(network, options, checked=checked)
 
 
 def write_optimised(
@@ -80,7 +85,7 @@ def write_optimised(
     options.optimized_model_filepath = str(target)
     for key, value in (settings or {}).items():
         options.add_session_config_entry(f"session.{key}", value)
-    open_exactly(source, options)
+    open_exactly(source, options, checked=True)
 
 
 def _options() -> onnxruntime.SessionOptions:

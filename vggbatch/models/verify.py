@@ -53,7 +53,7 @@ def verify(prepared: PreparedModel, vectors: Path) -> list[VectorResult]:
     Raises:
         UsageError: no vectors are in it, it is damaged, or they do not fit the model.
     """
-    session = open_network(prepared.path, optimise=not prepared.optimised)
+    session = open_network(prepared.path, optimise=not prepared.optimised, checked=True)
     results = []
     for name, given, expected in _vectors(vectors):
         try:

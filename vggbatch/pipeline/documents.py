@@ -113,6 +113,12 @@ class _LeftOut(TypedDict):
     examples: list[str]
 
 
+class _Assumption(TypedDict):
+    what: str
+    value: str
+    because: str
+
+
 class _Config(TypedDict):
     labels: list[str]
     max_error_rate: float | None
@@ -149,7 +155,7 @@ class _Scored(TypedDict):
     unused_labels: NotRequired[list[_LeftOut]]
     warnings: NotRequired[list[str]]
     """What is wrong with the run as a whole."""
-    assumptions: NotRequired[list[dict[str, Any]]]
+    assumptions: NotRequired[list[_Assumption]]
     """What nobody stated about the networks."""
 
 

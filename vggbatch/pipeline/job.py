@@ -7,7 +7,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -20,6 +20,7 @@ from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.assumption import Assumption
 from vggbatch.models.cache import check_cache, trust_cache
 from vggbatch.models.original import Source
+from vggbatch.pipeline.own_classes import with_own_classes
 from vggbatch.pipeline.recipe import (
     Recipe,
     bytes_of_image,
@@ -29,16 +30,14 @@ from vggbatch.pipeline.recipe import (
 )
 from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
-from vggbatch.sources import Labels, Shard, Surprise, load_labels, surprise, survey
+from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.labels import Classes, LabelSpec, MultiLabels, load_classes
-from vggbatch.sources.labels.beside import classes_beside
 from vggbatch.sources.surprises import Names
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
 
 _CHUNK_SIZES = ((500, 8), (2_000, 16), (100_000, 32), (10_000_000, 128))
-OWN_CLASSES = "class list beside the shards, whose classes the label indices are taken to count"
 _LARGEST_CHUNK = 256
 """Chunk size by number of images: small runs want early results and even work (which makes up
 for the 1.4 % that 8 cost an int8 network against 16), large ones fewer staging files."""
@@ -214,11 +213,9 @@ def prepare_job(config: JobConfig) -> Job:
     found = survey(list(config.input), Reading(config.columns, classes, labels=embedded))
     shards = tuple(found.shards)
     surprises = found.surprises
-    if labels is not None and embedded and classes.names is None:
-        beside = classes_beside(shard.uri for shard in shards if shard.members is None)
-        if beside is not None:
-            labels = Labels.embedded(replace(classes, names=beside[1]))
-            surprises += (surprise(OWN_CLASSES, [public_uri(beside[0])]),)
+    if labels is not None:
+        labels, odd = with_own_classes(labels, shards)
+        surprises += odd
     return Job(config, models, recipes, shards, labels, row_labels, surprises, found.left_out)
 
 

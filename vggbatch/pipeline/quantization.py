@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vggbatch.config import ComputeOptions
+from vggbatch.config import ComputeOptions, LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.models import Model, synset
 from vggbatch.models.calibration import Calibration, LocalObserver
@@ -32,7 +32,7 @@ from vggbatch.pipeline.sample import Sample, sample
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
 from vggbatch.sources import Surprise, load_labels
-from vggbatch.sources.labels import MultiLabels
+from vggbatch.sources.labels import MultiLabels, load_classes
 from vggbatch.storage import Folder
 
 _NOISE_IMAGES = 8
@@ -71,6 +71,7 @@ def quantize_model(
     calibration: Calibration = "minmax",
     cache_dir: str | None = None,
     compute: ComputeOptions | None = None,
+    reading: LabelOptions | None = None,
     progress: Progress = lambda step: None,
 ) -> Quantized:
     """Write an int8 version of an fp32 model, and a YAML that describes it, beside each other.
@@ -88,6 +89,7 @@ def quantize_model(
         cache_dir: where model files are kept.
         compute: names the Ray cluster whose tasks look at the activations, each at some of the
             images; none, here or in RAY_ADDRESS: this process does.
+        reading: names columns of the inputs and the labels, and says what indices count.
         progress: told of each step.
 
     Raises:
@@ -106,11 +108,14 @@ def quantize_model(
         raise UsageError(
             f"{model.name} takes {model.input_size}, but its preprocessing crops {profile.crop}"
         )
-    known = load_labels(labels, model.classes) if labels else None
+    reading = reading or LabelOptions()
+    classes = load_classes(model.classes, reading.indices)
+    known = load_labels(labels, classes, reading.columns) if labels else None
     if isinstance(known, MultiLabels):
         raise UsageError(f"{labels} has several classes an image; quantizing needs one each")
     progress("reading images")
-    drawn = sample(inputs, images + (_MEASURED_IMAGES if labels else 0), profile, known)
+    count = images + (_MEASURED_IMAGES if labels else 0)
+    drawn = sample(inputs, count, profile, known, reading.columns)
     chosen, labelled, held_out = _split(drawn, images)
     if labels and not len(labelled.labels):
         raise UsageError(f"{labels} has no label for any of {len(drawn.labels)} images")

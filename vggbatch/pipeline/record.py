@@ -18,6 +18,7 @@ from vggbatch.pipeline.placement import Placement
 from vggbatch.pipeline.recipe import Recipe
 from vggbatch.pipeline.state import RUN, SUCCESS, Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.unused import unused_labels
 from vggbatch.pipeline.verdict import judge
 from vggbatch.pipeline.verify import declaration
 from vggbatch.preprocess.views import describe
@@ -103,7 +104,8 @@ def finish(
     output.drop_strays({file["name"] for files in result.files.values() for file in files})
     verdict = judge(job, result, labelled=labelled)
     warnings = [verdict.message] if verdict is not None else []
-    records = [_record(job, result, recipe, metrics, warnings) for recipe in job.recipes]
+    unused = _unused(job, result)
+    records = [_record(job, result, recipe, metrics, warnings, unused) for recipe in job.recipes]
     for place, record in zip(reversed(places), reversed(records), strict=True):
         place.write_json(RUN, record)
     if verdict is not None and verdict.fails:
@@ -160,17 +162,27 @@ def _before(result: RunResult, profile: str) -> dict[str, Any]:
 
 
 def _record(
-    job: Job, result: RunResult, recipe: Recipe, metrics: Tables | None, warnings: list[str]
+    job: Job,
+    result: RunResult,
+    recipe: Recipe,
+    metrics: Tables | None,
+    warnings: list[str],
+    unused: tuple[Surprise, ...],
 ) -> dict[str, Any]:
     """The content of run.json, of a recipe's output."""
     before = {} if result.scored_now else _before(result, recipe.name)
     # where nothing was scored now, an earlier run's rates say more
     kept = {name: before[name] for name in _OF_SCORING if name in before}
-    return {**_fresh_record(job, result, recipe, metrics, warnings), **kept}
+    return {**_fresh_record(job, result, recipe, metrics, warnings, unused), **kept}
 
 
 def _fresh_record(
-    job: Job, result: RunResult, recipe: Recipe, metrics: Tables | None, warnings: list[str]
+    job: Job,
+    result: RunResult,
+    recipe: Recipe,
+    metrics: Tables | None,
+    warnings: list[str],
+    unused: tuple[Surprise, ...],
 ) -> dict[str, Any]:
     stats = result.stats
     model, *ensemble = job.model_facts()
@@ -209,7 +221,7 @@ def _fresh_record(
         },
         "timings": _timings(stats),
         "left_out": _listed(left_out(job, stats)),
-        "unused_labels": _listed(surprises_of(stats.labels)),
+        "unused_labels": _listed(unused),
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
@@ -223,6 +235,15 @@ def _fresh_record(
             "timings": _timings(result.stats_now),
         },
     }
+
+
+def _unused(job: Job, result: RunResult) -> tuple[Surprise, ...]:
+    """Labels that could not be used: of no class, or of no image."""
+    files = next(iter(result.files.values()))
+    names = [file["name"] for file in files]
+    labelled = result.stats.likelihood.n
+    without = unused_labels(job, result.output.folder, names, result.rows, labelled)
+    return (*surprises_of(result.stats.labels), *without)
 
 
 def left_out(job: Job, stats: Stats) -> tuple[Surprise, ...]:

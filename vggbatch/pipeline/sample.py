@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggbatch.config import DecodeOptions, Preprocess
+from vggbatch.config import ColumnOptions, DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, UsageError
+from vggbatch.pipeline.own_classes import with_own_classes
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import Labels, Surprise, reader_for, survey
 from vggbatch.sources.base import left_out_of
+from vggbatch.sources.columns import Reading
 from vggbatch.sources.surprises import merged, surprises_of
 
 
@@ -33,7 +35,11 @@ class Sample:
 
 
 def sample(
-    inputs: Sequence[str], count: int, profile: Preprocess, labels: Labels | None = None
+    inputs: Sequence[str],
+    count: int,
+    profile: Preprocess,
+    labels: Labels | None = None,
+    columns: ColumnOptions | None = None,
 ) -> Sample:
     """Read images spread evenly over the inputs.
 
@@ -42,18 +48,25 @@ def sample(
         count: how many; fewer come back where there are fewer.
         profile: how they are cropped.
         labels: what is known of them.
+        columns: names columns of tables and of Parquet.
 
     Raises:
-        UsageError: there is no such input, or none of the images tried can be read.
+        UsageError: there is no such input, it is in doubt which classes its labels mean, or none of
+            the images tried can be read.
     """
     options = DecodeOptions()
-    found = survey(list(inputs))
+    embedded = labels is not None and labels.keys is None
+    classes = labels.classes if labels is not None else None
+    reading = Reading(columns or ColumnOptions(), classes, labels=embedded)
+    found = survey(list(inputs), reading)
     shards, left_out = found.shards, found.left_out
+    if labels is not None:
+        labels, _ = with_own_classes(labels, shards)
     # no more shards are opened than images wanted
     chosen = [shards[i] for i in _spread(len(shards), count)]
     share = -(-count // len(chosen))
     crops: list[npt.NDArray[Any]] = []
-    classes: list[int] = []
+    indices: list[int] = []
     failed = 0
     for shard in chosen:
         reader = reader_for(shard.format)
@@ -62,23 +75,23 @@ def sample(
         members = members.take(_spread(len(members), share))
         known = [None] * len(members)
         if labels is not None:
-            embedded = members["label"].to_pylist()
-            known = labels.match(shard.image_ids(members), embedded).to_pylist()
+            tokens = members["label"].to_pylist()
+            known = labels.match(shard.image_ids(members), tokens).to_pylist()
         contents = reader.read(shard, members, options.max_bytes)
         for data, label in zip(contents, known, strict=True):
             try:
                 if isinstance(data, ImageError):
                     raise data
                 crops.append(center_crop(decode_image(data, options), profile))
-                classes.append(-1 if label is None else label)
+                indices.append(-1 if label is None else label)
             except ImageError:
                 failed += 1
     if not crops:
         raise UsageError(f"none of the {failed} images tried in {', '.join(inputs)} can be read")
     kept = _spread(len(crops), count)
     chosen_crops = np.stack([crops[i] for i in kept])
-    chosen_classes = np.array(classes, np.int32)[kept]
-    return Sample(chosen_crops, chosen_classes, failed, surprises_of(left_out))
+    chosen_indices = np.array(indices, np.int32)[kept]
+    return Sample(chosen_crops, chosen_indices, failed, surprises_of(left_out))
 
 
 def _spread(length: int, wanted: int) -> npt.NDArray[np.int64]:

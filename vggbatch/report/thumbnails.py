@@ -102,7 +102,8 @@ def _below(numbered: NumberedShard, roots: Sequence[str]) -> Iterator[NumberedSh
     number, group, shard = numbered
     if shard.members is None:
         if any(uris.is_below(shard.uri, root) for root in roots):
-            yield numbered
+            # rows may name any file in place of their bytes
+            yield number, group, replace(shard, follows=False)
         return
     chosen = [
         any(uris.is_below(source or shard.uri, root) for root in roots)

@@ -91,6 +91,8 @@ class Shard:
     layout: Layout | None = None
     """The columns of a Parquet file, as they were chosen for the whole job; None for a tar: the
     usual picture of each sample."""
+    follows: bool = True
+    """Whether rows of a Parquet file may name files in place of their bytes."""
 
     def image_ids(self, members: pa.Table) -> list[str]:
         """The image ids of members of this shard."""

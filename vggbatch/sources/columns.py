@@ -27,6 +27,7 @@ from vggbatch.sources.classes import (
     is_unlabelled,
     wnid_of,
 )
+from vggbatch.sources.image_columns import values_of
 from vggbatch.sources.names import suffix, unique
 from vggbatch.sources.parquet_pages import batches, open_guarded
 
@@ -363,20 +364,29 @@ def _from_parquet(data: bytes) -> Table:
     try:
         file = open_guarded(io.BytesIO(data), len(data), rows_a_byte=16)
         schema = file.schema_arrow
-        wanted = [field.name for field in schema if is_plain(field.type)]
+        paths = {f.name: path for f in schema if (path := _plain_path(f)) is not None}
         own = class_names(schema)
-        columns: dict[str, list[str]] = {name: [] for name in wanted}
+        columns: dict[str, list[str]] = {name: [] for name in paths}
         budget = _TEXT_BYTES
-        for batch in batches(file, wanted):
+        for batch in batches(file, list(paths.values())):
             for name, cells in columns.items():
-                values = ["" if v is None else str(v) for v in batch.column(name).to_pylist()]
+                cells_of = values_of(batch, paths[name]).to_pylist()
+                values = ["" if v is None else str(v) for v in cells_of]
                 cells += [label_text(value, own.get(name)) for value in values]
                 budget -= sum(map(len, values))
             if budget < 0:
                 raise ValueError(f"more than {_TEXT_BYTES} characters")
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"not a Parquet file: {error}") from None
-    return Table({name: columns[name] for name in wanted if name not in row_numbers(schema)})
+    return Table({name: columns[name] for name in paths if name not in row_numbers(schema)})
+
+
+def _plain_path(field: pa.Field) -> str | None:
+    """The path of the text or numbers of a field: its own, or that of Hugging Face's `path`."""
+    if is_plain(field.type):
+        return str(field.name)
+    inside = {part.name: part.type for part in field.type} if pa.types.is_struct(field.type) else {}
+    return f"{field.name}.path" if "path" in inside and is_plain(inside["path"]) else None
 
 
 def is_plain(kind: pa.DataType) -> bool:

@@ -128,6 +128,11 @@ def absent(name: str, others: Sequence[str]) -> str:
     return f"there is no column {name!r} of image bytes (columns.bytes); {have}"
 
 
+def path_beside(schema: pa.Schema, image: str) -> str | None:
+    """The field with the paths beside a column of bytes, by the column's own path."""
+    return next((c.name for c in image_columns(schema) if c.path == image), None)
+
+
 def first_rows(file: pq.ParquetFile, column: ImageColumn) -> list[Any]:
     """The first values of a column, those in lists too."""
     batches = file.iter_batches(_ROWS, columns=[leaf(file, column.path)])

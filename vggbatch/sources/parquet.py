@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch import uris
 from vggbatch.config import ColumnOptions
 from vggbatch.errors import ImageError
 from vggbatch.sources import columns
@@ -31,10 +32,12 @@ from vggbatch.sources.image_columns import (
     image_columns,
     leaf,
     named,
+    path_beside,
     values_of,
 )
+from vggbatch.sources.names import printable
 from vggbatch.sources.parquet_pages import batches, open_guarded, rows_at_once
-from vggbatch.sources.ranges import open_binary
+from vggbatch.sources.ranges import Range, open_binary, read_ranges
 from vggbatch.sources.stores import StoreError
 from vggbatch.sources.stream import RemoteFile
 
@@ -44,6 +47,8 @@ _BUFFER = 2**20
 """Bytes read ahead in a column chunk."""
 _IN_A_ROW = 2**20
 """More images than a row has: a member's offset is its row times this, and its place in a list."""
+_TOGETHER = 64
+"""Files that rows name in place of bytes, read side by side."""
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 _SAMPLE = 1000
 """Rows by which a column of labels is chosen."""
@@ -164,30 +169,54 @@ class ParquetReader(Reader):
         """The image bytes of members. In rising order, also from call to call, rows are read once.
 
         A row group is read from its start up to the rows that are wanted: its pages do not say
-        where they begin. Memory is that of a few pages and what is read ahead.
+        where they begin. Memory is that of a few pages and what is read ahead. A row without bytes
+        that names a file is that file, wherever a manifest could name it (see uris.py).
         """
+        files: list[Range | ImageError] = []
         for row in members.select(["offset", "error"]).to_pylist():
-            if row["error"]:
-                yield as_error(row["error"])
-                continue
-            try:
-                data = _cursor(shard).image(row["offset"])
-            except ImageError as error:
-                yield error
-                continue
-            if data is None:
-                yield ImageError("missing", "the row has no image bytes")
-            elif len(data) > max_bytes:
+            data = as_error(row["error"]) if row["error"] else _image(shard, row["offset"])
+            if isinstance(data, Range):
+                files.append(data)
+            if files and (len(files) == _TOGETHER or not isinstance(data, Range)):
+                yield from read_ranges(files, max_bytes)
+                files = []
+            if isinstance(data, bytes) and len(data) > max_bytes:
                 yield too_large(len(data), max_bytes)
-            else:
+            elif not isinstance(data, Range):
                 yield data
+        yield from read_ranges(files, max_bytes)
+
+
+def _image(shard: Shard, offset: int) -> bytes | Range | ImageError:
+    """The bytes of an image, or the file that its row names in their place."""
+    try:
+        cursor = _cursor(shard)
+        data = cursor.value(offset)
+        if data is not None:
+            return bytes(data)
+        path = _cursor(shard, cursor.paths).value(offset) if cursor.paths else None
+        if not path or not isinstance(path, str):
+            return ImageError("missing", "the row has no image bytes")
+        if not shard.follows:
+            return ImageError("refused", "the row names a file, and none is followed here")
+        return Range(uris.named_by(shard.uri, path), 0, -1, whole=True)
+    except uris.Refused as error:
+        return ImageError("refused", printable(str(error)))
+    except ImageError as error:
+        return error
 
 
 class _Cursor:
-    """A place in a Parquet file, so that the next chunk goes on where the last one ended."""
+    """A place in a Parquet file, so that the next chunk goes on where the last one ended.
 
-    def __init__(self, shard: Shard) -> None:
+    Args:
+        shard: the file.
+        column: which column is read; None: that of the images.
+    """
+
+    def __init__(self, shard: Shard, column: str | None = None) -> None:
         self.shard = shard
+        self.column = column
         try:
             self._opened = open_binary(shard.uri, shard.size)
             size = self._opened.seek(0, os.SEEK_END)
@@ -196,7 +225,10 @@ class _Cursor:
             )
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
-        self._image = (shard.layout or _required_layout(self._file)).image
+        found = shard.layout or _required_layout(self._file)
+        self._image = column or found.image
+        self.paths = path_beside(self._file.schema_arrow, found.image) or found.name
+        """The column with the names of files."""
         self._leaf = leaf(self._file, self._image)
         self._starts = [0, *_ends(self._file.metadata)]
         self._group = -1
@@ -205,17 +237,16 @@ class _Cursor:
         self._values = pa.array([], pa.binary())
         self._failed: dict[int, ImageError] = {}
 
-    def image(self, offset: int) -> bytes | None:
-        """The image bytes of a member. Raises ImageError where the file is damaged."""
+    def value(self, offset: int) -> Any:
+        """What the column has for a member. Raises ImageError where the file is damaged."""
         if LIST not in self._image:
-            data: bytes | None = self.read(offset)
-            return data
+            return self.read(offset)
         images = self.read(offset // _IN_A_ROW) or []
         number = offset % _IN_A_ROW
         return images[number] if number < len(images) else None
 
     def read(self, row: int) -> Any:
-        """The image bytes of a row, or its list. Raises ImageError where the file is damaged."""
+        """The value of a row, or its list. Raises ImageError where the file is damaged."""
         group = bisect_right(self._starts, row) - 1
         if group >= len(self._starts) - 1:
             raise ImageError("bad_shard", f"the Parquet file has no row {row} any more")
@@ -259,12 +290,17 @@ class _Cursor:
 _cursors = threading.local()
 
 
-def _cursor(shard: Shard) -> _Cursor:
-    """This thread's cursor: one, so that memory does not grow with the number of shards."""
-    cursor: _Cursor | None = getattr(_cursors, "last", None)
-    if cursor is None or cursor.shard != shard:
-        _cursors.last = None
-        cursor = _cursors.last = _Cursor(shard)
+def _cursor(shard: Shard, column: str | None = None) -> _Cursor:
+    """This thread's cursor: one, so that memory does not grow with the number of shards.
+
+    One more for the names of files beside the images, which few files need.
+    """
+    slot = "images" if column is None else "paths"
+    cursor: _Cursor | None = getattr(_cursors, slot, None)
+    if cursor is None or (cursor.shard, cursor.column) != (shard, column):
+        setattr(_cursors, slot, None)
+        cursor = _Cursor(shard, column)
+        setattr(_cursors, slot, cursor)
     return cursor
 
 

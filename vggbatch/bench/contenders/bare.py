@@ -19,6 +19,7 @@ import onnxruntime as ort
 from vggbatch.bench.contenders.base import Program
 from vggbatch.bench.plain import crop_of, network_input
 from vggbatch.bench.task import Task
+from vggbatch.exact_int8 import open_exactly
 
 READY = 64
 """Crops that are made before the clock runs; more images than these are their repetitions."""
@@ -122,10 +123,7 @@ def open_sessions(task: Task, count: int) -> list[ort.InferenceSession]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, task.cores // count)
     options.log_severity_level = 3
-    return [
-        ort.InferenceSession(task.model, options, providers=["CPUExecutionProvider"])
-        for _ in range(count)
-    ]
+    return [open_exactly(task.model, options) for _ in range(count)]
 
 
 def ready_values(task: Task) -> npt.NDArray[np.float32]:

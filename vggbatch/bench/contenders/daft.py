@@ -11,6 +11,7 @@ import onnxruntime as ort
 from vggbatch.bench.contenders.base import Program
 from vggbatch.bench.plain import crop_of, network_input
 from vggbatch.bench.task import Task
+from vggbatch.exact_int8 import open_exactly
 
 BATCH = 16
 
@@ -41,7 +42,7 @@ class Daft(Program):
         @daft.cls(max_concurrency=1)
         class Classifier:
             def __init__(self) -> None:
-                self.session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+                self.session = open_exactly(task.model, ort.SessionOptions())
 
             @daft.method.batch(return_dtype=daft.DataType.int64(), batch_size=BATCH)
             def __call__(self, crops: Any) -> Any:

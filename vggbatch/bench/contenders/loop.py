@@ -8,6 +8,7 @@ import onnxruntime as ort
 from vggbatch.bench.contenders.base import Program
 from vggbatch.bench.plain import batches_of_crops, crop_of, network_input
 from vggbatch.bench.task import Task
+from vggbatch.exact_int8 import open_exactly
 
 BATCH = 16
 
@@ -20,7 +21,7 @@ class Loop(Program):
 
     def run(self, task: Task) -> None:
         """Decode, normalise, run, again and again."""
-        session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+        session = open_exactly(task.model, ort.SessionOptions())
         files, found = task.files(), []
         for file in files:
             values = network_input(crop_of(file, task.recipe)[None], task.recipe, task.layout)
@@ -38,7 +39,7 @@ class BatchedLoop(Program):
 
     def run(self, task: Task) -> None:
         """Keep a few batches of images in the decoding threads and run one after the other."""
-        session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+        session = open_exactly(task.model, ort.SessionOptions())
         files, found = task.files(), []
         # a few batches ahead, not all images: memory would grow with their number
         for crops in batches_of_crops(files, task.recipe, BATCH, ahead=4):

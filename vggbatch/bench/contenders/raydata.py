@@ -13,6 +13,7 @@ from PIL import Image
 from vggbatch.bench.contenders.base import Program
 from vggbatch.bench.plain import crop_pixels, network_input
 from vggbatch.bench.task import Task
+from vggbatch.exact_int8 import open_exactly
 
 BATCH = 16
 
@@ -59,7 +60,7 @@ def _preprocess(row: dict[str, Any], task: Task) -> dict[str, Any]:
 class _Classifier:
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.session = ort.InferenceSession(task.model, providers=["CPUExecutionProvider"])
+        self.session = open_exactly(task.model, ort.SessionOptions())
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         feed = {self.task.input: np.ascontiguousarray(batch["values"])}

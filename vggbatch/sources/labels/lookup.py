@@ -105,7 +105,7 @@ class Labels:
         pairs = zip(image_ids, map(self.token_of, image_ids, tokens), strict=True)
         return [(i, token) for i, token in pairs if token and self.classes.find(token) is None]
 
-    def without_image(self, image_ids: Sequence[str]) -> list[str]:
+    def without_image(self, image_ids: Iterable[str]) -> list[str]:
         """Names of the labels that match none of the images; none if embedded."""
         if self.keys is None or self.forms is None:
             return []
