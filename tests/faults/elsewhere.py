@@ -12,13 +12,13 @@ import sys
 
 from vggbatch.pipeline import lease
 
-INTERVAL_S, PATIENCE_S = 0.2, 1.0
+INTERVAL_S, TIMEOUT_S = 0.2, 1.0
 
 
 def main() -> None:
     """Run the command line."""
     lease._machine = lambda: "another machine"  # type: ignore[assignment]
-    lease.OutputLease.__init__.__defaults__ = (INTERVAL_S, PATIENCE_S)
+    lease.OutputLease.__init__.__defaults__ = (INTERVAL_S, TIMEOUT_S)
     from vggbatch.cli import main as command
 
     sys.argv[0] = "vggbatch"

@@ -31,7 +31,7 @@ static int log_fd = -1;
 static int (*real_open)(const char *, int, ...);
 static ssize_t (*real_write)(int, const void *, size_t);
 
-__attribute__((constructor)) static void begin(void) {
+__attribute__((constructor)) void fault_begin(void) {
     const char *count = getenv("FAULT_COUNT"), *log = getenv("FAULT_LOG");
     real_open = dlsym(RTLD_NEXT, "open");
     real_write = dlsym(RTLD_NEXT, "write");

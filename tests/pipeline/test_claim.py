@@ -63,3 +63,14 @@ def test_a_holder_that_was_taken_over_changes_nothing_more(folder):
             second.fence.delete_tree("a")
             assert not folder.exists("a/mine")
     assert not [path for path in folder.fs.find(folder.root) if path != folder.root]
+
+
+def test_a_store_that_ignores_the_condition_is_noticed(folder, monkeypatch, caplog):
+    ignores = folder.uri.startswith("gs:")  # the emulator does
+    if folder.uri.startswith("memory:"):
+        # as clients before fsspec had `mode`
+        plain, ignores = folder.fs.pipe_file, True
+        monkeypatch.setattr(folder.fs, "pipe_file", lambda path, data, mode=None: plain(path, data))
+    with OutputLease(folder, interval=60) as held:
+        held.fence.check()
+    assert ("do not begin two runs" in caplog.text) == ignores

@@ -64,7 +64,7 @@ def test_a_driver_elsewhere_counts_as_dead_after_its_silence(folder):
     with OutputLease(folder):
         elsewhere(folder)
         started = time.monotonic()
-        with OutputLease(folder, interval=0.2, patience=1):
+        with OutputLease(folder, interval=0.2, timeout=1):
             assert time.monotonic() - started >= 1
 
 
@@ -73,7 +73,7 @@ def test_a_driver_elsewhere_that_renews_is_alive(folder):
         elsewhere(folder)
         with (
             pytest.raises(UsageError, match="is being written by"),
-            OutputLease(folder, patience=5),
+            OutputLease(folder, timeout=5),
         ):
             pass
 
@@ -92,7 +92,7 @@ def test_a_holder_that_was_taken_over_changes_nothing_more(folder, tmp_path):
     with OutputLease(folder, interval=60) as first:
         first.fence.write_bytes("mine", b"1")
         elsewhere(folder)
-        with OutputLease(folder, interval=0.2, patience=0.5) as second:
+        with OutputLease(folder, interval=0.2, timeout=0.5) as second:
             for write in (
                 lambda: first.fence.write_bytes("new", b""),
                 lambda: first.fence.delete("mine"),
@@ -115,7 +115,7 @@ def test_what_was_begun_before_the_lease_was_lost_does_not_appear(folder, tmp_pa
         elsewhere(folder)
 
         def take_over():
-            with OutputLease(folder, interval=0.2, patience=0.3):
+            with OutputLease(folder, interval=0.2, timeout=0.3):
                 (tmp_path / "b").write_text("another run's")
 
         def write():
@@ -196,7 +196,7 @@ def test_a_claim_that_cannot_be_read_is_watched(folder):
     with OutputLease(folder, interval=60):
         [found] = claim.claims(folder)
         folder.write_bytes(f"{found.name}/claim.json", b"")
-        with OutputLease(folder, interval=0.2, patience=0.5) as second:
+        with OutputLease(folder, interval=0.2, timeout=0.5) as second:
             second.fence.check()
 
 
@@ -231,3 +231,19 @@ def test_an_output_below_a_file_is_refused(tmp_path):
         OutputLease(Folder(str(tmp_path / "file"))),
     ):
         pass
+
+
+def test_what_a_run_left_that_was_killed_at_its_very_end_goes(folder, tmp_path):
+    lease.remove_remains(folder)
+    dead = replace(lease._new_lease(), started_ticks=1)
+    claim.create(folder, 1, asdict(dead))
+    (tmp_path / "_vggbatch" / ".ended-x").mkdir()
+    lease.remove_remains(folder)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("holder", [{}, {"machine": "another"}])
+def test_the_claim_of_a_run_that_may_live_stays(folder, holder):
+    fence = claim.create(folder, 1, asdict(replace(lease._new_lease(), **holder)))
+    lease.remove_remains(folder)
+    fence.check()

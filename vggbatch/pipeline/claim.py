@@ -104,9 +104,38 @@ def give_back(fence: Fence) -> None:
 
 def sweep(fence: Fence) -> None:
     """Remove what runs have left that were killed while they claimed or gave back an output."""
-    for name in fence.folder.folders(STATE):
-        if name.startswith((".claim-", ".ended-")):
-            fence.delete_tree(f"{STATE}/{name}")
+    for name in _remains(fence.folder):
+        fence.delete_tree(f"{STATE}/{name}")
+
+
+def creates_exclusively(fence: Fence, name: str, data: bytes) -> bool:
+    """Whether a store takes a file that is to be created only where there is none.
+
+    Old clients drop the condition, and some stores ignore it.
+
+    Args:
+        fence: of the owner.
+        name: a file that is there.
+        data: its content, which it keeps where the condition is ignored.
+    """
+    if fence.folder.local:
+        return True
+    fence.check()
+    try:
+        with store_errors():
+            fence.folder.fs.pipe_file(fence.folder.path(name), data, mode="create")
+    except OSError:
+        return True
+    return False
+
+
+def is_clean(folder: Folder) -> bool:
+    """Whether there is no claim on an output, and no remains of one."""
+    return not claims(folder) and not _remains(folder)
+
+
+def _remains(folder: Folder) -> list[str]:
+    return [name for name in folder.folders(STATE) if name.startswith((".claim-", ".ended-"))]
 
 
 def _document(folder: Folder, number: int) -> dict[str, Any] | None:
@@ -150,7 +179,7 @@ def _create_in_store(fence: Fence, data: bytes) -> bool:
     try:
         with store_errors():
             fence.folder.fs.pipe_file(path, data, mode="create")
-    except (OSError, NotImplementedError, TypeError) as error:
+    except OSError as error:
         # there already, or created by a request whose answer was lost and that was repeated
         if isinstance(error, FileExistsError) or fence.folder.exists(f"{fence.claim}/{CLAIM}"):
             return _is_ours(fence)

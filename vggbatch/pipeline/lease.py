@@ -6,7 +6,7 @@ claim (claim.py), and what its holder writes, deletes and declares is fenced by 
 changes nothing any more.
 
 What is renewed is lease.json, which says how far the run is. A holder on this machine is dead when
-its process is. Any other is dead when lease.json has not changed for `patience` seconds while we
+its process is. Any other is dead when lease.json has not changed for `timeout` seconds while we
 watched: the clocks of two machines are never compared. A thread of the driver renews it, so that it
 ends with the process; it carries what the driver's own loop has reached, so that a driver that
 hangs does not look alive to `vggbatch status`.
@@ -41,7 +41,7 @@ _log = logging.getLogger(__name__)
 NAME = f"{STATE}/lease.json"
 INTERVAL = 5.0
 """Seconds between renewals."""
-PATIENCE = 30.0
+RENEWAL_TIMEOUT_S = 30.0
 """Seconds without a renewal, watched, after which a holder on another machine counts as dead."""
 _ATTEMPTS = 8
 """How often a claim is tried that others take at the same moment."""
@@ -121,6 +121,20 @@ def is_renewed(folder: Folder, seconds: float, interval: float = INTERVAL) -> bo
     return False
 
 
+def remove_remains(folder: Folder) -> None:
+    """Remove the claim of a run of this machine that was killed after it had declared its output.
+
+    An output that is complete is not opened again, and so nothing else would remove it.
+    """
+    if claim.is_clean(folder):
+        return
+    holders = [_holder(found) for found in claim.claims(folder)]
+    if all(one is not None and one.here and not one.process_lives() for one in holders):
+        # another run may begin at the same time, or the output be read-only
+        with contextlib.suppress(OSError, LeaseLost, UsageError), OutputLease(folder):
+            pass
+
+
 @dataclass
 class OutputLease:
     """The lease of this process on an output, from `with` to its end.
@@ -132,7 +146,7 @@ class OutputLease:
 
     folder: Folder
     interval: float = INTERVAL
-    patience: float = PATIENCE
+    timeout: float = RENEWAL_TIMEOUT_S
     fence: Fence = field(init=False)
     """The right to write, for all that is done under this lease."""
     _lease: Lease = field(init=False)
@@ -148,9 +162,15 @@ class OutputLease:
         try:
             self.fence = self._take()
             claim.sweep(self.fence)
-            self._renew()
+            written = self._renew()
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             raise unwritable(self.folder.uri, error) from None
+        if not claim.creates_exclusively(self.fence, NAME, written):
+            _log.warning(
+                "%s: its store or the client for it does not create a file only where there is "
+                "none: do not begin two runs on this output at the same moment",
+                self.folder.uri,
+            )
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
         return self
@@ -180,7 +200,7 @@ class OutputLease:
         """
         if self._lost is not None:
             raise self._lost
-        if uptime() - self._renewed > self.patience:
+        if uptime() - self._renewed > self.timeout:
             # this machine slept, or its store did not answer: another run may have begun
             self.fence.check()
             self._renewed = uptime()
@@ -224,9 +244,9 @@ class OutputLease:
             "%s was last written by %s; waiting %.0f s for a sign of life from it",
             self.folder.uri,
             holder.owner() if holder else "a run that cannot be named",
-            self.patience,
+            self.timeout,
         )
-        if is_renewed(self.folder, self.patience, self.interval):
+        if is_renewed(self.folder, self.timeout, self.interval):
             raise self._refusal(read_lease(self.folder) or holder)
 
     def _refusal(self, holder: Lease | None) -> UsageError:
@@ -245,7 +265,7 @@ class OutputLease:
             except OSError:
                 continue  # the store is down: the run itself finds out what that means
 
-    def _renew(self) -> None:
+    def _renew(self) -> bytes:
         now = uptime()
         self._lease = replace(
             self._lease,
@@ -254,8 +274,9 @@ class OutputLease:
             still_for=now - self._moved,
             snapshot=self._snapshot,
         )
-        self.fence.write_json(NAME, asdict(self._lease))
+        written = self.fence.write_json(NAME, asdict(self._lease))
         self._renewed = now
+        return written
 
 
 def _new_lease() -> Lease:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 class Notify(Protocol):
-    """Whoever watches the run."""
+    """What watches the run."""
 
     def __call__(self, note: str | None = None) -> None:
         """Tell how far the run is, with a line that should be seen."""
@@ -86,6 +86,8 @@ class Rest:
             placement = self._on_this_machine(head)
             if placement is not None:
                 return placement
+            # where another run has taken the output over, its writes have failed
+            self.output.fence.check()
         with ExitStack() as stack:
             if early.joining is not None:
                 cluster = early.joining.cluster()

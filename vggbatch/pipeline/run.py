@@ -14,7 +14,7 @@ from vggbatch.errors import VggbatchError
 from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.early import Early
 from vggbatch.pipeline.job import Job
-from vggbatch.pipeline.lease import OutputLease
+from vggbatch.pipeline.lease import OutputLease, remove_remains
 from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.record import RunResult, run_of
 from vggbatch.pipeline.rest import Notify, Rest, open_early
@@ -70,6 +70,8 @@ def run(
             open_early(job, run_id, output, early)  # continues while the output is opened
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)
+        else:
+            remove_remains(output.folder)
         try:
             result = _scored(job, listener, early, output, lease, run_id, started)
         except VggbatchError:
