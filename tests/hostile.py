@@ -1,4 +1,4 @@
-"""A data set that brings programs along: whoever imports one of them leaves its name behind."""
+"""A data set that brings programs along: each one that is imported leaves its name behind."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from vggbatch.storage import Folder
 
 
 def take(folder: Folder) -> Fence:
-    """Claim an output, whoever owns it, as a run does that counts as dead at once."""
+    """Claim an output from any owner, as a run does that counts as dead at once."""
     there = claim.claims(folder)
     number = max((found.number for found in there), default=0) + 1
     fence = claim.create(folder, number, asdict(replace(_new_lease(), pid=-1)))

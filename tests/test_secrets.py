@@ -21,7 +21,7 @@ SECRETS = (b"TOPSECRET", b"PASSWORD")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """An address that gives three images to whoever has a signature."""
+    """An address that gives three images to anyone with a signature."""
     folder = tmp_path_factory.mktemp("served")
     write_folder(folder / "images", 3)
 

@@ -33,7 +33,7 @@ _CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*::.*://")
 
 
 class Refused(UsageError):
-    """A path or URI that is not opened, whoever names it."""
+    """A path or URI that is not opened, be it the user's or a file's."""
 
 
 def protocol(uri: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Lines of a run for whoever watches it without a terminal."""
+"""Lines of a run that is watched without a terminal."""
 
 import io
 

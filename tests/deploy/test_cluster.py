@@ -56,7 +56,7 @@ def test_the_token_and_the_cache_are_where_the_image_looks(config):
     user = re.search(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)[1]
     here, there = options[options.index("--volume") + 1].split(":")
     assert there == volume
-    # whoever can write to the cache can replace a network
+    # a user who can write to the cache can replace a network
     assert config["initialization_commands"][-1] == (
         f"sudo install -d -m 0700 -o {user} -g {user} {here}"
     )
@@ -75,5 +75,5 @@ def test_the_start_commands_are_ones_that_ray_has(config):
             assert command.make_context(words[1], words[2:], resilient_parsing=True)
             known = {option for parameter in command.params for option in parameter.opts}
             assert {word.split("=")[0] for word in words[2:]} <= known
-    # whoever reaches the dashboard runs what they like on the cluster
+    # a user who reaches the dashboard runs what they like on the cluster
     assert "--dashboard-host=127.0.0.1" in config["head_start_ray_commands"][-1]

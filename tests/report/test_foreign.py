@@ -29,7 +29,7 @@ def done(tmp_path_factory, net):
 
 @pytest.fixture
 def place(done, tmp_path):
-    """A copy of its output, and a picture that is nobody's business."""
+    """A copy of its output, and a picture that no reader may see."""
     shutil.copytree(done / "out", tmp_path / "out")
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "me.jpg").write_bytes(jpeg(cut(7)))

@@ -77,7 +77,7 @@ def status(output: str) -> Status:
     'complete'
 
     Raises:
-        UsageError: nobody's output.
+        UsageError: it is not the output of a run.
     """
     return read_status(Folder(output))
 

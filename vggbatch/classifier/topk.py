@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class BeyondFive:
-    """What the probabilities of all classes tell of some images, each array (images,)."""
+    """What the probabilities of all classes say about some images, each array (images,)."""
 
     brier: npt.NDArray[np.float64]
     """Sum over the classes of (probability - 1 for the label, else probability)^2; NaN without a

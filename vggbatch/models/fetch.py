@@ -75,7 +75,7 @@ def pull(
             `{file}` in one are filled in.
         cache_dir: None: as `cache_folder` says.
         attempts: tries in a row without a new byte at each mirror.
-        progress: told of every block.
+        progress: called with every block.
 
     Raises:
         UsageError: not enough disk space, or somebody else could replace what is in the cache.

@@ -63,7 +63,7 @@ def layer_noise(
         quantizer: the calibrated network.
         images: uint8 RGB [n, crop, crop, 3]; a few are enough, for each has all classes' scores.
         work: a folder for files that do not last.
-        progress: told of every layer.
+        progress: called with every layer.
     """
     exact = _centred(_scores(quantizer, quantizer.float_file, images)[0])
     found = []
@@ -107,7 +107,7 @@ def leave_worst(
         measured: what `compare` gave.
         noise: the layers, the worst first.
         max_drop: points of top-1 that int8 may lie below fp32.
-        progress: told of every step.
+        progress: called with every step.
 
     Returns:
         The steps taken; none where int8 was near enough already.

@@ -1,4 +1,4 @@
-"""Fenced writes: what the holder of a lease writes and deletes, and nobody who has lost it.
+"""Fenced writes: those of the holder of a lease; a driver that has lost it changes nothing.
 
 A lease is held by a claim, `_vggbatch/owner.NNNNNNNN/` in the output (see claim.py), which the next
 holder takes away before it writes anything itself. All that a run writes into its output, deletes

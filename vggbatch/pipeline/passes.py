@@ -66,7 +66,7 @@ class Passes:
         rows_per_file: about how many rows a predictions file gets.
         tally: what is committed already, and counts on.
         notify: called after every chunk; may raise to end the run.
-        telemetry: told of all that happens.
+        telemetry: gets all that happens.
     """
 
     def __init__(

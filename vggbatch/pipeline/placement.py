@@ -1,7 +1,7 @@
 """How many actors, threads and tasks a cluster gets: all cores work and nothing can deadlock.
 
 Everything asks Ray for logical CPUs alone, which every cluster has and every autoscaler knows; a
-resource of an own name would have to be declared on each node by whoever starts it, and no
+resource of an own name would have to be declared on each node by those who start it, and no
 autoscaler brings a node for one that no node type declares.
 
 On each core an actor takes ACTOR_SHARE of a CPU and leaves the rest to tasks. What all actors of a

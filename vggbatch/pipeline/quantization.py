@@ -90,7 +90,7 @@ def quantize_model(
         compute: names the Ray cluster whose tasks look at the activations, each at some of the
             images; none, here or in RAY_ADDRESS: this process does.
         reading: names columns of the inputs and the labels, and says what indices count.
-        progress: told of each step.
+        progress: called with each step.
 
     Raises:
         UsageError: the model cannot be quantized, the output not be written, or there are no

@@ -16,7 +16,7 @@ from vggbatch.sources import Shard
 
 _SHOWN = 3
 _COMPARED = {"chunk_size_used", "rows_per_file_used", "input_digest", "labels", "row_labels"}
-"""What a plan must have, that differences are told of it."""
+"""What a plan must have, that differences are reported from it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def check_output(output: Output, job: Job) -> Planned | None:
 
     Raises:
         UsageError: the output holds another job's rows (the differences are named), or files that
-            are nobody's.
+            no run has written.
     """
     check_confined(output.folder)
     planned = output.read_plan()

@@ -107,7 +107,7 @@ class Watch:
                 self.log.debug("the cluster does not answer: %s", error)
 
     def _listen(self) -> None:
-        """Tell of a head that does not answer, while there is time.
+        """Report a head that does not answer, while there is time.
 
         Raises:
             OSError: it does not, and to ask it for anything would not come back.

@@ -223,7 +223,7 @@ class Output:
         except documents.Impossible:
             raise
         except UsageError:
-            profiles = []  # its folders are not known, and what is in them is nobody's
+            profiles = []  # its folders are not known, and no run can be named for what is in them
         self.fence.delete(SUCCESS)
         self.fence.delete(RUN)
         for name in (PREDICTIONS, "metrics", *(f"{PROFILES}/{profile}" for profile in profiles)):

@@ -1,4 +1,4 @@
-"""What the driver counts while a run goes on, and what it tells whoever watches."""
+"""What the driver counts while a run goes on, and what it reports to a listener."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Snapshot:
     images_per_second: float
     """Of this run, from the start of scoring, classifiers' start included."""
     note: str | None = None
-    """A line that whoever watches should see: what the run waits for, what is odd."""
+    """A line that the user should see: what the run waits for, what is odd."""
     exact: bool = True
     """Whether `total` was counted; it is an estimate until every shard is opened."""
 

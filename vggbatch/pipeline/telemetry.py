@@ -1,4 +1,4 @@
-"""What a run tells of itself to those who operate it: Prometheus metrics and log lines.
+"""What a run reports of itself to those who operate it: Prometheus metrics and log lines.
 
 The driver counts from receipts, of which each committed chunk gives one, so the counters are exact:
 no image is counted twice, whatever was repeated. Ray exports them from the driver's node, each name

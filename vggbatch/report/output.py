@@ -132,7 +132,7 @@ def open_output(folder: Folder) -> RunOutput:
     """The output of a finished run or of `rescore`.
 
     Raises:
-        UsageError: it is not finished, or nobody's output.
+        UsageError: it is not finished, or is not the output of a run.
     """
     check_confined(folder)
     believe(folder)

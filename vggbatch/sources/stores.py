@@ -39,7 +39,7 @@ _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 20.0
 """Seconds; a store may refuse for about 40 in all before the job gives up."""
 _NET = frozenset({"aiohttp", "aiobotocore", "asyncio", "azure", "botocore", "gcsfs", "google"})
-"""Packages whose own exceptions tell of a failed request."""
+"""Packages whose own exceptions stand for a failed request."""
 
 _SENSELESS = frozenset({"ParamValidationError", "InvalidURL", "InvalidUrlClientError"})
 """Clients' words for a name or an address that no server could have: botocore's, aiohttp's."""
@@ -199,7 +199,7 @@ class _Web:
 
 
 def _starts_past_the_end(error: Exception) -> bool:
-    """HTTP status 416, as s3fs, azure, aiohttp and gcsfs tell of it."""
+    """HTTP status 416, as s3fs, azure, aiohttp and gcsfs report it."""
     if isinstance(error, OSError) and error.errno == errno.EINVAL:
         return "range" in str(error).lower()
     return _status(error) == 416
@@ -216,7 +216,7 @@ def _answer(error: Exception) -> Exception:
 
 
 def _status(error: Exception) -> int | None:
-    """The HTTP status that a client's exception tells of."""
+    """The HTTP status that a client's exception reports."""
     if str(error).startswith("Forbidden"):
         return 403  # gcsfs, in words alone
     found = (getattr(error, name, None) for name in ("status_code", "status", "code"))
