@@ -18,6 +18,7 @@ import logging
 import os
 import runpy
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -81,7 +82,10 @@ class Forks:
         return command
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and what still runs."""
+        for command in self._commands.values():
+            if command.started.is_set() and not command.ended.is_set():
+                os.killpg(command.pid, signal.SIGKILL)
         assert self._server.stdin is not None
         self._server.stdin.close()
         self._server.wait()

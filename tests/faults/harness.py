@@ -124,6 +124,10 @@ class Bench:
         self.calm: dict[str, dict[str, bytes]] = {}
         self._before: dict[str, Path | None] = {}
 
+    def close(self) -> None:
+        """End what is left of commands."""
+        self.forks.close()
+
     def words(self, command: str, output: str) -> list[str]:
         """The command's words; the same ones are repeated after a fault."""
         folder, net = self.folder, ["-m", str(self.net)]
@@ -209,36 +213,43 @@ class Bench:
         """The operations of an undisturbed run, by name and path."""
         return self._disturb(command, "", 0)[2]
 
-    def disturb(self, command: str, action: str, at: int) -> Outcome:
-        """Disturb the command at its k-th operation, and repeat it."""
+    def disturb(self, command: str, action: str, at: int, only: str = "") -> Outcome:
+        """Disturb the command at its k-th operation, and repeat it.
+
+        Args:
+            command: which.
+            action: what happens.
+            at: from 1.
+            only: count operations alone whose path ends so; on a disk.
+        """
+        self.environ["FAULT_ONLY"] = only
         status, text, operations, output = self._disturb(command, action, at)
         came = len(operations) >= at
         operation = operations[at - 1] if came else ""
         if came and action == "stop-overwrite":
             command = "other"
-        kind = self._judge(command, output, status, text, came)
+        kind = self.judge(command, output, status, text, came)
         if self.second_failed:
             kind, self.second_failed = f"WRONG: {self.second_failed}", ""
         if not kind.startswith("WRONG"):
             self._remove(output)
         return Outcome(action, at, operation, status, kind)
 
-    def files(self, output: str) -> dict[str, bytes]:
-        """The data files of an output, by name; run.json without what differs between two runs."""
-        found = {}
-        for name, data in self._walk(output):
-            last = name.rsplit("/", 1)[-1]
-            if last in ("lease.json", "_SUCCESS") or "/indexes/" in name:
-                continue
-            if last == "run.json":
-                data = json.dumps(_stable(json.loads(data)), sort_keys=True).encode()
-            if name.startswith("_vggbatch/"):
-                # markers hold seconds; that they are there is what counts
-                name, data = _without_plan_id(name), b""
-            found[name] = data
-        return found
+    def judge(
+        self, command: str, output: str, status: int | None, text: str, came: bool = True
+    ) -> str:
+        """What a disturbed command led to: repeat it, and compare what is there.
 
-    def _judge(self, command: str, output: str, status: int | None, text: str, came: bool) -> str:
+        Args:
+            command: whose undisturbed output it has to become.
+            output: where.
+            status: of the disturbed command, None where it was killed.
+            text: what it printed.
+            came: whether it was disturbed at all.
+
+        Returns:
+            The kind of an Outcome.
+        """
         if "Traceback" in text:
             return f"WRONG: traceback of the disturbed run: {text[-300:]!r}"
         if status == 124:
@@ -267,6 +278,21 @@ class Bench:
             return f"WRONG: with --overwrite status {last}: {said[-300:]!r}"
         wrong = self._differs(command, output)
         return f"WRONG: with --overwrite {wrong}" if wrong else f"refused: {lines[0]}"
+
+    def files(self, output: str) -> dict[str, bytes]:
+        """The data files of an output, by name; run.json without what differs between two runs."""
+        found = {}
+        for name, data in self._walk(output):
+            last = name.rsplit("/", 1)[-1]
+            if last in ("lease.json", "_SUCCESS") or "/indexes/" in name:
+                continue
+            if last == "run.json":
+                data = json.dumps(_stable(json.loads(data)), sort_keys=True).encode()
+            if name.startswith("_vggbatch/"):
+                # markers hold seconds; that they are there is what counts
+                name, data = _without_plan_id(name), b""
+            found[name] = data
+        return found
 
     def _differs(self, command: str, output: str) -> str:
         found, calm = self.files(output), self.calm[command]
@@ -389,7 +415,11 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        bench = Bench(folder) if args.store == "disk" else stack.enter_context(s3_bench(folder))
+        if args.store == "disk":
+            bench = Bench(folder)
+            stack.callback(bench.close)
+        else:
+            bench = stack.enter_context(s3_bench(folder))
         for command in args.command:
             bench.prepare(command)
             operations = bench.count(command)

@@ -204,8 +204,10 @@ def s3_bench(folder: Path) -> Iterator[S3Bench]:
     with s3.bucket(folder / "s3") as store:
         proxy = Proxy(os.environ["AWS_ENDPOINT_URL"])
         (folder / "bench").mkdir()
+        bench = S3Bench(folder / "bench", f"{store}/faults", proxy)
         try:
-            yield S3Bench(folder / "bench", f"{store}/faults", proxy)
+            yield bench
         finally:
+            bench.close()
             proxy.close()
             shutil.rmtree(folder / "bench", ignore_errors=True)

@@ -4,6 +4,7 @@
  *   FAULT_BELOW   folders, separated by ':'
  *   FAULT_COUNT   a file of 8 bytes, the shared counter
  *   FAULT_LOG     gets a line for each operation: number, pid, name, path
+ *   FAULT_ONLY    only paths that end with this are counted
  *   FAULT_AT      the operation to act on, from 1; 0: only count
  *   FAULT_ACTION  eio, enospc (from that one on), kill, kill-after, stop
  */
@@ -26,6 +27,7 @@ static long *counter;
 static long at;
 static const char *action = "";
 static const char *below = "";
+static const char *only = "";
 static int log_fd = -1;
 
 static int (*real_open)(const char *, int, ...);
@@ -38,6 +40,7 @@ __attribute__((constructor)) void fault_begin(void) {
     if (!count || !log) return;
     below = getenv("FAULT_BELOW") ? getenv("FAULT_BELOW") : "";
     action = getenv("FAULT_ACTION") ? getenv("FAULT_ACTION") : "";
+    only = getenv("FAULT_ONLY") ? getenv("FAULT_ONLY") : "";
     at = getenv("FAULT_AT") ? atol(getenv("FAULT_AT")) : 0;
     int fd = real_open(count, O_RDWR | O_CLOEXEC);
     if (fd < 0) return;
@@ -56,6 +59,11 @@ static int is_below(const char *path) {
         p = *end ? end + 1 : end;
     }
     return 0;
+}
+
+static int ends_with(const char *path, const char *end) {
+    size_t length = strlen(path), last = strlen(end);
+    return length >= last && !strcmp(path + length - last, end);
 }
 
 static void resolve(int dir, const char *path, char *out) {
@@ -83,7 +91,7 @@ static int before(const char *name, int dir, const char *path, int *last) {
     *last = 0;
     if (!counter) return 0;
     resolve(dir, path, full);
-    if (!is_below(full)) {
+    if (!is_below(full) || !ends_with(full, only)) {
         errno = error;
         return 0;
     }

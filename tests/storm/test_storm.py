@@ -3,6 +3,7 @@
 import pytest
 
 from tests.s3 import bucket
+from tests.storm.finish import FinishStorm
 from tests.storm.storm import Storm
 
 
@@ -29,3 +30,14 @@ def test_a_long_storm_on_disk(tmp_path):
 def test_a_long_storm_on_s3(tmp_path):
     with bucket(tmp_path / "s3") as uri:
         check(Storm(tmp_path, seed=2, uri=uri).blow(40), 40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_storm_over_the_ends_of_runs(tmp_path):
+    result = FinishStorm(tmp_path, seed=4).blow(60)
+    print(result)
+    assert result.wrong == []
+    assert (result.lost, result.doubled) == (0, 0)
+    assert result.disturbed.total() >= 40
+    assert set(result.moments) >= {"groups", "run.json", "_SUCCESS"}
