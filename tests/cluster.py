@@ -6,6 +6,7 @@ process that has the cluster takes orders as lines of JSON. It leaves other Ray 
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import shutil
@@ -15,17 +16,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ENVIRON = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 """What every process that joins needs in its environment."""
+_ORDER_TIMEOUT_S = 120
 
 
 class Nodes:
     """The cluster, by its head's address; nodes are known by their id in Ray."""
 
-    def __init__(self, process: subprocess.Popen[str], temporary: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], temporary: Path, errors: IO[str]) -> None:
         self._process = process
+        self._errors = errors
         self.temporary = temporary
         """Where Ray keeps its files."""
         self.address: str = self._answer()["address"]
@@ -57,7 +60,8 @@ class Nodes:
         for line in self._process.stdout:
             if line.startswith("{"):
                 return json.loads(line)
-        raise RuntimeError("the cluster's process ended")
+        self._errors.seek(0)
+        raise RuntimeError(f"the cluster's process ended: {self._errors.read()[-2000:]}")
 
 
 @contextmanager
@@ -66,19 +70,23 @@ def ray_nodes(head_cpus: int = 0, **environ: str) -> Iterator[Nodes]:
     # its own, so that no other Ray on this machine takes the head for one to join; a short path,
     # for the names of sockets are
     temporary = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.cluster", str(head_cpus)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **ENVIRON, "PYTHONPATH": os.getcwd(), "RAY_TMPDIR": temporary} | environ,
-    )
-    try:
-        yield Nodes(process, Path(temporary))
-    finally:
-        process.communicate("", timeout=60)
-        shutil.rmtree(temporary, ignore_errors=True)
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cluster", str(head_cpus)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=os.environ
+            | ENVIRON
+            | {"PYTHONPATH": os.getcwd(), "RAY_TMPDIR": temporary}
+            | environ,
+        )
+        try:
+            yield Nodes(process, Path(temporary), errors)
+        finally:
+            process.communicate("", timeout=60)
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def command(*arguments: object, **environ: str) -> subprocess.Popen[str]:
@@ -90,6 +98,17 @@ def command(*arguments: object, **environ: str) -> subprocess.Popen[str]:
         text=True,
         env={**os.environ, **ENVIRON, "PYTHONPATH": str(Path.cwd()), **environ},
     )
+
+
+def _kill(cluster: Any, node: Any) -> None:
+    """End a node's processes; `remove_node` waits for some of them without a limit."""
+    for kind, process in node.live_processes():
+        if kind != "reaper":
+            process.kill()
+    for kind, process in node.live_processes():
+        if kind != "reaper":
+            process.wait(timeout=30)
+    cluster.worker_nodes.discard(node)
 
 
 def _serve(head_cpus: int) -> None:
@@ -104,13 +123,15 @@ def _serve(head_cpus: int) -> None:
     print(json.dumps({"address": cluster.address}), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
+        # an order that hangs ends this process with its stack, which the test then shows
+        faulthandler.dump_traceback_later(_ORDER_TIMEOUT_S, exit=True)
         answer: dict[str, Any] = {}
         if order["order"] == "add":
             node = cluster.add_node(num_cpus=order["num_cpus"], env_vars=order["env_vars"])
             nodes[node.node_id] = node
             answer["id"] = node.node_id
         elif order["order"] == "kill":
-            cluster.remove_node(nodes.pop(order["id"]), allow_graceful=False)
+            _kill(cluster, nodes.pop(order["id"]))
         elif order["order"] == "held":
             if not ray.is_initialized():
                 ray.init(address=cluster.address, log_to_driver=False)
@@ -119,6 +140,7 @@ def _serve(head_cpus: int) -> None:
         else:
             raylet = nodes[order["id"]].all_processes["raylet"][0].process
             answer["pid"] = raylet.pid
+        faulthandler.cancel_dump_traceback_later()
         print(json.dumps(answer), flush=True)
     cluster.shutdown()
 
