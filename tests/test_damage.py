@@ -18,6 +18,7 @@ from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
 from vggbatch.pipeline import status
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.documents import Impossible
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.lease import OutputLease, read_lease
 from vggbatch.pipeline.resume import check_output, open_output
@@ -157,8 +158,11 @@ def test_an_unfinished_run(config, unfinished, tmp_path, data):
         lambda: check_output(Output(folder), prepare_job(again)),
         lambda: Output(folder).progress(),
     )
-    # and whatever is there, a new run may be asked for
-    owned(folder).clear()
+    # and whatever is there, a new run may be asked for, unless the plan names what no run writes
+    try:
+        owned(folder).clear()
+    except Impossible:
+        return
     assert check_output(Output(folder), prepare_job(again)) is None
 
 

@@ -21,6 +21,7 @@ def arguments(net, tmp_path) -> list[str]:
     return [str(tmp_path / "in"), "-o", out, "--model", str(net), "-n", "60", "--rounds", "2"]
 
 
+@pytest.mark.slow
 def test_one_table_three_times(arguments, tmp_path):
     done = CliRunner().invoke(app, [*arguments, *PARTS])
     assert done.exit_code == 0, done.output

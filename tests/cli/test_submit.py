@@ -122,6 +122,7 @@ def test_mistakes_show_before_anything_is_sent(tmp_path):
     assert "warning: --env AWS_SECRET_ACCESS_KEY: Ray writes its value" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_exit_status_is_the_commands_own(cluster, images, net, tmp_path):
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -196,6 +197,7 @@ def interrupted(*words, once):
     return client.returncode, printed + rest
 
 
+@pytest.mark.slow
 def test_the_entry_points_run_by_ray_job_submit(cluster, images, net, tmp_path, monkeypatch):
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

@@ -109,6 +109,7 @@ def test_the_percentile_is_numpys(observer):
     assert low == pytest.approx(np.percentile(values, 0.0005), abs=2 * step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "calibration",
     ["minmax", "percentile", pytest.param("entropy", marks=pytest.mark.slow)],

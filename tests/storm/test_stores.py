@@ -49,6 +49,7 @@ def check(output):
     assert ids == Counter(f"{number:05d}.jpg" for number in range(COUNT))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(images, net, small_disk):
     config = configure(images, net, str(small_disk / "out"))
@@ -107,6 +108,7 @@ def test_a_store_that_disappears_ends_the_run_and_its_return_lets_it_go_on(
     assert os.environ["AWS_ENDPOINT_URL"] == server.endpoint
 
 
+@pytest.mark.slow
 def test_a_store_that_refuses_and_cuts_now_and_then_is_asked_again(images, net, s3_server):
     import s3fs
 

@@ -15,6 +15,7 @@ def check(result, kills):
     assert result.failed == 0
 
 
+@pytest.mark.slow
 def test_a_short_storm_loses_and_doubles_nothing(tmp_path):
     check(Storm(tmp_path, seed=3).blow(6), 6)
 

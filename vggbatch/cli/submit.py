@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,14 +120,17 @@ def submit(
     if not wait:
         console.facts(facts + _hints(jobs, job))
         return
-    try:
-        console.facts(facts)
-        for text in jobs.follow(job):
-            console.out.file.write(printable(text, keep="\n\t"))
-            console.out.file.flush()
-        status = jobs.wait(job)
-    except KeyboardInterrupt:
-        status = _interrupted(jobs, job, stop=stop_on_interrupt)
+    with warnings.catch_warnings():
+        # Ctrl-C may fall between two steps of aiohttp, which then warns of what it did not await
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+        try:
+            console.facts(facts)
+            for text in jobs.follow(job):
+                console.out.file.write(printable(text, keep="\n\t"))
+                console.out.file.flush()
+            status = jobs.wait(job)
+        except KeyboardInterrupt:
+            status = _interrupted(jobs, job, stop=stop_on_interrupt)
     raise typer.Exit(status)
 
 
