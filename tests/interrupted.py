@@ -35,7 +35,8 @@ from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import PLAN, Output
 from vggbatch.storage import Folder
 
-FIXTURE = Path(__file__).parent / "fixtures" / f"format-{FORMAT}"
+FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURE = FIXTURES / f"format-{FORMAT}"
 IMAGES, SHARDS, CHUNK = 12, 3, 2
 STAGED = 6
 """Images that need not be scored again."""
@@ -51,12 +52,12 @@ def config(folder: Path, net: Path) -> JobConfig:
     return load_config(options=options, settings=settings, environ={})
 
 
-def copy(folder: Path, net: Path) -> JobConfig:
-    """Put a copy of the fixture into a folder, and make its plan say that it always was there.
+def copy(folder: Path, net: Path, version: int = FORMAT) -> JobConfig:
+    """Put a copy of the fixture of a format into a folder; its plan says that it always was there.
 
     A plan has paths, times of files and the digest of the network, which depend on the machine.
     """
-    shutil.copytree(FIXTURE, folder, dirs_exist_ok=True)
+    shutil.copytree(FIXTURES / f"format-{version}", folder, dirs_exist_ok=True)
     asked = config(folder, net)
     job = prepare_job(asked)
     output = Output(Folder(asked.output))

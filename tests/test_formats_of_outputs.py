@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests import interrupted
@@ -10,6 +13,7 @@ from tests.pipeline.test_verify import score
 from vggbatch import api
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import Job
+from vggbatch.pipeline.schema import predictions_schema
 
 
 def rows(folder, place=""):
@@ -41,23 +45,57 @@ def test_an_interrupted_output_is_continued_exactly(net, tmp_path, monkeypatch):
         assert names[0] == names[1]
 
 
+def test_a_run_that_an_earlier_format_has_begun_is_not_continued(net, tmp_path):
+    asked = interrupted.copy(tmp_path, net, 1)
+    assert api.status(asked.output).rows == interrupted.STAGED
+    before = contents(tmp_path / "out")
+    for command in (lambda: score(asked), lambda: api.plan(asked)):
+        with pytest.raises(UsageError, match=r"begun by an earlier version .*format 1") as refused:
+            command()
+        assert "\n" not in str(refused.value)
+    assert contents(tmp_path / "out") == before
+    assert score(asked.model_copy(update={"overwrite": True})) == interrupted.IMAGES
+
+
+def test_a_finished_output_of_format_1_is_read(tmp_path):
+    """It was written by the last version of that format: `evaluate` with two label sets."""
+    old = Path(shutil.copytree(interrupted.FIXTURES / "format-1-finished", tmp_path / "old"))
+    out = str(old / "out")
+    assert api.status(out).state == "complete"
+    assert api.load_run(out)["format"] == 1
+    table = api.load_predictions(out)
+    assert table.schema.types == predictions_schema().types
+    assert [row["top5_index"] is None for row in table.to_pylist()] == [False] * 6 + [True]
+    again = api.rescore(out, f"labels={old / 'labels.csv'}", str(tmp_path / "rescored"))
+    saved = pq.read_table(old / "out/metrics/summary.parquet").to_pylist()
+    found = [(line.metric, line.value) for line in again.metrics]
+    assert found == [(row["metric"], row["value"]) for row in saved if row["label_set"] == "labels"]
+    assert api.load_run(str(tmp_path / "rescored"))["tables"]
+    comparison = api.compare(out, out)
+    assert (comparison.images, comparison.agreement) == (7, 100.0)
+    page = Path(api.write_report(out, gallery=2)).read_text()
+    assert all(f'<section id="{part}"' in page for part in ("metrics", "classes", "kinds"))
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 @pytest.mark.parametrize("document", ["plan.json", "groups"])
 def test_a_later_format_is_refused_in_one_line(net, tmp_path, document):
     asked = interrupted.copy(tmp_path, net)
     [path] = (tmp_path / "out/_vggbatch").glob(
         f"**/{document}/*.json" if document == "groups" else document
     )
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
-    before = {file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3}))
+    before = contents(tmp_path / "out")
     for command in (lambda: score(asked), lambda: api.status(asked.output)):
         with pytest.raises(
-            UsageError, match=r"was written by a later version .*format 2"
+            UsageError, match=r"was written by a later version .*format 3"
         ) as refused:
             command()
         assert "\n" not in str(refused.value)
-    assert before == {
-        file: file.read_bytes() for file in (tmp_path / "out").rglob("*") if file.is_file()
-    }
+    assert before == contents(tmp_path / "out")
 
 
 def test_it_can_be_written_again(net, tmp_path):

@@ -64,7 +64,7 @@ def test_rescore_shows_and_writes(runs, tmp_path: Path):
     out = tmp_path / "out"
     text = invoke("rescore", runs[0], "--labels", "embedded", "-o", str(out))
     assert "top1 %" in text
-    assert (out / "metrics" / "summary.parquet").exists()
+    assert (out / "metrics" / "summary").exists()
     data = json.loads(invoke("rescore", runs[0], "-l", "embedded", "-l", "r=embedded", "--json"))
     assert {m["label_set"] for m in data["metrics"]} == {"ILSVRC2012", "r"}
 

@@ -217,7 +217,7 @@ def test_the_entry_points_run_by_ray_job_submit(cluster, images, net, tmp_path, 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert api.load_run(str(out))["counts"]["images"] == COUNT
-    assert (out / "metrics/summary.parquet").exists()
+    assert (out / "metrics/summary").exists()
 
 
 def test_who_may_not_is_told_so(cluster, monkeypatch):

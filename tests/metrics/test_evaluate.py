@@ -242,23 +242,37 @@ def test_writes_the_tables_of_the_contract(run, tmp_path: Path):
     out = Folder(str(tmp_path / "out"))
     found.write(take(out))
     read = {
-        str(p.relative_to(out.root)): pq.read_table(p) for p in Path(out.root).rglob("*.parquet")
+        str(p.relative_to(out.root)): pq.ParquetFile(p).read()
+        for p in Path(out.root).rglob("*.parquet")
     }
-    assert read["metrics/summary.parquet"].column_names == (
+    assert read["metrics/summary/part-0.parquet"].column_names == (
         ["label_set", "metric", "value", "ci_low", "ci_high", "n", "published", "published_delta"]
     )
-    assert read["metrics/per_class.parquet"].column_names == (
+    assert read["metrics/per_class/label_set=embedded/part-0.parquet"].column_names == (
         [
             *("class_index", "wnid", "name", "n", "top1", "top5", "precision", "recall", "f1"),
             *("top1_low", "top1_high", "top1_low_all", "top1_high_all", "top5_low", "top5_high"),
         ]
     )
-    assert read["metrics/confusions.parquet"].column_names == ["label", "predicted", "count"]
-    assert read["metrics/per_class.parquet"].to_pylist()[3]["wnid"] == "n00000003"
-    assert read["metrics/per_class.parquet"].to_pylist()[3]["name"] == "class 3, kind"
-    assert "metrics/.._odd_name/per_class.parquet" not in read
-    assert "metrics/_odd_name/calibration.parquet" in read
-    assert read["metrics/risk_coverage.parquet"].column_names == ["coverage", "risk", "threshold"]
+    assert read["metrics/confusions/label_set=embedded/part-0.parquet"].column_names == [
+        "label",
+        "predicted",
+        "count",
+    ]
+    assert (
+        read["metrics/per_class/label_set=embedded/part-0.parquet"].to_pylist()[3]["wnid"]
+        == "n00000003"
+    )
+    assert (
+        read["metrics/per_class/label_set=embedded/part-0.parquet"].to_pylist()[3]["name"]
+        == "class 3, kind"
+    )
+    assert "metrics/calibration/label_set=..%2Fodd%20name/part-0.parquet" in read
+    assert read["metrics/risk_coverage/label_set=embedded/part-0.parquet"].column_names == [
+        "coverage",
+        "risk",
+        "threshold",
+    ]
     assert len([name for name in read if "label_audit" not in name]) == 9
 
 

@@ -35,11 +35,11 @@ def test_writes_an_output_without_touching_the_run(run, classes, tmp_path: Path)
     for _ in range(2):  # the second replaces the first
         found = rescore(source, ["embedded", f"zero={labels}"], target)
     assert before == {p: p.read_bytes() for p in Path(run.folder.root).rglob("*") if p.is_file()}
-    summary = pq.read_table(Path(target.root, "metrics/summary.parquet")).to_pylist()
+    summary = pq.read_table(Path(target.root, "metrics/summary/part-0.parquet")).to_pylist()
     assert [(r["label_set"], r["metric"]) for r in summary] == [
         (m.label_set, m.metric) for m in found.metrics
     ]
-    assert Path(target.root, "metrics/zero/confusions.parquet").exists()
+    assert Path(target.root, "metrics/confusions/label_set=zero/part-0.parquet").exists()
     assert Path(target.root, "_SUCCESS").exists()
     written = json.loads(Path(target.root, "run.json").read_text())
     assert written["rescored"]["predictions"] == run.folder.uri

@@ -195,7 +195,62 @@ def test_training_dropout_is_refused():
         make_batchable(model, input_name="x")
 
 
-def test_features_need_a_dense_layer():
-    model = classifier(helper.make_node("Relu", ["x"], ["y"]))
-    with pytest.raises(UsageError, match="dense layer"):
-        make_batchable(model, input_name="x", features=True)
+def pointwise(*before, kernel=1, after=()):
+    """Nodes, a convolution of 2 x 5 channels as the layer of the classes, and more nodes."""
+    weight = np.arange(10 * kernel**2, dtype=np.float32).reshape(2, 5, kernel, kernel)
+    source = before[-1].output[0] if before else "x"
+    last = helper.make_node("Conv", [source, "w"], ["c"])
+    return classifier(
+        *before,
+        last,
+        *(after or [helper.make_node("Flatten", ["c"], ["y"])]),
+        initializers=[numpy_helper.from_array(weight, "w")],
+        shape=("N", 5, 4, 4),
+    )
+
+
+IMAGES = np.random.default_rng(0).random((3, 5, 4, 4), dtype=np.float32)
+
+
+def test_features_of_a_convolution_that_gives_the_classes():
+    """As MobileNet has it: after the pooling, there is one position."""
+    pooled = helper.make_node("GlobalAveragePool", ["x"], ["p"])
+    model = pointwise(pooled)
+    make_batchable(model, input_name="x", features=True)
+    scores, features = run(model, IMAGES)
+    np.testing.assert_allclose(features, IMAGES.mean(axis=(2, 3)), rtol=1e-6)
+    weight = np.arange(10, dtype=np.float32).reshape(2, 5)
+    np.testing.assert_allclose(scores, features @ weight.T, rtol=1e-5)
+
+
+def test_features_before_the_pooling_are_averaged():
+    """As SqueezeNet has it."""
+    after = [
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("GlobalAveragePool", ["r"], ["g"]),
+        helper.make_node("Flatten", ["g"], ["y"]),
+    ]
+    model = pointwise(after=after)
+    make_batchable(model, input_name="x", features=True)
+    np.testing.assert_allclose(run(model, IMAGES)[1], IMAGES.mean(axis=(2, 3)), rtol=1e-6)
+
+
+def test_features_of_a_tensor_that_is_named():
+    pooled = helper.make_node("GlobalAveragePool", ["x"], ["p"])
+    dropped = helper.make_node("Dropout", ["p"], ["d"])
+    for name in ("p", "d"):
+        model = pointwise(pooled, dropped)
+        assert make_batchable(model, input_name="x", features=name) == ("y", "features_rows")
+        features = run(model, IMAGES)[1]
+        np.testing.assert_allclose(features, IMAGES.mean(axis=(2, 3)), rtol=1e-6)
+    model = pointwise(helper.make_node("Relu", ["x"], ["m"]))
+    make_batchable(model, input_name="x", features="m")
+    np.testing.assert_array_equal(run(model, IMAGES)[1], IMAGES.reshape(3, -1))
+    with pytest.raises(UsageError, match="no tensor 'z'"):
+        make_batchable(pointwise(), input_name="x", features="z")
+
+
+def test_features_need_a_layer_of_the_classes():
+    for model in (classifier(helper.make_node("Relu", ["x"], ["y"])), pointwise(kernel=2)):
+        with pytest.raises(UsageError, match="dense layer or a convolution of 1 x 1"):
+            make_batchable(model, input_name="x", features=True)

@@ -9,11 +9,12 @@ from vggbatch.pipeline import documents
 from vggbatch.pipeline.stats import Stats
 
 NETWORK = {"name": "net", "synthetic": False, "classes_sha256": "0"}
-MARKER = {"format": 1, "rows": 1, "files": [], "profiles": {}, "stats": Stats(rows=1).to_json()}
+MARKER = {"format": 2, "rows": 1, "files": [], "profiles": {}, "stats": Stats(rows=1).to_json()}
 RESCORED = {
-    "format": 1,
+    "format": 2,
     "finished": "2026-01-01",
     "metrics": [],
+    "tables": [],
     "rescored": {"predictions": "/a", "labels": []},
 }
 
@@ -59,8 +60,11 @@ def test_a_name_is_no_way_out_of_the_output():
             documents.marker(json.dumps({**MARKER, "files": files}).encode(), "/x")
     for name in ("../x", "metrics/../x", "metrics/a/b/c", "predictions/x"):
         tables = [{"name": name, "bytes": 1, "sha256": "0"}]
+        with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: tables"):
+            documents.run(json.dumps({**RESCORED, "tables": tables}).encode(), "/x")
+        old = {**RESCORED, "format": 1, "metrics": tables}
         with pytest.raises(documents.Impossible, match=r"/x was not written by vggbatch: metrics"):
-            documents.run(json.dumps({**RESCORED, "metrics": tables}).encode(), "/x")
+            documents.run(json.dumps(old).encode(), "/x")
     for identifier in ("..", "../../0123456789ab", "0123456789ABCDEF"):
         assert said(documents.plan, {"format": 1, "id": identifier}).startswith("id: ")
 
@@ -78,11 +82,21 @@ def test_a_rescored_output_is_told_by_its_key():
 @pytest.mark.parametrize("read", [documents.plan, documents.marker, documents.run, documents.known])
 def test_a_later_format_is_refused_whatever_else_it_says(read):
     with pytest.raises(
-        UsageError, match=r"^/x was written by a later version .*format 2, this one"
+        UsageError, match=r"^/x was written by a later version .*format 3, this one"
     ):
-        read(json.dumps({**RESCORED, "format": 2, "files": "elsewhere"}).encode(), "/x")
+        read(json.dumps({**RESCORED, "format": 3, "files": "elsewhere"}).encode(), "/x")
 
 
 @pytest.mark.parametrize("read", [documents.plan, documents.marker, documents.run])
 def test_a_document_without_a_format_is_refused(read):
     assert said(read, {"id": "0" * 16, "rows": 0}) == "format: Field required"
+
+
+def test_tables_are_listed_where_each_format_has_them():
+    table = {"name": "metrics/per_class.parquet", "bytes": 1, "sha256": "0"}
+    old = {**RESCORED, "format": 1, "metrics": [table]}
+    assert documents.tables_of(documents.run(json.dumps(old).encode(), "/x")) == [table]
+    table["name"] = "metrics/per_class/label_set=a%20b/profile=zoo/part-0.parquet"
+    new = {**RESCORED, "metrics": [{"metric": "top1"}], "tables": [table]}
+    assert documents.tables_of(documents.run(json.dumps(new).encode(), "/x")) == [table]
+    assert documents.tables_of({"format": 2}) is None

@@ -142,7 +142,7 @@ def stop_at(driver, out, pattern):
         NAME,
         "_vggbatch/*/staging/*/*.parquet",
         "_vggbatch/*/groups/*.json",
-        "metrics/*.parquet",
+        "metrics/*/**/*.parquet",
         "run.json",
     ],
 )

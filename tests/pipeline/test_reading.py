@@ -1,4 +1,4 @@
-"""Predictions are read back as they were written, by a pyarrow of any version."""
+"""Predictions are read as plain lists whatever the format of the file and the pyarrow."""
 
 import io
 
@@ -8,20 +8,28 @@ import pyarrow.parquet as pq
 import pytest
 
 from vggbatch.pipeline import reading
-from vggbatch.pipeline.schema import FEATURE_WIDTH, predictions_schema
+from vggbatch.pipeline.schema import TOP_K, predictions_schema
 
 SYNSETS = ("n01440764 tench, Tinca tinca", "n01443537 goldfish, Carassius auratus")
+WIDTH = 12
 
 
-@pytest.fixture(params=["as it is", "as before 26"])
-def _version(request, monkeypatch):
-    if request.param == "as before 26":
-        monkeypatch.setattr(reading, "READS_NULLS", False)
-
-
-def predictions(errors, features=None):
-    """A row for each of `errors`, None for an image that was scored."""
+def old_schema(features=None):
+    """The columns as format 1 had them."""
     schema = predictions_schema(features)
+    kinds = {
+        "top5_index": pa.list_(pa.int32(), TOP_K),
+        "top5_probability": pa.list_(pa.float32(), TOP_K),
+        "top5_synset": pa.list_(pa.dictionary(pa.int32(), pa.string()), TOP_K),
+    }
+    if features:
+        kinds["features"] = pa.list_(schema.field("features").type.value_type, WIDTH)
+    return pa.schema([pa.field(f.name, kinds.get(f.name, f.type), f.nullable) for f in schema])
+
+
+def predictions(errors, features=None, schema=None):
+    """A row for each of `errors`, None for an image that was scored."""
+    schema = schema or predictions_schema(features)
     rows = []
     for number, error in enumerate(errors):
         scored = error is None
@@ -30,10 +38,7 @@ def predictions(errors, features=None):
         row["top5_probability"] = [0.5, 0.25, 0.125, 0.0625, 0.03125] if scored else None
         row["top5_synset"] = [SYNSETS[1], SYNSETS[0], None, None, None] if scored else None
         if features:
-            values = np.full(
-                FEATURE_WIDTH, number, schema.field("features").type.value_type.to_pandas_dtype()
-            )
-            row["features"] = values if scored else None
+            row["features"] = list(np.full(WIDTH, number, features)) if scored else None
         rows.append(row)
     return pa.Table.from_pylist(rows, schema=schema)
 
@@ -44,22 +49,22 @@ def written(table, row_group_size=None):
     return io.BytesIO(file.getvalue())
 
 
-@pytest.mark.usefixtures("_version")
+@pytest.mark.parametrize("schema", [predictions_schema, old_schema])
 @pytest.mark.parametrize("features", [None, "float32", "float16"])
 @pytest.mark.parametrize(
     "errors",
     [[None], ["empty: x"], [None, "a: b", "a: b", None], ["a: b", "a: b", None], [None, "a: b"]],
 )
-def test_rows_with_and_without_errors_come_back(errors, features):
-    table = predictions(errors, features)
+def test_rows_with_and_without_errors_come_back(errors, features, schema):
+    table = predictions(errors, features, schema(features))
     found = reading.read_table(written(table))
-    assert found.schema.types == table.schema.types
+    assert found.schema.types == predictions_schema(features).types
     assert found.to_pylist() == table.to_pylist()
 
 
-@pytest.mark.usefixtures("_version")
-def test_a_file_of_several_row_groups_comes_back():
-    table = predictions([None, "a: b", None, None, "a: b"])
+@pytest.mark.parametrize("schema", [predictions_schema, old_schema])
+def test_a_file_of_several_row_groups_comes_back(schema):
+    table = predictions([None, "a: b", None, None, "a: b"], schema=schema())
     file = written(table, row_group_size=2)
     assert reading.read_table(file).to_pylist() == table.to_pylist()
     groups = list(reading.row_groups(reading.open_parquet(file), ["image_id", "top5_synset"]))
@@ -68,16 +73,34 @@ def test_a_file_of_several_row_groups_comes_back():
     assert reading.read_table(none).num_rows == 0
 
 
-@pytest.mark.usefixtures("_version")
-def test_some_columns_of_a_file_read_through_arrow():
-    table = predictions([None, "a: b", "a: b"])
+@pytest.mark.parametrize("schema", [predictions_schema, old_schema])
+def test_some_columns_of_a_file_read_through_arrow(schema):
+    table = predictions([None, "a: b", "a: b"], schema=schema())
     data = written(table).getvalue()
     found = reading.read_table(pa.BufferReader(data), ["image_id", "top5_index"])
     assert found.column_names == ["image_id", "top5_index"]
     assert found["top5_index"].to_pylist() == table["top5_index"].to_pylist()
 
 
-@pytest.mark.usefixtures("_version")
+def repeated(table, rows):
+    return table.take(pa.array(np.arange(rows) % table.num_rows))
+
+
+def test_more_rows_than_lists_of_dictionaries_could_hold_are_read_whole():
+    """Format 1 failed from some 105,000 rows on, with pyarrow's own functions and all versions."""
+    table = repeated(predictions([None, "a: b"]), 300_000)
+    file = pq.ParquetFile(written(table, row_group_size=300_000))
+    assert file.read()["top5_synset"].equals(table["top5_synset"])
+    assert sum(batch.num_rows for batch in file.iter_batches(65_536)) == 300_000
+
+
+def test_as_many_rows_of_format_1_are_read():
+    table = predictions([None, "a: b"], schema=old_schema())
+    file = written(pa.concat_tables([table] * 75_000).combine_chunks(), row_group_size=150_000)
+    with reading.open_parquet(file) as opened:
+        assert sum(batch.num_rows for batch in opened.iter_batches(65_536)) == 150_000
+
+
 @pytest.mark.parametrize(
     "data", [b"", b"short", b"no Parquet, but longer than that", b"\xff" * 4 + b"PAR1"]
 )

@@ -5,6 +5,7 @@ import pytest
 
 from tests.outputs import owned
 from vggbatch.errors import JobFailed
+from vggbatch.pipeline import sink
 from vggbatch.pipeline.chunk import ROW, ChunkKey
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.schema import predictions_schema
@@ -20,6 +21,9 @@ def output(tmp_path):
     made = owned(tmp_path)
     made.write_plan({}, [])
     return made
+
+
+TWO = Stats(rows=1, likelihood=LabelLikelihood(), further=(LabelLikelihood(),))
 
 
 def rows(names, errors=None):
@@ -53,11 +57,66 @@ def test_rows_with_an_error_have_nulls_and_the_others_their_own_values():
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [("float32", np.float32), ("float16", np.float16)])
-def test_features_are_rows_of_4096(kind, dtype):
-    features = np.random.default_rng(0).random((1, 4096), dtype=np.float32)
+@pytest.mark.parametrize("width", [4096, 1280, 7])
+def test_features_are_rows_of_their_width(kind, dtype, width):
+    features = np.random.default_rng(0).random((1, width), dtype=np.float32)
     made = table(["a", "b"], [None, "empty: x"], features=features, features_type=kind)
     np.testing.assert_array_equal(made["features"][0].values.to_numpy(), features[0].astype(dtype))
     assert made["features"][1].as_py() is None
+
+
+def test_features_that_do_not_fit_their_type_are_refused():
+    features = np.array([[1, 70_000]], np.float32)
+    with pytest.raises(JobFailed, match="up to 70000 do not fit float16"):
+        table(["a"], features=features, features_type="float16")
+    made = table(["a"], features=features, features_type="float32")
+    assert made["features"].to_pylist() == [[1, 70_000]]
+    bad = np.array([[1, np.inf]], np.float32)  # as the network gave it
+    assert (
+        table(["a"], features=bad, features_type="float16")["features"].to_pylist() == bad.tolist()
+    )
+
+
+def test_features_of_a_chunk_of_damaged_images():
+    none = np.zeros((0, 0), np.float32)
+    made = table(["a"], ["empty: x"], features=none, features_type="float32")
+    assert made["features"].to_pylist() == [None]
+
+
+def test_rows_are_sorted_in_each_row_group_as_its_metadata_says(tmp_path, monkeypatch):
+    made = owned(tmp_path)
+    made.write_plan({"model": {"sha256": "ab"}, "ensemble": [{"sha256": "cd"}]}, [])
+    monkeypatch.setattr(sink, "_ROW_GROUP_BYTES", 1)
+    monkeypatch.setattr(sink, "_READERS", 1)
+    commit(made, 0, 0, 2, ["c", "a", "é"])
+    commit(made, 0, 1, 2, ["d", "b"])
+    compact(made, 0, [0], 1000)
+    file = pq.ParquetFile(tmp_path / "predictions/part-000000.parquet")
+    assert file.read()["image_id"].to_pylist() == ["a", "c", "é", "b", "d"]
+    for number, ends in enumerate([("a", "é"), ("b", "d")]):
+        group = file.metadata.row_group(number)
+        assert [part.column_index for part in group.sorting_columns] == [0]
+        statistics = group.column(0).statistics
+        assert (statistics.min, statistics.max) == ends
+        assert group.column(0).has_offset_index
+        assert group.column(0).has_column_index
+    rows = file.read().to_pylist()
+    assert [row["top5_index"][0] for row in rows] == [5, 0, 10, 5, 0]  # of its own image
+
+
+def test_a_footer_says_of_which_run_network_and_profile_it_is(tmp_path):
+    made = owned(tmp_path)
+    plan = {"model": {"sha256": "ab"}, "ensemble": [{"sha256": "cd"}], "profile_used": "zoo"}
+    made.write_plan(plan, [])
+    names = table(["a"])
+    write_part(made, ChunkKey(0, 0, 0, 1, 1), with_profile(names, "squash", names), TWO)
+    compact(made, 0, [0], 1000)
+    for folder, profile in (("predictions", b"zoo"), ("profiles/squash/predictions", b"squash")):
+        found = pq.read_metadata(tmp_path / folder / "part-000000.parquet").metadata
+        assert found[b"vggbatch.format"] == b"2"
+        assert found[b"vggbatch.run_id"] == made.plan_id.encode()
+        assert found[b"vggbatch.model_sha256"] == b"ab,cd"
+        assert found[b"vggbatch.profile"] == profile
 
 
 def test_compaction_orders_rows_and_leaves_no_staging(output, tmp_path):

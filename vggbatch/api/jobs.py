@@ -16,15 +16,17 @@ import pyarrow as pa
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation, evaluate_predictions
+from vggbatch.metrics.evaluate import write_metrics
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.pipeline.early import early
+from vggbatch.pipeline.footer import footer_of_plan
 from vggbatch.pipeline.job import Job, prepare_job
 from vggbatch.pipeline.labelled import check_labelled
 from vggbatch.pipeline.predict import predict as predict_job
 from vggbatch.pipeline.preview import Preview, preview
-from vggbatch.pipeline.record import RunResult, Tables, finish
+from vggbatch.pipeline.record import Metrics, RunResult, WrittenMetrics, finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.tally import Listener
 from vggbatch.storage import Folder, public_uri
@@ -128,11 +130,9 @@ def evaluate(
         evaluations = _evaluated(job, result)
         if result.complete_before:
             return Scored(result, finish(job, result), evaluations)
-        tables: Tables = {name: [] for name in evaluations}
-        if result.stats.error_rows < result.rows:
-            tables = {name: found.write(result.fence(name)) for name, found in evaluations.items()}
+        written = _written(evaluations, result)
         labelled = max(evaluation.labelled for evaluation in evaluations.values())
-        return Scored(result, finish(job, result, tables, labelled=labelled), evaluations)
+        return Scored(result, finish(job, result, written, labelled=labelled), evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -186,6 +186,21 @@ def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
         )
         for name, folder in result.folders.items()
     }
+
+
+def _written(evaluations: dict[str, Evaluation], result: RunResult) -> Metrics:
+    """Write the metrics of each profile's output; those of the run's own output are of all."""
+    if result.stats.error_rows == result.rows:
+        return {name: WrittenMetrics([], []) for name in evaluations}
+    plan = result.output.read_plan() or {}
+    own, *_ = evaluations
+    footers = {name: footer_of_plan(plan, "" if name == own else name) for name in evaluations}
+    written = {}
+    for name, evaluation in evaluations.items():
+        some = evaluations if name == own else {name: evaluation}
+        tables = write_metrics(result.fence(name), some, footers)
+        written[name] = WrittenMetrics(tables, evaluation.lines() if tables else [])
+    return written
 
 
 @contextmanager

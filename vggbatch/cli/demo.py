@@ -53,7 +53,7 @@ def demo(
             table.add_row(escape(row["image_id"]), escape(best), f"{probability:.4f}")
     console.out.print()
     console.out.print(table)
-    console.out.print(f"\nLook at {output}/predictions/*.parquet, metrics/*.parquet, run.json.")
+    console.out.print(f"\nLook at {output}/predictions/*.parquet, metrics/summary, run.json.")
     console.out.print(f"Make a page of it: vggbatch report {output}")
 
 

@@ -48,7 +48,7 @@ class Audit:
         )
 
     def table(self) -> pa.Table:
-        """metrics/label_audit.parquet: the vindicated images, surest first."""
+        """metrics/label_audit: the vindicated images, surest first."""
         found = pa.concat_tables([AUDIT_SCHEMA.empty_table(), *self.images])
         return found.sort_by([("probability", "descending"), ("image_id", "ascending")])
 

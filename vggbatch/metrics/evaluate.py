@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial, reduce
@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.audit import audit
 from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
+from vggbatch.metrics.layout import METRICS, table_name
 from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.robustness import effective_robustness
 from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
@@ -28,12 +28,10 @@ from vggbatch.metrics.tables import (
     risk_coverage_table,
 )
 from vggbatch.pipeline.fence import Fence
+from vggbatch.pipeline.footer import parquet_bytes
 from vggbatch.pipeline.intact import content_facts
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.storage import Folder
-
-METRICS = "metrics"
-"""Folder of the metrics tables inside an output."""
 
 MapFn = Callable[[Callable[[str], list[Partial]], Iterable[str]], Iterable[list[Partial]]]
 """Applies a picklable function to file names, in any order: `map`, a pool's, or Ray tasks."""
@@ -85,37 +83,78 @@ class Evaluation:
         """The lines of the summary."""
         return [line for result in self.results for line in result.metrics]
 
-    def write(self, place: Fence) -> list[dict[str, Any]]:
+    def tables(self, profile: str | None = None) -> dict[str, pa.Table]:
+        """The tables by the names of their files.
+
+        A set that has a label for no image has nothing to say: it is left out, and where that is
+        true of all, there is no table.
+
+        Args:
+            profile: names the partition that they are, where several profiles were scored.
+        """
+        known = [result for result in self.results if result.labelled]
+        if not known:
+            return {}
+        lines = [line for result in known for line in result.metrics]
+        tables = {table_name("summary", profile=profile): summary_table(lines)}
+        for result in known:
+            own = {
+                "per_class": result.per_class,
+                "confusions": result.confusions,
+                "calibration": result.calibration,
+                **result.others,
+            }
+            for name, table in own.items():
+                tables[table_name(name, result.name, profile)] = table
+        return tables
+
+    def write(self, place: Fence, footer: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
         """Write the tables under metrics/ in an output, in place of any that are there.
 
-        The summary holds every label set. The other tables have no column
-        for one: those of the first set lie beside the summary, those of a further set in a
-        sub-folder of its name. A set that has a label for no image has nothing to say: it is left
-        out, and where that is true of all, nothing is written.
+        Args:
+            place: the right to write there.
+            footer: entries of the files' footers.
 
         Returns:
             What run.json lists of them.
         """
-        known = [line for result in self.results if result.labelled for line in result.metrics]
-        tables = {f"{METRICS}/summary.parquet": summary_table(known)} if self.labelled else {}
-        for i, result in enumerate(self.results):
-            if not result.labelled:
-                continue
-            folder = METRICS if i == 0 else f"{METRICS}/{_file_name(result.name)}"
-            tables[f"{folder}/per_class.parquet"] = result.per_class
-            tables[f"{folder}/confusions.parquet"] = result.confusions
-            tables[f"{folder}/calibration.parquet"] = result.calibration
-            for name, table in result.others.items():
-                tables[f"{folder}/{name}.parquet"] = table
-        place.delete_tree(METRICS)
-        return [_write(place, name, table) for name, table in tables.items()]
+        return write_metrics(place, {"": self}, {"": footer or {}})
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The summary as plain values."""
+        return [asdict(line) | {"flagged": line.flagged} for line in self.metrics]
 
     def to_json(self) -> dict[str, Any]:
         """The summary and its notes as plain values."""
         return {
-            "metrics": [asdict(line) | {"flagged": line.flagged} for line in self.metrics],
+            "metrics": self.lines(),
             "notes": {result.name: result.notes for result in self.results},
         }
+
+
+def write_metrics(
+    place: Fence,
+    evaluations: Mapping[str, Evaluation],
+    footers: Mapping[str, Mapping[str, str]],
+) -> list[dict[str, Any]]:
+    """Write the metrics of an output, in place of any that are there.
+
+    Args:
+        place: the right to write there.
+        evaluations: by profile; of several, each is a partition of the tables.
+        footers: entries of the files' footers, by profile.
+
+    Returns:
+        What run.json lists of the tables.
+    """
+    place.delete_tree(METRICS)
+    facts = []
+    for profile, evaluation in evaluations.items():
+        for name, table in evaluation.tables(profile if len(evaluations) > 1 else None).items():
+            data = parquet_bytes(table, footers[profile])
+            place.write_bytes(name, data)
+            facts.append(content_facts(name, data))
+    return facts
 
 
 def evaluate_predictions(
@@ -231,15 +270,3 @@ def _check_range(labels: pa.Array, classes: int, name: str) -> None:
         raise UsageError(
             f"label set {name!r} has class {bad}, but the network has classes 0 to {classes - 1}"
         )
-
-
-def _file_name(label_set: str) -> str:
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in label_set).lstrip(".") or "_"
-
-
-def _write(place: Fence, name: str, table: pa.Table) -> dict[str, Any]:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    data = sink.getvalue().to_pybytes()
-    place.write_bytes(name, data)
-    return content_facts(name, data)

@@ -22,6 +22,7 @@ from vggbatch.models import catalog, synset
 from vggbatch.pipeline import ownership
 from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.documents import FORMAT
+from vggbatch.pipeline.footer import footer_of_record
 from vggbatch.pipeline.lease import OutputLease
 from vggbatch.pipeline.state import RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.pipeline.verify import believe, declaration
@@ -168,7 +169,8 @@ def rescore(
         if lease is not None:
             lease.fence.delete(SUCCESS)
             record = _record(source, specs, errors, options)
-            record["metrics"] = evaluation.write(lease.fence)
+            record["metrics"] = evaluation.lines()
+            record["tables"] = evaluation.write(lease.fence, footer_of_record(source.record))
             data = lease.fence.write_json(RUN, record)
             mark = ownership.mark_of(lease.folder, data)
             if mark is not None:

@@ -310,6 +310,6 @@ def _flag(line: Metric) -> str:
 
 
 def summary_table(lines: Sequence[Metric]) -> pa.Table:
-    """metrics/summary.parquet."""
+    """metrics/summary."""
     columns = {name: [getattr(line, name) for line in lines] for name in SUMMARY_SCHEMA.names}
     return pa.table(columns, schema=SUMMARY_SCHEMA)

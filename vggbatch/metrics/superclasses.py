@@ -49,7 +49,7 @@ def superclasses() -> dict[tuple[str, str], frozenset[str]]:
 def superclass_table(
     sums: Partial, class_lines: Sequence[str], errors: ErrorPolicy = "wrong"
 ) -> pa.Table:
-    """metrics/superclasses.parquet: a row for each kind that has images, in the order of the file.
+    """metrics/superclasses: a row for each kind that has images, in the order of the file.
 
     A class is in all its kinds: a terrier is a dog, a mammal and an animal. Percentages over the
     images whose label is of the kind; `same_kind`: those whose first prediction is of it too,

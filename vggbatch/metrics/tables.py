@@ -66,7 +66,7 @@ CALIBRATION_SCHEMA = pa.schema(
 def per_class_table(
     sums: Partial, class_lines: Sequence[str], errors: ErrorPolicy = "wrong"
 ) -> pa.Table:
-    """metrics/per_class.parquet: one row a class, in output order.
+    """metrics/per_class: one row a class, in output order.
 
     `n`, `top1` and `top5` (percent) are over the images that accept the class; they and `recall`
     follow `errors`. `precision`, `recall` and `f1` are fractions, as scikit-learn's
@@ -113,7 +113,7 @@ def _ratio(part: IntArray, whole: IntArray) -> pa.Array:
 
 
 def confusions_table(sums: Partial, classes: int) -> pa.Table:
-    """metrics/confusions.parquet: wrong first predictions by label, most frequent first.
+    """metrics/confusions: wrong first predictions by label, most frequent first.
 
     An image that accepts several classes and gets none of them counts once for each.
     """
@@ -128,7 +128,7 @@ def confusions_table(sums: Partial, classes: int) -> pa.Table:
 
 
 def calibration_table(sums: Partial) -> pa.Table:
-    """metrics/calibration.parquet: bins (bin_low, bin_high] of the first prediction's probability.
+    """metrics/calibration: bins (bin_low, bin_high] of the first prediction's probability.
 
     `confidence`: their mean; `accuracy`: the share that is right; fractions, null for an empty
     bin. Over labelled, scored images.
@@ -140,7 +140,7 @@ def calibration_table(sums: Partial) -> pa.Table:
 
 
 def risk_coverage_table(sums: Partial) -> pa.Table:
-    """metrics/risk_coverage.parquet: how often the surest `coverage` of the images are wrong.
+    """metrics/risk_coverage: how often the surest `coverage` of the images are wrong.
 
     Over labelled, scored images; fractions. `threshold`: the confidence of the least sure of them.
     """

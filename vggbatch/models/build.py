@@ -71,7 +71,8 @@ class BuildJob:
     """Height and width of the images of the proof."""
     profile: Preprocess
     """Gives the images of the proof their values."""
-    features: bool
+    features: bool | str
+    """Whether to add the features, or those of which tensor."""
     dense: bool
     normalise: Preprocess | None
     key: Mapping[str, Any]

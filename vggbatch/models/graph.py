@@ -58,6 +58,8 @@ _UNCHANGED_SINCE_1 = {
     "LRN",
 }
 """Operators whose opset 7 form computes what older forms do, once `consumed_inputs` is gone."""
+_DENSE = ("Gemm", "MatMul", "QGemm", "QLinearMatMul")
+_CONVOLUTION = ("Conv", "QLinearConv")
 _UPGRADED = {"Reshape", "Gemm", "Dropout", "BatchNormalization", "Add", "Sub", "Mul", "Div"}
 
 
@@ -67,7 +69,7 @@ def make_batchable(
     input_name: str,
     scores: str | None = None,
     binary: OutputKind | None = None,
-    features: bool = False,
+    features: bool | str = False,
     free: bool = True,
     reshapes: bool | None = None,
 ) -> tuple[str, ...]:
@@ -81,15 +83,15 @@ def make_batchable(
         scores: the tensor with the scores; None: the first output.
         binary: what the scores are where there is one per image: of the second of two classes. The
             other one's is added.
-        features: add the activations that the last dense layer takes as a second output, float32
-            [N, width].
+        features: add the activations of the last hidden layer, which the layer of the classes
+            takes, as a second output, float32 [N, width]; or those of a tensor of this name.
         free: whether to free the batch dimension; else the batch stays as it is.
         reshapes: whether to free it in constant Reshape shapes too; None: where the input has it
             fixed.
 
     Raises:
         UsageError: an old operator that has no known equal in opset 7, a network in training mode,
-            no dense layer to take features from, or nodes that wait for each other.
+            no layer to take features from, or nodes that wait for each other.
     """
     if model.functions and model.ByteSize() < _LARGEST_MESSAGE:
         model.CopyFrom(inliner.inline_local_functions(model))
@@ -102,6 +104,8 @@ def make_batchable(
     del graph.value_info[:]
     _upgrade(model)
     _choose_output(graph, scores or graph.output[0].name)
+    if isinstance(features, str):
+        _add_named_features(graph, features)
     _drop_dead(graph)
     if free:
         _remove_dropout(graph)
@@ -113,7 +117,7 @@ def make_batchable(
             if len(dimensions):
                 dimensions[0].Clear()
                 dimensions[0].dim_param = BATCH
-    if features:
+    if features is True:
         _add_features(graph)
     model.ir_version = max(model.ir_version, OLDEST_IR)
     _take_float(graph, input_name)
@@ -372,12 +376,31 @@ def _add_other_class(graph: onnx.GraphProto, kind: OutputKind) -> None:
     graph.output[0].CopyFrom(helper.make_tensor_value_info(both, TensorProto.FLOAT, [None, 2]))
 
 
+def _add_named_features(graph: onnx.GraphProto, name: str) -> None:
+    """Add a tensor that the user named as an output, all values of an image in one row."""
+    producers = {output: node for node in graph.node for output in node.output}
+    if name not in producers:
+        raise UsageError(f"model.features: the network has no tensor {name!r}")
+    while producers[name].op_type == "Dropout" and producers[name].input[0] in producers:
+        name = producers[name].input[0]  # Dropout is taken out
+    _add_rows(graph, name)
+
+
 def _add_features(graph: onnx.GraphProto) -> None:
-    """Add the input of the last dense layer as an output, dequantized if it is integers."""
-    dense = ("Gemm", "MatMul", "QGemm", "QLinearMatMul")
-    last = next((n for n in upstream(graph, graph.output[0].name) if n.op_type in dense), None)
-    if last is None:
-        raise UsageError("--features needs a network that ends in a dense layer; this one does not")
+    """Add what the layer of the classes takes as an output, dequantized if it is integers.
+
+    That layer is dense, or a convolution of 1 x 1 as in MobileNet and SqueezeNet. What such a
+    convolution takes is averaged over the positions, of which there is one after a global pooling.
+    """
+    last = next(
+        (n for n in upstream(graph, graph.output[0].name) if n.op_type in (*_DENSE, *_CONVOLUTION)),
+        None,
+    )
+    if last is None or (last.op_type in _CONVOLUTION and not _is_pointwise(graph, last)):
+        raise UsageError(
+            "--features needs a network that ends in a dense layer or a convolution of 1 x 1; this "
+            "one does not: name the tensor with model.features"
+        )
     name = last.input[0]
     if last.op_type.startswith("Q"):
         name = "features_float"
@@ -388,4 +411,25 @@ def _add_features(graph: onnx.GraphProto) -> None:
             cast = "features_as_float"
             graph.node.append(helper.make_node("Cast", [name], [cast], to=TensorProto.FLOAT))
             name = cast
-    graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+    if last.op_type in _CONVOLUTION:
+        graph.node.append(helper.make_node("GlobalAveragePool", [name], ["features_pooled"]))
+        _add_rows(graph, "features_pooled")
+    else:
+        graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
+
+
+def _add_rows(graph: onnx.GraphProto, name: str) -> None:
+    """Add a tensor as an output of float32 with a row per image."""
+    row, rows = "features_row", "features_rows"
+    graph.node.append(helper.make_node("Flatten", [name], [row], axis=1))
+    graph.node.append(helper.make_node("Cast", [row], [rows], to=TensorProto.FLOAT))
+    graph.output.append(helper.make_tensor_value_info(rows, TensorProto.FLOAT, None))
+
+
+def _is_pointwise(graph: onnx.GraphProto, node: onnx.NodeProto) -> bool:
+    """Whether a convolution's kernel is of 1 x 1, by its attribute or its weight's shape."""
+    kernel = _attribute(node, "kernel_shape")
+    if kernel is not None:
+        return all(size == 1 for size in kernel.ints)
+    weight = _constants(graph).get(node.input[3 if node.op_type.startswith("Q") else 1])
+    return weight is not None and all(size == 1 for size in weight.dims[2:])

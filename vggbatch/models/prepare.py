@@ -73,7 +73,7 @@ class PreparedModel:
 
 @dataclass(frozen=True)
 class _Options:
-    features: bool
+    features: bool | str
     dense: bool
     normalise: Preprocess | None
 
@@ -97,7 +97,8 @@ def prepare(
     Args:
         model: as `resolve` describes it, on this or another machine.
         cache_dir: None: as `cache_folder` says.
-        features: add the fc7 activations as a second output.
+        features: add the activations of the last hidden layer, or of the tensor that the model
+            names, as a second output.
         dense: take images of any size, and average the scores over all positions (see dense.py).
         normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
@@ -110,7 +111,7 @@ def prepare(
         VggbatchError: the bytes are missing or have another SHA-256, the prepared file does not
             compute what the original does, or the cache can be neither used nor written.
     """
-    options = _Options(features, dense, normalise)
+    options = _Options(features and (model.features or True), dense, normalise)
     key = _key(model, options)
     open_cache(cache_dir)
     folder = _folder(model, cache_dir, key)
@@ -143,7 +144,7 @@ def is_prepared(
     model: Model, *, cache_dir: str | None = None, features: bool = False, dense: bool = False
 ) -> bool:
     """Whether `prepare` would find its file in the cache."""
-    key = _key(model, _Options(features, dense, None))
+    key = _key(model, _Options(features and (model.features or True), dense, None))
     try:
         return facts_of(_folder(model, cache_dir, key), key, quick=True) is not None
     except (OSError, UsageError):

@@ -60,7 +60,7 @@ class Model:
     classes: tuple[str, ...]
     """In output order, `n01440764 tench, Tinca tinca`."""
     features: str | None
-    """Tensor that the zoo names as features; None: the last dense layer's input."""
+    """Tensor that the user named as features; None: what the layer of the classes takes."""
     input_size: tuple[int, int] | None
     """Height and width the graph asks for; None where they are free."""
     scores: str | None = None
@@ -132,7 +132,7 @@ def _zoo_model(
         output=options.output or entry.output_kind,
         preprocess=options.preprocess or entry.preprocess,
         classes=load_classes(options.classes, 1000),
-        features=options.features or entry.features,
+        features=options.features,
         input_size=(224, 224),
         scores=options.scores,
     )

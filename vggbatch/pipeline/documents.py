@@ -7,6 +7,7 @@ use, and nothing more, so that a version that writes more is read too.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal
 
@@ -17,12 +18,13 @@ from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.stats import Stats
 
-FORMAT = 1
+FORMAT = 2
 """Of plan.json, markers, run.json and _SUCCESS, and of all that follows from a plan: how shards are
 cut into chunks, names, columns. Raised when a run that was begun before could not be continued
 exactly as it was planned; tests/test_formats_of_outputs.py finds out."""
 
-_Format = Literal[1]
+_Format = Literal[1, 2]
+"""Format 1 is read, and not continued: its lists had a fixed size, and its metrics no folders."""
 _Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Of a profile's folder, as the configuration admits them: none leads out of the output."""
 _Part = Annotated[str, Field(pattern=r"^predictions/part-[0-9]{6,}(-[0-9]{3,})?\.parquet$")]
@@ -50,6 +52,17 @@ class _File(TypedDict):
 
 
 class _Table(TypedDict):
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^metrics/\w+(/label_set=[^/\\]+)?(/profile=\w[\w.%-]*)?/part-0\.parquet$",
+        ),
+    ]
+    bytes: _Count
+    sha256: str
+
+
+class _OldTable(TypedDict):
     name: Annotated[str, Field(pattern=r"^metrics/([^/\\.][^/\\]*/)?[^/\\]+$")]
     bytes: _Count
     sha256: str
@@ -72,6 +85,7 @@ class _Plan(TypedDict):
     labels: NotRequired[list[str]]
     row_labels: NotRequired[str | None]
     profiles: NotRequired[dict[_Name, Any]]
+    profile_used: NotRequired[str]
 
 
 class _Network(TypedDict):
@@ -128,14 +142,12 @@ class _Config(TypedDict):
     indices: NotRequired[IndexOptions]
 
 
-class _Scored(TypedDict):
-    """run.json of a run."""
+class _AnyScored(TypedDict):
+    """run.json of a run, as both formats have it."""
 
     format: _Format
     plan: str
     files: list[_File]
-    metrics: list[_Table] | None
-    """None: it was not evaluated."""
     finished: str
     model: _Network
     classes: NotRequired[list[str] | None]
@@ -157,6 +169,16 @@ class _Scored(TypedDict):
     """What is wrong with the run as a whole."""
     assumptions: NotRequired[list[_Assumption]]
     """What nobody stated about the networks."""
+
+
+class _Scored(_AnyScored):
+    metrics: list[dict[str, Any]] | None
+    """The lines of the summary; None: it was not evaluated."""
+    tables: list[_Table] | None
+
+
+class _OldScored(_AnyScored):
+    metrics: list[_OldTable] | None
 
 
 class _KnownNetwork(TypedDict):
@@ -191,11 +213,10 @@ class _Rescoring(TypedDict):
     """Those given to `rescore`."""
 
 
-class _Rescored(TypedDict):
+class _AnyRescored(TypedDict):
     """run.json of `rescore`: what is known of the run, which may be nothing."""
 
     format: _Format
-    metrics: list[_Table]
     finished: str
     rescored: _Rescoring
     model: NotRequired[_Network]
@@ -205,7 +226,19 @@ class _Rescored(TypedDict):
     counts: NotRequired[_Counts]
 
 
-_NAMES = ("profile", "profiles", "files", "metrics")
+class _Rescored(_AnyRescored):
+    metrics: list[dict[str, Any]]
+    tables: list[_Table]
+
+
+class _OldRescored(_AnyRescored):
+    metrics: list[_OldTable]
+
+
+_OLD: dict[type, type] = {_Scored: _OldScored, _Rescored: _OldRescored}
+"""The same documents in format 1."""
+
+_NAMES = ("profile", "profiles", "files", "metrics", "tables")
 """Keys under which documents name files and folders."""
 
 
@@ -228,6 +261,14 @@ def foreign(where: str, reason: object) -> Damaged:
     )
     error.reason = text
     return error
+
+
+def tables_of(record: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The metrics tables that a run.json of either format lists; None: it was not evaluated."""
+    found: list[dict[str, Any]] | None = record.get(
+        "metrics" if record["format"] == 1 else "tables"
+    )
+    return found
 
 
 def plan(data: bytes, where: str) -> dict[str, Any]:
@@ -261,6 +302,7 @@ def _checked(data: bytes, where: str, kind: type, **kinds: type) -> dict[str, An
         values: dict[str, Any] = json.loads(data)
         kind = next((kinds[key] for key in kinds if key in values), kind)
         later = isinstance(values, dict) and values.get("format")
+        kind = _OLD.get(kind, kind) if later == 1 else kind
         if isinstance(later, int) and later > FORMAT:
             raise UsageError(
                 f"{where} was written by a later version of vggbatch (format {later}, this one "

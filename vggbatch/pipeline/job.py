@@ -28,7 +28,6 @@ from vggbatch.pipeline.recipe import (
     recipes_of,
     work_of_image,
 )
-from vggbatch.pipeline.schema import FEATURE_WIDTH
 from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.columns import Reading
@@ -241,15 +240,10 @@ def open_model(
     """Get the model file ready on this node, and say how to open it.
 
     Raises:
-        UsageError: the model cannot be prepared, or has features of another width than fc7's.
+        UsageError: the model cannot be prepared.
         VggbatchError: its bytes are missing or wrong.
     """
     prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense, source=source)
-    if prepared.features_width not in (None, FEATURE_WIDTH):
-        raise UsageError(
-            f"--features writes {FEATURE_WIDTH} values an image, as VGG's fc7 has; the last dense "
-            f"layer of {model.name} takes {prepared.features_width}"
-        )
     return SessionSpec(
         path=str(prepared.path),
         input=prepared.input,

@@ -32,7 +32,7 @@ from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.probe import check_versions
 from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
 from vggbatch.pipeline.runlog import RunLogger, chunk_fields
-from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
+from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.sink import predictions_table, with_profile, write_part
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
@@ -280,14 +280,17 @@ def write(table: pa.Table, scoring: Scoring) -> pa.Table:
 
 def _predictions(table: pa.Table, number: int, scoring: Scoring) -> pa.Table:
     """A recipe's rows."""
+    index = chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K))
+    features = None
+    if scoring.features:
+        values = chunks.array_of(table[f"features{number}"], np.float32, (-1,))
+        features = values.reshape(len(index), len(values) // max(1, len(index)))
     return predictions_table(
         chunks.rows_of(table),
-        chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K)),
+        index,
         chunks.array_of(table[f"probability{number}"], np.float32, (-1, TOP_K)),
         classes=scoring.classes,
-        features=chunks.array_of(table[f"features{number}"], np.float32, (-1, FEATURE_WIDTH))
-        if scoring.features
-        else None,
+        features=features,
         features_type=scoring.features,
     )
 

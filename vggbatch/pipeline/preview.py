@@ -12,7 +12,7 @@ from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.labelled import LabelCount, count_labelled
 from vggbatch.pipeline.placement import Placement
-from vggbatch.pipeline.resume import check_output
+from vggbatch.pipeline.resume import check_continuable, check_output
 from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.total import counted_images, estimated_images
 from vggbatch.sources import Shard, Surprise
@@ -126,4 +126,5 @@ def _output(job: Job) -> str:
         return "new"
     if output.succeeded():
         return "complete: nothing is left to do"
+    check_continuable(output)
     return f"resumed: {output.progress().rows:,} images are done"

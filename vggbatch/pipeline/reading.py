@@ -1,10 +1,10 @@
-"""Predictions files as Arrow tables, also with a pyarrow that cannot read what it wrote.
+"""Predictions files as Arrow tables with plain lists, those of format 1 too.
 
-Before version 26, the last one with wheels for Python 3.10 among them, pyarrow writes a null in a
-column of fixed-size lists correctly but cannot read it: "Expected all lists to be of size=5 but
-index 1 had size=0" (apache/arrow, issue 35692). Parquet itself knows lists only; their size stands
-in a note to Arrow in the file's footer. Without the note the lists are read as they are, and get
-their size here.
+Format 1 had lists of a fixed size, of dictionaries. No pyarrow reads such a column where it has
+more than some 100,000 rows ("Nested data conversions not implemented for chunked array outputs"),
+none before version 26 where it has a null ("Expected all lists to be of size=5 but index 1 had
+size=0", apache/arrow, issue 35692). Parquet itself knows plain lists only: both the size and the
+dictionary stand in a note to Arrow in the file's footer, and without the note all of them are read.
 """
 
 from __future__ import annotations
@@ -13,15 +13,10 @@ import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K
 from vggbatch.storage import Folder, arrow_file
-
-READS_NULLS = int(pa.__version__.partition(".")[0]) >= 26
-"""Whether this pyarrow reads a null in a column of fixed-size lists."""
 
 _NOTE = b"ARROW:schema"
 _MAGIC = b"PAR1"
@@ -35,61 +30,36 @@ def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
 
 
 def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
-    """A predictions or staging file. Its lists may lack their fixed size, see `read_table`.
+    """A predictions or staging file, whose lists are plain lists whatever its format.
 
     Raises:
         pyarrow.ArrowInvalid: it is not Parquet.
     """
-    metadata = None if READS_NULLS else _metadata_without_note(file)
+    opened = pq.ParquetFile(file, page_checksum_verification=True)
+    if not any(map(pa.types.is_fixed_size_list, opened.schema_arrow.types)):
+        return opened
+    metadata = _metadata_without_note(file)
     return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
 
 
 def read_table(file: BinaryIO | pa.NativeFile, columns: list[str] | None = None) -> pa.Table:
-    """All rows, or some columns of them, with the types of `predictions_schema`."""
+    """All rows, or some columns of them."""
     opened = open_parquet(file)
-    groups = list(row_groups(opened, columns)) or [opened.read(columns=columns)]
-    table = pa.concat_tables(groups).unify_dictionaries()
-    for number, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            width = FEATURE_WIDTH if field.name == "features" else TOP_K
-            lists = _fixed(table.column(number).combine_chunks(), width)
-            table = table.set_column(number, pa.field(field.name, lists.type), lists)
-    return table
+    return pa.concat_tables(list(row_groups(opened, columns)) or [opened.read(columns=columns)])
 
 
 def row_groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterator[pa.Table]:
-    """The rows of a file, a row group (some 32 MB) at a time.
-
-    Arrow cannot put the nested dictionaries of several groups together while it reads: "Nested data
-    conversions not implemented for chunked array outputs".
-    """
+    """The rows of a file, a row group (some 32 MB) at a time."""
     for number in range(file.num_row_groups):
         yield file.read_row_group(number, columns=columns)
 
 
-def _metadata_without_note(file: Any) -> pq.FileMetaData | None:
-    """The footer without the note; None where there is no footer."""
+def _metadata_without_note(file: Any) -> pq.FileMetaData:
+    """The footer without the note."""
     file.seek(0, os.SEEK_END)
     size = file.tell()
-    file.seek(max(0, size - 8))
-    end = file.read(8)
-    length = int.from_bytes(end[:4], "little")
-    if end[4:] != _MAGIC or length + 8 > size:
-        return None
+    file.seek(size - 8)
+    length = int.from_bytes(file.read(4), "little")
     file.seek(size - 8 - length)
     footer = file.read(length).replace(_NOTE, _NOTE.lower())
-    return pq.read_metadata(arrow_file(_MAGIC + footer + end))
-
-
-def _fixed(lists: pa.ListArray, width: int) -> pa.FixedSizeListArray:
-    """Lists that are null or of `width` values as what they were when they were written."""
-    valid = lists.is_valid().to_numpy(zero_copy_only=False)
-    place = np.full((len(lists), width), -1, np.int64)
-    place[valid] = np.arange(valid.sum() * width).reshape(-1, width)
-    indices = pa.array(place.reshape(-1), mask=place.reshape(-1) < 0)
-    values = lists.drop_null().flatten().take(indices)
-    if pa.types.is_string(values.type):
-        values = values.dictionary_encode()
-    return pa.FixedSizeListArray.from_arrays(
-        values, type=pa.list_(values.type, width), mask=pa.array(~valid)
-    )
+    return pq.read_metadata(arrow_file(_MAGIC + footer + length.to_bytes(4, "little") + _MAGIC))

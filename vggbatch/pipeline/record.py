@@ -70,14 +70,24 @@ class RunResult:
         return self.stats_now.rows
 
 
-Tables = Mapping[str, Sequence[dict[str, Any]]]
-"""The metrics tables that were written, by profile, as run.json lists them."""
+@dataclass(frozen=True)
+class WrittenMetrics:
+    """The metrics of a profile."""
+
+    tables: Sequence[dict[str, Any]]
+    """The files that were written, as run.json lists them."""
+    lines: Sequence[dict[str, Any]]
+    """The lines of the summary."""
+
+
+Metrics = Mapping[str, WrittenMetrics]
+"""By profile."""
 
 
 def finish(
     job: Job,
     result: RunResult,
-    metrics: Tables | None = None,
+    metrics: Metrics | None = None,
     *,
     labelled: int | None = None,
 ) -> dict[str, Any]:
@@ -86,7 +96,7 @@ def finish(
     Args:
         job: what was asked.
         result: what came out.
-        metrics: the tables that were written; None: the output keeps those that it has.
+        metrics: those that were written; None: the output keeps those that it has.
         labelled: images that have a label in any set; None where none was wanted.
 
     Returns:
@@ -112,7 +122,7 @@ def finish(
         raise JobFailed(verdict.message)
     output.drop_staging()
     for folder, record in zip(result.folders.values(), records, strict=True):
-        if wrong := damage(folder, [*record["files"], *(record["metrics"] or ())]):
+        if wrong := damage(folder, [*record["files"], *(record["tables"] or ())]):
             name, what = next(iter(wrong.items()))
             raise JobFailed(
                 f"{folder.uri}/{name} {what}, though this run wrote it: run the same command "
@@ -124,21 +134,20 @@ def finish(
     return records[0]
 
 
-def _metrics(
-    result: RunResult, profile: str, metrics: Tables | None
-) -> list[dict[str, Any]] | None:
-    """The tables that a profile's run.json is to list; others that are there are removed."""
-    kept: list[dict[str, Any]] | None
+def _metrics(result: RunResult, profile: str, metrics: Metrics | None) -> dict[str, Any]:
+    """What a profile's run.json is to say of its metrics; tables it does not list are removed."""
     if metrics is not None:
-        kept = list(metrics[profile])
+        lines, tables = list(metrics[profile].lines), list(metrics[profile].tables)
+        found: dict[str, Any] = {"metrics": lines, "tables": tables}
     else:
         # of an evaluation of the same rows, for the labels are part of the plan
-        kept = _before(result, profile).get("metrics")
-        if damage(result.folders[profile], kept or ()):
-            kept = None
-    if not kept:
+        before = _before(result, profile)
+        found = {name: before.get(name) for name in ("metrics", "tables")}
+        if damage(result.folders[profile], found["tables"] or ()):
+            found = {"metrics": None, "tables": None}
+    if not found["tables"]:
         result.fence(profile).delete_tree("metrics")
-    return kept
+    return found
 
 
 def run_of(output: Output, profile: str = "") -> dict[str, Any] | None:
@@ -165,7 +174,7 @@ def _record(
     job: Job,
     result: RunResult,
     recipe: Recipe,
-    metrics: Tables | None,
+    metrics: Metrics | None,
     warnings: list[str],
     unused: tuple[Surprise, ...],
 ) -> dict[str, Any]:
@@ -180,7 +189,7 @@ def _fresh_record(
     job: Job,
     result: RunResult,
     recipe: Recipe,
-    metrics: Tables | None,
+    metrics: Metrics | None,
     warnings: list[str],
     unused: tuple[Surprise, ...],
 ) -> dict[str, Any]:
@@ -190,6 +199,7 @@ def _fresh_record(
     return {
         "format": FORMAT,
         "plan": result.output.plan_id,
+        "run_id": result.output.plan_id,
         "vggbatch": versions()["vggbatch"],
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "config": job.public_config(),
@@ -226,7 +236,7 @@ def _fresh_record(
         "image_bytes": stats.image_bytes,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files[recipe.name],
-        "metrics": _metrics(result, recipe.name, metrics),
+        **_metrics(result, recipe.name, metrics),
         "this_run": {
             "run_id": result.run_id,
             "images": result.scored_now,

@@ -44,12 +44,32 @@ def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], Planned]
     if planned is None:
         numbered = job.groups()
         planned = Planned(job.chunk_size, job.rows_per_file)
-        used = {"chunk_size_used": planned.chunk_size, "rows_per_file_used": planned.rows_per_file}
+        used: dict[str, Any] = {
+            "chunk_size_used": planned.chunk_size,
+            "rows_per_file_used": planned.rows_per_file,
+            "profile_used": job.recipes[0].name,
+        }
         output.write_plan({**job.plan(), **used}, numbered)
         return numbered, planned
     # as they were recorded: another version of this code might make other groups
     groups = output.read_groups()
     return [(n, g, s) for n, (g, s) in enumerate(zip(groups, job.shards, strict=True))], planned
+
+
+def check_continuable(output: Output) -> None:
+    """Make sure that what an output still lacks would be written as what it has.
+
+    Raises:
+        UsageError: it was begun in an older format, whose columns are others.
+    """
+    planned = output.read_plan()
+    if planned is not None and planned["format"] < documents.FORMAT:
+        raise UsageError(
+            f"{output.folder.uri} was begun by an earlier version of vggbatch (format "
+            f"{planned['format']}, this one writes {documents.FORMAT}): complete it with that "
+            "version, name another output, or --overwrite to start again. What a finished run has "
+            "is read by rescore, compare and report"
+        )
 
 
 def check_output(output: Output, job: Job) -> Planned | None:
@@ -75,7 +95,8 @@ def check_output(output: Output, job: Job) -> Planned | None:
     if lacking:
         where = f"{output.folder.uri}/{PLAN}"
         raise documents.foreign(where, f"it has no {', '.join(sorted(lacking))}")
-    del planned["id"], planned["format"]
+    for name in ("id", "format", "profile_used"):
+        planned.pop(name, None)
     sizes = Planned(planned.pop("chunk_size_used"), planned.pop("rows_per_file_used"))
     wanted = job.plan()
     changed = differences(planned, wanted)

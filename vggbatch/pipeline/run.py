@@ -18,7 +18,7 @@ from vggbatch.pipeline.lease import OutputLease, remove_remains
 from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.record import RunResult, run_of
 from vggbatch.pipeline.rest import Notify, Rest, open_early
-from vggbatch.pipeline.resume import check_output, open_output
+from vggbatch.pipeline.resume import check_continuable, check_output, open_output
 from vggbatch.pipeline.runlog import RunLogger, told
 from vggbatch.pipeline.sink import compact
 from vggbatch.pipeline.state import PROFILES, RUN, SUCCESS, Output
@@ -67,6 +67,8 @@ def run(
     with ExitStack() as stack:
         lease = None
         if job.config.overwrite or not _is_complete(output, job, metrics=metrics):
+            if not job.config.overwrite:
+                check_continuable(output)
             open_early(job, run_id, output, early)  # continues while the output is opened
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)

@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 from vggbatch.errors import JobFailed
 from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.pipeline.documents import FORMAT
+from vggbatch.pipeline.footer import footer_of_plan
 from vggbatch.pipeline.intact import parquet_facts
 from vggbatch.pipeline.reading import read_table
-from vggbatch.pipeline.schema import FEATURE_WIDTH, TOP_K, predictions_schema
+from vggbatch.pipeline.schema import TOP_K, predictions_schema
 from vggbatch.pipeline.state import PREDICTIONS, Output
 from vggbatch.pipeline.stats import Stats
 from vggbatch.storage import arrow_file
@@ -30,6 +31,8 @@ _SHARED = ("image_id", "source", "label", "error")
 """Columns that are the same for every profile."""
 _PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
 """How files are written: what is torn or overwritten inside one shows when it is read."""
+_ORDER = "image_id"
+"""What the rows of a row group are sorted by: a reader that looks for some images skips pages."""
 _READERS = 16
 """Staging files read at a time: small objects, so latency counts and not bandwidth."""
 
@@ -50,35 +53,46 @@ def predictions_table(
         index: (n, 5) for the n rows without an error, -1 past a model's last class.
         probability: (n, 5).
         classes: `n01440764 tench, Tinca tinca` and so on, in output order.
-        features: (n, 4096), if wanted.
+        features: (n, width of the last hidden layer), if wanted.
         features_type: `float32` or `float16`.
     """
     schema = predictions_schema(features_type)
     scored = rows.field("error").is_null().to_numpy(zero_copy_only=False)
-    all_index = np.full((len(rows), TOP_K), -1, np.int32)
-    all_index[scored] = index
-    all_probability = np.zeros((len(rows), TOP_K), np.float32)
-    all_probability[scored] = probability
-    unknown = all_index.reshape(-1) < 0
-    flat_index = pa.array(all_index.reshape(-1), mask=unknown)
-    flat_probability = pa.array(all_probability.reshape(-1), mask=unknown)
-    synsets = pa.DictionaryArray.from_arrays(flat_index, pa.array(classes))
-    arrays = [rows.field(name) for name in ("image_id", "source", "label")]
-    arrays += [
-        _fixed(values, schema.field(name).type, ~scored)
-        for name, values in (
-            ("top5_index", flat_index),
-            ("top5_probability", flat_probability),
-            ("top5_synset", synsets),
+    unknown = index.reshape(-1) < 0
+    classes_found = pa.array(index.reshape(-1), pa.int32(), mask=unknown)
+    columns = {name: rows.field(name) for name in _SHARED}
+    values: dict[str, pa.Array] = {
+        "top5_index": classes_found,
+        "top5_probability": pa.array(probability.reshape(-1), pa.float32(), mask=unknown),
+        "top5_synset": pa.array(classes, pa.string()).take(classes_found),
+    }
+    columns |= {name: _lists(found, TOP_K, scored) for name, found in values.items()}
+    if features_type is not None:
+        assert features is not None, "the classifier was opened with features"
+        wide = _narrowed(features, features_type)
+        columns["features"] = _lists(pa.array(wide.reshape(-1)), wide.shape[1], scored)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _narrowed(features: npt.NDArray[np.float32], kind: str) -> npt.NDArray[np.floating]:
+    """The features as a type. Raises JobFailed where that has no room for a value."""
+    with np.errstate(over="ignore"):
+        narrow = features.astype(kind)
+    if not np.array_equal(np.isfinite(narrow), np.isfinite(features)):
+        raise JobFailed(
+            f"features of up to {np.nanmax(np.abs(features)):.6g} do not fit {kind}, which ends at "
+            "65,504: write them as float32"
         )
-    ]
-    arrays.append(rows.field("error"))
-    if features is not None:
-        kind = schema.field("features").type
-        wide = np.zeros((len(rows), FEATURE_WIDTH), kind.value_type.to_pandas_dtype())
-        wide[scored] = features.reshape(-1, FEATURE_WIDTH)
-        arrays.append(_fixed(pa.array(wide.reshape(-1)), kind, ~scored))
-    return pa.Table.from_arrays(arrays, schema=schema)
+    return narrow
+
+
+def _lists(values: pa.Array, width: int, valid: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """Lists of `width` values for the valid rows, null for the others."""
+    ends = np.cumsum(valid * width, dtype=np.int64)
+    if len(ends) and ends[-1] > np.iinfo(np.int32).max:
+        raise ValueError("a chunk has more values than a list column can hold")
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~valid))
 
 
 def with_profile(predictions: pa.Table, name: str, others: pa.Table) -> pa.Table:
@@ -195,25 +209,32 @@ def _write_file(
         run's own is under "".
     """
     sums = Stats()
+    plan = output.read_plan() or {}
     writers: dict[str, pq.ParquetWriter] = {}
     written: dict[str, BinaryIO] = {}
     with ExitStack() as stack:
         for table, stats in tables:
-            for profile, rows in _by_profile(table).items():
+            for profile, rows in _by_profile(table.sort_by(_ORDER)).items():
                 if profile not in writers:
                     place = output.fence_of(profile)
                     file = stack.enter_context(place.open_atomic(name))
                     written[profile] = file
-                    writers[profile] = pq.ParquetWriter(file, rows.schema, **_PARQUET)
+                    writers[profile] = _writer(file, rows.schema)
                 writers[profile].write_table(rows)
             sums += stats
-        for writer, likelihood in zip(
-            writers.values(), (sums.likelihood, *sums.further), strict=True
+        for (profile, writer), likelihood in zip(
+            writers.items(), (sums.likelihood, *sums.further), strict=True
         ):
             writer.add_key_value_metadata(likelihood.to_metadata())
+            writer.add_key_value_metadata(footer_of_plan(plan, profile))
             writer.close()
         facts = {p: parquet_facts(name, sums.rows, file) for p, file in written.items()}
     return sums, facts
+
+
+def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    order = pq.SortingColumn.from_ordering(schema, [(_ORDER, "ascending")])
+    return pq.ParquetWriter(file, schema, write_page_index=True, sorting_columns=order, **_PARQUET)
 
 
 def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:
@@ -267,15 +288,11 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes
             if size >= _ROW_GROUP_BYTES:
-                yield pa.concat_tables(waiting).unify_dictionaries(), stats
+                yield pa.concat_tables(waiting), stats
                 waiting, stats, size = [], Stats(), 0
     if waiting:
-        yield pa.concat_tables(waiting).unify_dictionaries(), stats
+        yield pa.concat_tables(waiting), stats
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
-
-
-def _fixed(values: pa.Array, kind: pa.DataType, null: npt.NDArray[np.bool_]) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(values, type=kind, mask=pa.array(null))

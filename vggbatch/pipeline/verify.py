@@ -22,9 +22,9 @@ _SHOWN = 3
 
 def declaration(record: dict[str, Any]) -> dict[str, Any]:
     """The content of _SUCCESS for a run.json."""
-    listed = [record.get("plan"), record.get("files"), record.get("metrics")]
+    listed = [record.get("plan"), record.get("files"), documents.tables_of(record)]
     digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-    return {"format": documents.FORMAT, "plan": record.get("plan"), "files_sha256": digest}
+    return {"format": record["format"], "plan": record.get("plan"), "files_sha256": digest}
 
 
 def problems(folder: Folder) -> list[str]:
@@ -45,7 +45,7 @@ def problems(folder: Folder) -> list[str]:
     record, declared = read
     if declared != declaration(record):
         return [f"{SUCCESS} is of another run than {RUN}"]
-    found = _lines(folder, [*record.get("files", ()), *(record.get("metrics") or ())])
+    found = _lines(folder, [*record.get("files", ()), *(documents.tables_of(record) or ())])
     if "rescored" in record or record["profile"] is not None:
         return found
     plan = output.read_plan()

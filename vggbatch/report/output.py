@@ -13,7 +13,7 @@ from vggbatch import uris
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.metrics import RECORDED, LabelSet, Metric
-from vggbatch.metrics.evaluate import METRICS
+from vggbatch.metrics.layout import old_table_name, own_profile, table_name
 from vggbatch.metrics.recorded import options_of, recorded_classes
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
@@ -74,7 +74,11 @@ class RunOutput:
 
     def metrics(self) -> list[Metric]:
         """The lines of metrics/summary.parquet; none for a run that was not evaluated."""
-        return _metrics(self.folder)
+        return _metrics(self.folder, self._profile)
+
+    @property
+    def _profile(self) -> str | None:
+        return own_profile(self.record)
 
     def profiles(self) -> dict[str, list[Metric]]:
         """The same by profile, of a run that scored several in one pass; else nothing."""
@@ -86,7 +90,10 @@ class RunOutput:
 
     def table(self, name: str) -> pa.Table | None:
         """A metrics table, of the first label set; None if there is none."""
-        return _table(self.folder, name)
+        metrics = self.metrics()
+        if not metrics:
+            return None
+        return _table(self.folder, name, metrics[0].label_set, self._profile)
 
     def class_lines(self) -> dict[int, str]:
         """`wnid name` by class index, as far as the output or the project knows the classes."""
@@ -163,20 +170,24 @@ def _named(folder: Folder, uri: str) -> str:
     return uri
 
 
-def _metrics(folder: Folder) -> list[Metric]:
-    table = _table(folder, "summary")
+def _metrics(folder: Folder, profile: str | None = None) -> list[Metric]:
+    table = _table(folder, "summary", profile=profile)
     return [Metric(**row) for row in table.to_pylist()] if table is not None else []
 
 
-def _table(folder: Folder, name: str) -> pa.Table | None:
-    path = f"{METRICS}/{name}.parquet"
-    try:
-        data = folder.read_bytes(path)
-    except FileNotFoundError:
-        return None
-    schema = _SCHEMAS[name]
-    try:
-        return pq.read_table(arrow_file(data)).select(schema.names).cast(schema)
-    except (ValueError, KeyError, OSError) as error:
-        # pyarrow raises any of them for a damaged file
-        raise foreign(f"{folder.uri}/{path}", error) from None
+def _table(
+    folder: Folder, name: str, label_set: str | None = None, profile: str | None = None
+) -> pa.Table | None:
+    for path in (table_name(name, label_set, profile), old_table_name(name)):
+        try:
+            data = folder.read_bytes(path)
+        except FileNotFoundError:
+            continue
+        schema = _SCHEMAS[name]
+        try:
+            found = pq.ParquetFile(arrow_file(data)).read()
+            return found.select(schema.names).cast(schema)
+        except (ValueError, KeyError, OSError) as error:
+            # pyarrow raises any of them for a damaged file
+            raise foreign(f"{folder.uri}/{path}", error) from None
+    return None
