@@ -27,7 +27,7 @@ def output(tmp_path):
 
 def mark(output, files=(), profiles=()):
     marker = {
-        "format": 1,
+        "format": 2,
         "rows": 4,
         "files": list(files),
         "profiles": dict.fromkeys(profiles, files),
@@ -105,7 +105,7 @@ def test_a_marker_that_is_damaged_does_not_count(output, tmp_path):
         assert not output.progress().groups
         assert output.read_marker(0) is None
     assert output.progress().lost == [f"{marker.relative_to(tmp_path)} is damaged"]
-    marker.write_text('{"format": 2}')
+    marker.write_text('{"format": 3}')
     with pytest.raises(UsageError, match="later version"):
         output.progress()
 
