@@ -22,7 +22,7 @@ def test_twin_of_a_zoo_model():
     assert model.uri is None
     assert (model.input, model.output, model.preprocess) == ("data_0", "probabilities", "caffe2")
     assert model.classes == synset()
-    assert model.features == "fc7_3"
+    assert model.entry.features == "fc7_3"
     assert model.sha256 != resolve(ModelOptions(name="vgg16-12@synthetic")).sha256
     assert pickle.loads(pickle.dumps(model)) == model
     assert len(pickle.dumps(model)) < 100_000
