@@ -1,7 +1,8 @@
-"""What a RayJob may say: the fields of KubeRay 1.7 that the manifests use, as a JSON schema.
+"""What resources that are not Kubernetes' own may say, as JSON schemas.
 
-Written by hand from KubeRay's reference of `ray.io/v1`, which no package carries. A field that is
-not here is an error, so a typing mistake is, too. Pods are left to Kubernetes' own schemas.
+Written by hand from the references of KubeRay 1.7 (`ray.io/v1`) and Prometheus' operator
+(`monitoring.coreos.com/v1`), which no package carries: the fields that the manifests use. A field
+that is not here is an error, so a typing mistake is, too. Pods are left to Kubernetes' own schemas.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ _CLUSTER = _object(
         upscalingMode={"enum": ["Default", "Aggressive", "Conservative"]},
         idleTimeoutSeconds=_COUNT,
         resources=_ANY,
+        securityContext=_ANY,
+        volumeMounts={"type": "array", "items": _ANY},
     ),
     headGroupSpec=_object(("template",), rayStartParams=_START_PARAMS, template=_ANY),
     workerGroupSpecs={
@@ -54,19 +57,64 @@ _CLUSTER = _object(
     },
 )
 
-RAYJOB = _object(
-    ("apiVersion", "kind", "metadata", "spec"),
-    apiVersion={"const": "ray.io/v1"},
-    kind={"const": "RayJob"},
-    metadata=_object(("name",), name={"type": "string", "pattern": "^[a-z0-9-]{1,47}$"}),
-    spec=_object(
-        ("entrypoint", "rayClusterSpec"),
-        entrypoint=_STRING,
-        submissionMode={"enum": ["K8sJobMode", "HTTPMode", "SidecarMode"]},
-        backoffLimit=_COUNT,
-        activeDeadlineSeconds=_COUNT,
-        shutdownAfterJobFinishes=_BOOLEAN,
-        ttlSecondsAfterFinished=_COUNT,
-        rayClusterSpec=_CLUSTER,
-    ),
+_RAYJOB_SPEC = _object(
+    ("entrypoint", "rayClusterSpec"),
+    entrypoint=_STRING,
+    submissionMode={"enum": ["K8sJobMode", "HTTPMode", "SidecarMode"]},
+    submitterPodTemplate=_ANY,
+    suspend=_BOOLEAN,
+    backoffLimit=_COUNT,
+    activeDeadlineSeconds=_COUNT,
+    shutdownAfterJobFinishes=_BOOLEAN,
+    ttlSecondsAfterFinished=_COUNT,
+    rayClusterSpec=_CLUSTER,
 )
+
+
+def _resource(version: str, kind: str, longest: int, spec: dict[str, Any]) -> dict[str, Any]:
+    return _object(
+        ("apiVersion", "kind", "metadata", "spec"),
+        apiVersion={"const": version},
+        kind={"const": kind},
+        metadata=_object(
+            ("name",),
+            name={"type": "string", "pattern": f"^[a-z0-9-]{{1,{longest}}}$"},
+            namespace=_STRING,
+            labels={"type": "object", "additionalProperties": _STRING},
+        ),
+        spec=spec,
+    )
+
+
+SCHEMAS = {
+    "RayJob": _resource("ray.io/v1", "RayJob", 47, _RAYJOB_SPEC),
+    # its jobs are named after it and the minute, nine characters more
+    "RayCronJob": _resource(
+        "ray.io/v1",
+        "RayCronJob",
+        38,
+        _object(
+            ("jobTemplate", "schedule"),
+            jobTemplate=_RAYJOB_SPEC,
+            schedule={"type": "string", "pattern": r"^(\S+ ){4}\S+$"},
+            timeZone={"type": "string", "minLength": 1},
+            suspend=_BOOLEAN,
+        ),
+    ),
+    "PodMonitor": _resource(
+        "monitoring.coreos.com/v1",
+        "PodMonitor",
+        253,
+        _object(
+            ("podMetricsEndpoints", "selector"),
+            selector=_object(matchLabels={"type": "object", "additionalProperties": _STRING}),
+            podTargetLabels={"type": "array", "items": _STRING},
+            podMetricsEndpoints={
+                "type": "array",
+                "items": _object(
+                    port=_STRING, interval={"type": "string", "pattern": r"^\d+(ms|s|m|h)$"}
+                ),
+            },
+        ),
+    ),
+}

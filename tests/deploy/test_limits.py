@@ -104,17 +104,16 @@ def test_the_quota_counts_and_a_set_of_cores_of_its_size_allows_pinning(
 
 
 def workers():
-    """Of each manifest: CPUs and bytes of a worker, and the job's model."""
-    for path in sorted(Path("deploy/kuberay").glob("*.yaml")):
-        parts = {part["kind"]: part for part in yaml.safe_load_all(path.read_text())}
-        spec = parts["RayJob"]["spec"]["rayClusterSpec"]
-        config = yaml.safe_load(parts["ConfigMap"]["data"]["job.yaml"])
+    """Of each overlay: CPUs and bytes of a worker, and the job's model."""
+    base = yaml.safe_load(Path("deploy/kuberay/base/rayjob.yaml").read_text())
+    [group] = base["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    [container] = group["template"]["spec"]["containers"]
+    limits = container["resources"]["limits"]
+    size = int(limits["memory"].removesuffix("Gi")) * 2**30
+    for path in sorted(Path("deploy/kuberay/overlays").glob("*/job.yaml")):
+        config = {"input": "images", "output": "out", **yaml.safe_load(path.read_text())}
         model = load_config(options=config, environ={}).model.name
-        for group in spec["workerGroupSpecs"]:
-            [container] = group["template"]["spec"]["containers"]
-            limits = container["resources"]["limits"]
-            size = int(limits["memory"].removesuffix("Gi")) * 2**30
-            yield pytest.param(int(limits["cpu"]), size, model, id=path.stem)
+        yield pytest.param(int(limits["cpu"]), size, model, id=path.parent.name)
 
 
 LOOK = """
