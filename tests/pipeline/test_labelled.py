@@ -244,3 +244,54 @@ def test_labels_of_no_class_are_counted_in_shards_that_nobody_looked_into(net, t
     examples = [f"b.tar/{i}.jpg (n99999999)" for i in range(3)]
     assert record["unused_labels"] == [{"what": NO_CLASS, "count": 4, "examples": examples}]
     assert vggbatch.load_run(str(tmp_path / "out"))["unused_labels"] == record["unused_labels"]
+
+
+@pytest.fixture
+def doubtful(net, tmp_path):
+    """A job on three images whose label file has two columns of names."""
+
+    def make(a, b, shards=False, header="id,image_name,label"):
+        names = write_folder(tmp_path / "images", 3)
+        inputs = tmp_path / "images"
+        if shards:
+            contents = {name: (inputs / name).read_bytes() for name in names}
+            inputs = tmp_path / "a.tar"
+            inputs.write_bytes(tar_bytes(contents))
+        rows = zip(a, b, (7, 8, 9), strict=True)
+        lines = "".join(",".join(map(str, row)) + "\n" for row in rows)
+        (tmp_path / "labels.csv").write_text(f"{header}\n{lines}")
+        return job(net, tmp_path / "out", inputs, labels=str(tmp_path / "labels.csv"))
+
+    return make
+
+
+STEMS = ["00000", "00001", "00002"]
+OTHERS = ["x19", "x7", "x3"]
+
+
+@pytest.mark.parametrize("shards", [False, True])
+@pytest.mark.parametrize(("a", "b"), [(STEMS, OTHERS), (OTHERS, STEMS)])
+def test_the_column_that_names_the_images_is_the_one_of_files(doubtful, a, b, shards):
+    found = doubtful(a, b, shards)
+    ids = [f"a.tar/{stem}.jpg" if shards else f"{stem}.jpg" for stem in STEMS]
+    assert found.labels.match(ids, [None] * 3).to_pylist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(("a", "b"), [(OTHERS, OTHERS[::-1]), (STEMS, STEMS[::-1])])
+def test_where_both_or_none_does_it_is_refused(doubtful, a, b):
+    with pytest.raises(UsageError, match=r"'image_name' and column 'id'.*columns\.file"):
+        doubtful(a, b)
+
+
+def test_metrics_choose_the_same_column(doubtful, net, tmp_path):
+    config = doubtful(OTHERS, STEMS).config
+    labels = ["embedded", *config.labels]
+    (tmp_path / "images/n01440764").mkdir()
+    (tmp_path / "images/00000.jpg").rename(tmp_path / "images/n01440764/00000.jpg")
+    done = vggbatch.evaluate(config.input, model=net, output=tmp_path / "out", labels=labels)
+    assert [
+        (line.label_set, line.n) for line in done.evaluation.metrics if line.metric == "top1"
+    ] == [
+        ("embedded", 1),
+        ("labels", 3),
+    ]

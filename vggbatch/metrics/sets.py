@@ -99,15 +99,19 @@ def _label_set(
     spec = LabelSpec.parse(text)
     classes = _subset(spec.subset, class_lines) if spec.subset else None
     in_rows = recorded or spec.source == EMBEDDED
-    matcher = None if in_rows else _loaded(spec.source, class_lines, options or LabelOptions())
+    how = options or LabelOptions()
+    matcher = None if in_rows else _loaded(spec.source, class_lines, how, ids)
     several = matcher is not None and pa.types.is_nested(matcher.match(ids, [None] * len(ids)).type)
     comparable = validation and classes is None and not several
     name = spec.name or (ILSVRC2012 if comparable else _name(spec))
     return LabelSet(name, matcher, classes, benchmark=ILSVRC2012 if comparable else None)
 
 
-def _loaded(source: str, class_lines: Sequence[str], options: LabelOptions) -> Labels | MultiLabels:
-    return load_labels(source, load_classes(class_lines, options.indices), options.columns)
+def _loaded(
+    source: str, class_lines: Sequence[str], options: LabelOptions, ids: list[str]
+) -> Labels | MultiLabels:
+    classes = load_classes(class_lines, options.indices)
+    return load_labels(source, classes, options.columns, lambda: ids)
 
 
 def _name(spec: LabelSpec) -> str:

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +20,7 @@ from vggbatch.models import Model, prepare, resolve
 from vggbatch.models.assumption import Assumption
 from vggbatch.models.cache import check_cache, trust_cache
 from vggbatch.models.original import Source
+from vggbatch.pipeline.known_images import known_images
 from vggbatch.pipeline.own_classes import with_own_classes
 from vggbatch.pipeline.recipe import (
     Recipe,
@@ -31,7 +32,7 @@ from vggbatch.pipeline.recipe import (
 from vggbatch.pipeline.total import estimated_images
 from vggbatch.sources import Labels, Shard, Surprise, load_labels, survey
 from vggbatch.sources.columns import Reading
-from vggbatch.sources.labels import Classes, LabelSpec, MultiLabels, load_classes
+from vggbatch.sources.labels import EMBEDDED, Classes, LabelSpec, MultiLabels, load_classes
 from vggbatch.sources.surprises import Names
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
@@ -207,9 +208,14 @@ def prepare_job(config: JobConfig) -> Job:
     config = expand_profiles(config, models)
     recipes = recipes_of(config, models)
     classes = load_classes(model.classes, config.indices)
-    labels, row_labels = _row_labels(config, classes)
-    embedded = labels is not None and labels.keys is None
-    found = survey(list(config.input), Reading(config.columns, classes, labels=embedded))
+    embedded = any(LabelSpec.parse(spec).source == EMBEDDED for spec in config.labels)
+    reading = Reading(config.columns, classes, labels=embedded)
+    # listed after the labels are read, whose faults show at once, unless they need the images
+    listed = functools.cache(lambda: survey(list(config.input), reading))
+    labels, row_labels = _row_labels(
+        config, classes, lambda: [image.image_id for image in known_images(listed().shards)]
+    )
+    found = listed()
     shards = tuple(found.shards)
     surprises = found.surprises
     if labels is not None:
@@ -309,7 +315,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def _row_labels(config: JobConfig, classes: Classes) -> tuple[Labels | None, str | None]:
+def _row_labels(
+    config: JobConfig, classes: Classes, images: Callable[[], Iterable[str]]
+) -> tuple[Labels | None, str | None]:
     """The labels that the rows get, and their spec; all are read, so that a fault shows at once.
 
     A row has one label. Embedded ones are those if they are among the sets, for they come with the
@@ -317,7 +325,7 @@ def _row_labels(config: JobConfig, classes: Classes) -> tuple[Labels | None, str
     """
     chosen: tuple[Labels | None, str | None] = None, None
     for spec in config.labels:
-        labels = load_labels(LabelSpec.parse(spec).source, classes, config.columns)
+        labels = load_labels(LabelSpec.parse(spec).source, classes, config.columns, images)
         if isinstance(labels, MultiLabels):
             continue
         if chosen[0] is None or (labels.keys is None and chosen[0].keys is not None):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from vggbatch.errors import UsageError
 from vggbatch.pipeline.job import Job
-from vggbatch.sources import Labels, Shard, Surprise, reader_for, surprise
+from vggbatch.pipeline.known_images import Image, known_images, listed_images
+from vggbatch.sources import Labels, Shard, Surprise, surprise
 from vggbatch.sources.classes import as_integer
 from vggbatch.sources.labels.tables import check_indices
-from vggbatch.sources.names import without_repeat
 from vggbatch.sources.surprises import NO_CLASS
 
 UNLABELLED = "images without a label"
@@ -21,8 +21,6 @@ FEW_CLASSES = (
     "labels that are only the first of the network's classes: if they count the classes of another "
     "list, name it with indices.names"
 )
-_LOOK = 256
-"""Images of a shard that are looked at."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +29,6 @@ class LabelCount:
 
     matched: int
     unmatched: int
-
-
-@dataclass(frozen=True)
-class _Image:
-    image_id: str
-    token: str | None
-    """The label that came with it."""
-    source: str
 
 
 def check_labelled(job: Job) -> tuple[Surprise, ...]:
@@ -56,7 +46,7 @@ def check_labelled(job: Job) -> tuple[Surprise, ...]:
     labels = job.labels
     if labels is None:
         return ()
-    images = list(_known(job.shards))
+    images = list(known_images(job.shards))
     if not images:
         return ()
     found = labels.match([i.image_id for i in images], [i.token for i in images])
@@ -82,38 +72,14 @@ def check_labelled(job: Job) -> tuple[Surprise, ...]:
 
 def count_labelled(shards: Iterable[Shard], labels: Labels) -> LabelCount | None:
     """How many listed images have a label; None where no image is listed."""
-    images = [image for shard in shards for image in _listed(shard)]
+    images = [image for shard in shards for image in listed_images(shard)]
     if not images:
         return None
     found = labels.match([i.image_id for i in images], [i.token for i in images])
     return LabelCount(len(found) - found.null_count, found.null_count)
 
 
-def _known(shards: Sequence[Shard]) -> Iterator[_Image]:
-    closed = [shard for shard in shards if shard.members is None]
-    for shard in shards:
-        yield from _listed(shard)
-    for shard in dict.fromkeys([*closed[:1], *closed[-1:]]):
-        try:
-            members = reader_for(shard.format).first_members(shard, _LOOK)
-        except OSError:
-            continue  # the run reports it, and tries again
-        for member in members:
-            if not member.error:
-                name = f"{shard.name}/{member.name}"
-                yield _Image(name, member.label, f"{shard.uri}/{without_repeat(member.name)}")
-
-
-def _listed(shard: Shard) -> Iterator[_Image]:
-    if shard.members is None:
-        return
-    columns = (shard.members["label"], shard.members["source"])
-    rows = zip(shard.image_ids(shard.members), *(c.to_pylist() for c in columns), strict=True)
-    for image_id, token, source in rows:
-        yield _Image(image_id, token, source or image_id)
-
-
-def _check_embedded(labels: Labels, images: list[_Image], found: pa.Array) -> tuple[Surprise, ...]:
+def _check_embedded(labels: Labels, images: list[Image], found: pa.Array) -> tuple[Surprise, ...]:
     tokens = [labels.token_of(image.image_id, image.token) for image in images]
     by_token = {token: image for token, image in zip(tokens, images, strict=True) if token}
     try:
@@ -140,7 +106,7 @@ def _check_embedded(labels: Labels, images: list[_Image], found: pa.Array) -> tu
     return tuple(odd)
 
 
-def _advice(labels: Labels, image: _Image, tokens: dict[str, _Image]) -> str:
+def _advice(labels: Labels, image: Image, tokens: dict[str, Image]) -> str:
     """What to do where no image has a label."""
     if tokens:
         token = min(tokens)
@@ -157,9 +123,9 @@ def _advice(labels: Labels, image: _Image, tokens: dict[str, _Image]) -> str:
     )
 
 
-def _check_one_image_each(labels: Labels, images: list[_Image]) -> None:
+def _check_one_image_each(labels: Labels, images: list[Image]) -> None:
     """Make sure that no label is of two images, which would be by chance."""
-    taken: dict[int, _Image] = {}
+    taken: dict[int, Image] = {}
     for image in images:
         places = labels.places(image.image_id)
         if len(places) != 1:

@@ -72,6 +72,18 @@ class Reading:
     """Whether labels are wanted at all: without, no table is refused for them."""
 
 
+class FilesInDoubt(ValueError):
+    """Several columns of a table may name the images; `columns` has them."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        first, second = columns[:2]
+        super().__init__(
+            f"both column {first!r} and column {second!r} may name the images: "
+            "name the right one with columns.file"
+        )
+        self.columns = tuple(columns)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table, column by column."""
@@ -146,10 +158,7 @@ def file_column(table: Table, options: ColumnOptions, exists: Exists | None = No
             "name it with columns.file"
         )
     if len(found) > 1:
-        raise ValueError(
-            f"both column {found[0]!r} and column {found[1]!r} may name the images: "
-            "name the right one with columns.file"
-        )
+        raise FilesInDoubt(found)
     return found[0]
 
 

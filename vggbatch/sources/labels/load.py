@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from vggbatch import class_list
 from vggbatch.bounded import MAX_CLASS_LIST, is_web, read_bounded
@@ -50,7 +50,10 @@ def load_classes(lines: Sequence[str], indices: IndexOptions | None = None) -> C
 
 
 def load_labels(
-    spec: str, lines: Sequence[str] | Classes, options: ColumnOptions | None = None
+    spec: str,
+    lines: Sequence[str] | Classes,
+    options: ColumnOptions | None = None,
+    images: Callable[[], Iterable[str]] | None = None,
 ) -> Labels | MultiLabels:
     """Read the labels.
 
@@ -59,6 +62,8 @@ def load_labels(
             ILSVRC2012 devkit as an archive or a folder.
         lines: the model's classes in output order, or those with what indices mean.
         options: may name the columns of a table.
+        images: gives ids of the images, by which the column of files is chosen where several may
+            be it.
 
     Raises:
         UsageError: the labels cannot be read, or do not fit the classes.
@@ -85,7 +90,7 @@ def load_labels(
             return real.from_json(content, classes)
         table = columns.read(content, path)
         _check_not_truth_alone(table)
-        return from_table(table, classes, reading)
+        return from_table(table, classes, reading, images)
     except FileNotFoundError:
         raise UsageError(f"labels {spec}: no such file") from None
     except OSError as error:

@@ -240,3 +240,8 @@ def _shown(key: bytes, form: bytes) -> str:
     suffix, _, written = bytes(form).partition(b"\0")
     path = "/".join(reversed((written or bytes(key)).decode("utf-8", "replace").split("/")))
     return f"{path}.{suffix.decode()}" if suffix else path
+
+
+def names_without_image(names: Sequence[str], image_ids: Iterable[str]) -> list[str]:
+    """Those of a label file's names that match none of the images."""
+    return Labels.of(names, [0] * len(names), Classes(())).without_image(image_ids)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from vggbatch.sources import columns
 from vggbatch.sources.classes import Classes, is_unlabelled
 from vggbatch.sources.columns import Reading, Table
-from vggbatch.sources.labels.lookup import Labels
+from vggbatch.sources.labels.lookup import Labels, names_without_image
 
 _ONE_BASED = (
     "{!r} is among its labels and 0 is not, so they seem to count the {} classes from 1: "
@@ -15,14 +16,29 @@ _ONE_BASED = (
 )
 
 
-def from_table(table: Table, classes: Classes, reading: Reading | None = None) -> Labels:
+def from_table(
+    table: Table,
+    classes: Classes,
+    reading: Reading | None = None,
+    images: Callable[[], Iterable[str]] | None = None,
+) -> Labels:
     """Labels from the column of files and the column of classes; see `columns`.
+
+    Args:
+        table: the table.
+        classes: of the network.
+        reading: may name the columns.
+        images: gives ids of the images, by which the column of files is chosen where several may
+            be it.
 
     Raises:
         ValueError: a column is missing or in doubt, or a label is no class.
     """
     reading = replace(reading or Reading(), classes=classes)
-    file = columns.file_column(table, reading.columns)
+    try:
+        file = columns.file_column(table, reading.columns)
+    except columns.FilesInDoubt as doubt:
+        file = _of_these(table, doubt, images)
     label = columns.label_column(table, file, reading)
     if label is None:
         others = columns.listed(name for name in table.columns if name != file)
@@ -38,6 +54,24 @@ def from_table(table: Table, classes: Classes, reading: Reading | None = None) -
     check_indices([token for _, token in pairs], classes)
     found = [(name, _class(token, classes, name)) for name, token in pairs]
     return Labels.of([name for name, _ in found], [index for _, index in found], classes)
+
+
+def _of_these(
+    table: Table, doubt: columns.FilesInDoubt, images: Callable[[], Iterable[str]] | None
+) -> str:
+    """The one column that names some of the images. Raises `doubt` where it is none or several."""
+    if images is None:
+        raise doubt
+    ids = list(images())
+    fitting = [
+        name
+        for name in doubt.columns
+        if (names := [cell for cell in table.columns[name] if cell])
+        and len(names_without_image(names, ids)) < len(set(names))
+    ]
+    if len(fitting) != 1:
+        raise columns.FilesInDoubt(fitting) if len(fitting) > 1 else doubt
+    return fitting[0]
 
 
 def check_indices(labels: list[str], classes: Classes) -> None:
