@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -54,7 +55,7 @@ _READERS: dict[str, Reader] = {
     reader.format: reader
     for reader in (FileReader(), TarReader(), ParquetReader(), RecordIOReader(), TFRecordReader())
 }
-_UNKNOWN = 1024
+_UNKNOWN = 8192
 """Files that are looked into together, where their names do not say what they are."""
 _COMPRESSED_TAR = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _THREADS = 32
@@ -171,8 +172,12 @@ class _Found:
 
     def look_into_unknown(self) -> None:
         """Decide by their first bytes what the files are whose names do not say it."""
+        # a task for a file would cost more than the look at it
+        share = -(-len(self.unknown) // _THREADS) or 1
+        parts = [self.unknown[i : i + share] for i in range(0, len(self.unknown), share)]
         with ThreadPoolExecutor(_THREADS) as pool:
-            for file, kind in zip(self.unknown, pool.map(_in_unknown, self.unknown), strict=True):
+            kinds_of = chain.from_iterable(pool.map(_kinds_in, parts))
+            for file, kind in zip(self.unknown, kinds_of, strict=True):
                 self._take(file, kind)
         self.unknown.clear()
 
@@ -296,6 +301,10 @@ def _archive(file: Listed) -> UsageError:
         f"{public_uri(file.uri)} is {what}, which cannot be read in place: decompress or unpack "
         "it, or make it a tar"
     )
+
+
+def _kinds_in(files: Sequence[Listed]) -> list[str]:
+    return [_in_unknown(file) for file in files]
 
 
 def _in_unknown(file: Listed) -> str:
