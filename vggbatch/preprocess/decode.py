@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
+from vggbatch.preprocess.backstop import TooSlow, limited
 from vggbatch.preprocess.camera_raw import camera_raw
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
 from vggbatch.preprocess.guard import guarded_image
+from vggbatch.preprocess.isolated import seconds_for
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is tried, by content and never by name. Others stay out: some start programs (EPS), and none
@@ -75,11 +78,17 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
     """
     check_bytes(data, options)
     if is_ordinary(data):
-        try:
+        with suppress(NotOrdinaryError, TooSlow), limited(thread_seconds(data, options)):
             return decode_here(data, options, side, ORDINARY_PIXELS)
-        except NotOrdinaryError:
-            pass
     return guarded_image(data, options, side)
+
+
+def thread_seconds(data: bytes, options: DecodeOptions) -> float:
+    """CPU time that an image may take in a thread: what it gets in a process, and half as much.
+
+    So what a thread gives up a process gives up too, and the result is the same.
+    """
+    return 1.5 * seconds_for(len(data), options)
 
 
 class NotOrdinaryError(Exception):

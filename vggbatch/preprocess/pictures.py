@@ -7,6 +7,7 @@ travels and is cut there (see views.py): fifty crops of an image would be thirty
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ from PIL import Image
 
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.decode import NotOrdinaryError, check_bytes, decode_here
+from vggbatch.preprocess.backstop import TooSlow, limited
+from vggbatch.preprocess.decode import NotOrdinaryError, check_bytes, decode_here, thread_seconds
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
 from vggbatch.preprocess.guard import guarded_pictures
 from vggbatch.preprocess.transform import Pixels, center_crop, pixel_type, rescale, resized_size
@@ -47,10 +49,8 @@ class PictureMaker:
         """
         check_bytes(data, self.options)
         if is_ordinary(data):
-            try:
+            with suppress(NotOrdinaryError, TooSlow), limited(thread_seconds(data, self.options)):
                 return self.make_here(data, ORDINARY_PIXELS)
-            except NotOrdinaryError:
-                pass
         return guarded_pictures(data, self)
 
     def make_here(self, data: bytes, most: int | None = None) -> list[list[Pixels]]:
