@@ -10,7 +10,7 @@ from tests.preprocess.test_effort import bmp_rle
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess import backstop, decode, pictures
-from vggbatch.preprocess.backstop import TooSlow, limited
+from vggbatch.preprocess.backstop import Limited, TooSlow
 
 OPTIONS = DecodeOptions(timeout_s=0.5)
 MAKER = pictures.PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
@@ -40,7 +40,7 @@ def test_a_slow_image_in_a_thread_is_an_error_and_the_thread_goes_on(misjudged, 
 
 def test_what_is_in_time_is_left_alone():
     for _ in range(3):
-        with limited(0.2):
+        with Limited(0.2):
             pass
     time.sleep(2 * backstop._LOOKS_SECONDS)
     assert not backstop._open
@@ -51,7 +51,7 @@ def test_each_thread_has_its_own_time():
 
     def work(seconds):
         try:
-            with limited(seconds):
+            with Limited(seconds):
                 until = time.thread_time() + 2.5
                 while time.thread_time() < until:
                     pass

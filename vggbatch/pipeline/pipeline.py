@@ -28,6 +28,7 @@ from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.content import checksum
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.probe import check_versions
 from vggbatch.pipeline.recipe import Recipe, geometries, pictures_for
@@ -122,22 +123,24 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     assert members is not None, "a chunk carries its members"
     packers = scoring.pictures.packers(members.num_rows)
     errors: list[str | None] = []
-    image_bytes, fetch_seconds = 0, 0.0
+    image_bytes, fetch_seconds, content = 0, 0.0, 0
+    ids = shard.image_ids(members)
     started = clock = time.perf_counter()
     with _maker(scoring) as make:
-        for data in reader_for(shard.format).read(shard, members, scoring.decode.max_bytes):
+        contents = reader_for(shard.format).read(shard, members, scoring.decode.max_bytes)
+        for name, data in zip(ids, contents, strict=True):
             fetch_seconds += time.perf_counter() - clock
             try:
                 if isinstance(data, ImageError):
                     raise data
                 image_bytes += len(data)
+                content += checksum(name, data)
                 for packer, pictures in zip(packers, make(data), strict=True):
                     packer.add(pictures)
                 errors.append(None)
             except ImageError as error:
                 errors.append(str(error))
             clock = time.perf_counter()
-    ids = shard.image_ids(members)
     labels = pa.nulls(len(ids), pa.int32())
     no_class = LeftOut()
     if scoring.labels is not None:
@@ -161,6 +164,7 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
         decode_seconds=time.perf_counter() - started - fetch_seconds,
         left_out=chunks.left_out_in(table),
         labels=no_class.kinds,
+        content={str(chunks.key_of(table).shard): content},
     )
     columns = {"rows": chunks.list_of(rows), "stats": pa.array([stats.to_json()])}
     for number, packer in enumerate(packers):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vggbatch.errors import UsageError
-from vggbatch.pipeline import documents
+from vggbatch.pipeline import content, documents
 from vggbatch.pipeline.chunk import NumberedShard
 from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.job import Job
+from vggbatch.pipeline.job import Job, input_digest
 from vggbatch.pipeline.state import PLAN, PREDICTIONS, Output
 from vggbatch.sources import Shard
+
+_log = logging.getLogger(__name__)
+
+_compared: set[tuple[str, str]] = set()
+"""Plans and inputs of this process that were compared and are the same."""
 
 _SHOWN = 3
 _COMPARED = {"chunk_size_used", "rows_per_file_used", "input_digest", "labels", "row_labels"}
@@ -27,6 +33,8 @@ class Planned:
     """Images in a chunk."""
     rows_per_file: int
     """Rows in a predictions file, about."""
+    touched: bool = False
+    """Whether files have other times than recorded, and the content that was scored."""
 
 
 def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], Planned]:
@@ -53,6 +61,9 @@ def open_output(output: Output, job: Job) -> tuple[list[NumberedShard], Planned]
         return numbered, planned
     # as they were recorded: another version of this code might make other groups
     groups = output.read_groups()
+    if planned.touched and output.writable:
+        numbered = [(n, g, s) for n, (g, s) in enumerate(zip(groups, job.shards, strict=True))]
+        output.rewrite_input(input_digest(job.shards), numbered)
     return [(n, g, s) for n, (g, s) in enumerate(zip(groups, job.shards, strict=True))], planned
 
 
@@ -100,6 +111,9 @@ def check_output(output: Output, job: Job) -> Planned | None:
     sizes = Planned(planned.pop("chunk_size_used"), planned.pop("rows_per_file_used"))
     wanted = job.plan()
     changed = differences(planned, wanted)
+    only_input = planned | {"input_digest": None} == wanted | {"input_digest": None}
+    if changed and only_input and _same_content(output, job, sizes):
+        return replace(sizes, touched=True)
     if changed:
         changed = [line for line in changed if not line.startswith("row_labels")]
         if planned["row_labels"] != wanted["row_labels"] and planned["labels"] == wanted["labels"]:
@@ -113,6 +127,35 @@ def check_output(output: Output, job: Job) -> Planned | None:
             "Repeat those settings, name another output, or --overwrite to start anew"
         )
     return sizes
+
+
+def _same_content(output: Output, job: Job, sizes: Planned) -> bool:
+    """Whether the input differs from the recorded one in the times of files alone.
+
+    Raises:
+        UsageError: names and sizes are the same, and what was scored has other bytes now.
+    """
+    recorded = output.read_shards()
+    numbers = content.touched([shard for _, _, shard in recorded], job.shards)
+    if numbers is None:
+        return False
+    _log.info("%d parts of the input have other times: their content is compared", len(numbers))
+    shards = [(n, recorded[n][1], job.shards[n]) for n in numbers]
+    known = (output.plan_id, input_digest(job.shards))
+    if known in _compared:
+        return True
+    try:
+        found = content.modified(output, shards, sizes.chunk_size, job.config.decode.max_bytes)
+    except LookupError:
+        return False
+    if found is not None:
+        raise UsageError(
+            f"{output.folder.uri} belongs to a run on another input: files were modified, and what "
+            f"was scored of {found} is not what is there now. Name another output, or --overwrite "
+            "to start anew"
+        )
+    _compared.add(known)
+    return True
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:

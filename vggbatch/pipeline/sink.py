@@ -281,10 +281,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
                     stats += Stats.from_json(table.schema.metadata[STATS_KEY])
                 except (ValueError, KeyError, TypeError, OSError) as error:
                     # of pyarrow for damaged files, and for what is not there
-                    raise JobFailed(
-                        f"{output.folder.uri}/{name} is damaged ({_first_line(error)}): delete it "
-                        "and run the same command again, which scores those images anew"
-                    ) from None
+                    raise _damaged(output, name, error) from None
                 waiting.append(table.replace_schema_metadata(None))
                 size += table.nbytes
             if size >= _ROW_GROUP_BYTES:
@@ -292,6 +289,26 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
                 waiting, stats, size = [], Stats(), 0
     if waiting:
         yield pa.concat_tables(waiting), stats
+
+
+def part_stats(output: Output, name: str) -> Stats:
+    """The statistics in a staging file.
+
+    Raises:
+        JobFailed: it is damaged.
+    """
+    try:
+        schema = pq.read_schema(arrow_file(output.folder.read_bytes(name)))
+        return Stats.from_json(schema.metadata[STATS_KEY])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _damaged(output, name, error) from None
+
+
+def _damaged(output: Output, name: str, error: Exception) -> JobFailed:
+    return JobFailed(
+        f"{output.folder.uri}/{name} is damaged ({_first_line(error)}): delete it "
+        "and run the same command again, which scores those images anew"
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -83,6 +83,11 @@ class Output:
         assert self._fence is not None, "an output is written under its lease"
         return self._fence
 
+    @property
+    def writable(self) -> bool:
+        """Whether this driver holds the output's lease."""
+        return self._fence is not None
+
     def fence_of(self, profile: str) -> Fence:
         """The same in the output of a further profile; of "", the output itself."""
         return self.fence.below(f"{PROFILES}/{profile}") if profile else self.fence
@@ -148,6 +153,20 @@ class Output:
     def write_plan(self, plan: dict[str, Any], shards: list[NumberedShard]) -> None:
         """Record a new run; plan.json last, so that it never stands without the shards."""
         self._plan_id = uuid.uuid4().hex[:16]
+        self._write_shards(shards)
+        self.fence.write_json(PLAN, {"format": documents.FORMAT, **plan, "id": self._plan_id})
+
+    def rewrite_input(self, digest: str, shards: list[NumberedShard]) -> None:
+        """Record the same input with other times of its files.
+
+        The shards first: with those and the old digest, the next run finds that nothing differs.
+        """
+        plan = self.read_plan()
+        assert plan is not None
+        self._write_shards(shards)
+        self.fence.write_json(PLAN, plan | {"input_digest": digest})
+
+    def _write_shards(self, shards: list[NumberedShard]) -> None:
         sink = pa.BufferOutputStream()
         shown = [(number, group, shard.public()) for number, group, shard in shards]
         pq.write_table(shard_table(shown), sink, compression="zstd", write_page_checksum=True)
@@ -156,7 +175,6 @@ class Output:
         mark = ownership.mark_of(self.folder, data)
         if mark is not None:
             self.fence.write_bytes(self._name("shards.mark"), mark)
-        self.fence.write_json(PLAN, {"format": documents.FORMAT, **plan, "id": self._plan_id})
 
     def is_current(self) -> bool:
         """Whether the plan recorded here is still this one, not one that has overwritten it."""

@@ -39,6 +39,8 @@ class Stats:
     """What is no image in the shards that begin with these rows, by kind."""
     labels: dict[str, Names] = field(default_factory=dict)
     """Labels that came with these images and cannot be used, by kind."""
+    content: dict[str, int] = field(default_factory=dict)
+    """Sums over the bytes of images, by the number of their shard (see content.py)."""
 
     @property
     def error_rows(self) -> int:
@@ -49,7 +51,7 @@ class Stats:
         summed = {
             f.name: getattr(self, f.name) + getattr(other, f.name)
             for f in fields(self)
-            if f.name not in ("errors", "further", "left_out", "labels")
+            if f.name not in ("errors", "further", "left_out", "labels", "content")
         }
         errors = Counter(self.errors) + Counter(other.errors)
         pairs = zip_longest(self.further, other.further, fillvalue=LabelLikelihood())
@@ -60,6 +62,7 @@ class Stats:
             further=further,
             left_out=left_out,
             labels=merged(self.labels, other.labels),
+            content=dict(Counter(self.content) + Counter(other.content)),
             **summed,
         )
 

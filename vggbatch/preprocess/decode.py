@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.backstop import TooSlow, limited
+from vggbatch.preprocess.backstop import Limited, TooSlow
 from vggbatch.preprocess.camera_raw import camera_raw
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
@@ -78,7 +78,7 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
     """
     check_bytes(data, options)
     if is_ordinary(data):
-        with suppress(NotOrdinaryError, TooSlow), limited(thread_seconds(data, options)):
+        with suppress(NotOrdinaryError, TooSlow), Limited(thread_seconds(data, options)):
             return decode_here(data, options, side, ORDINARY_PIXELS)
     return guarded_image(data, options, side)
 

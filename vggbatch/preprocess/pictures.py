@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from PIL import Image
 
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess.backstop import TooSlow, limited
+from vggbatch.preprocess.backstop import Limited, TooSlow
 from vggbatch.preprocess.decode import NotOrdinaryError, check_bytes, decode_here, thread_seconds
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
 from vggbatch.preprocess.guard import guarded_pictures
@@ -49,15 +50,26 @@ class PictureMaker:
         """
         check_bytes(data, self.options)
         if is_ordinary(data):
-            with suppress(NotOrdinaryError, TooSlow), limited(thread_seconds(data, self.options)):
+            with suppress(NotOrdinaryError, TooSlow), Limited(thread_seconds(data, self.options)):
                 return self.make_here(data, ORDINARY_PIXELS)
         return guarded_pictures(data, self)
 
     def make_here(self, data: bytes, most: int | None = None) -> list[list[Pixels]]:
         """The same in this thread, whatever it takes. Raises as `decode_here`."""
-        sides = [p.resize for g in self.geometries for p in at_scales(g, self.protocol)]
-        image = decode_here(data, self.options, max(sides), most)
-        return [pictures(image, geometry, self.protocol) for geometry in self.geometries]
+        image = decode_here(data, self.options, self._largest_side, most)
+        return [
+            [picture(image, profile, self.protocol) for profile in profiles]
+            for profiles in self._profiles
+        ]
+
+    @cached_property
+    def _profiles(self) -> list[list[Preprocess]]:
+        """Of each geometry, the preprocessing at each scale."""
+        return [at_scales(geometry, self.protocol) for geometry in self.geometries]
+
+    @cached_property
+    def _largest_side(self) -> int:
+        return max(profile.resize for profiles in self._profiles for profile in profiles)
 
     def packers(self, images: int) -> list[Packer]:
         """For each geometry, an empty packer for so many images."""
@@ -76,23 +88,22 @@ def at_scales(geometry: Preprocess, protocol: Protocol) -> list[Preprocess]:
 
 
 def pictures(image: Image.Image, geometry: Preprocess, protocol: Protocol) -> list[Pixels]:
-    """What travels of an RGB image: one picture a scale.
+    """What travels of an RGB image: one picture a scale. Raises as `picture`."""
+    return [picture(image, profile, protocol) for profile in at_scales(geometry, protocol)]
+
+
+def picture(image: Image.Image, profile: Preprocess, protocol: Protocol) -> Pixels:
+    """What travels of an RGB image at one scale.
 
     Raises:
         ImageError: `too_large`: an extreme strip, which rescaled has too many pixels.
     """
-    made = []
-    for profile in at_scales(geometry, protocol):
-        if protocol.views == "center":
-            made.append(center_crop(image, profile))
-            continue
-        width, height = resized_size(*image.size, profile)
-        if width * height > _LARGEST_PICTURE:
-            raise ImageError(
-                "too_large", f"rescaled for its views it has {width} x {height} pixels"
-            )
-        made.append(rescale(image, profile))
-    return made
+    if protocol.views == "center":
+        return center_crop(image, profile)
+    width, height = resized_size(*image.size, profile)
+    if width * height > _LARGEST_PICTURE:
+        raise ImageError("too_large", f"rescaled for its views it has {width} x {height} pixels")
+    return rescale(image, profile)
 
 
 def picture_bytes(geometry: Preprocess, protocol: Protocol) -> int:
