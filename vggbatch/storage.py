@@ -23,12 +23,10 @@ from fsspec.implementations.local import LocalFileSystem
 from vggbatch import text, uris
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.extras import command_for
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "abfs": "azure", "az": "azure"}
-_EXTRAS |= {"abfss": "azure", "http": "http", "https": "http", "hf": "hub"}
 
 public_uri = text.public
 
@@ -73,10 +71,9 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
         fs = kind(**kind._get_kwargs_from_urls(uri))
         path: str = fs._strip_protocol(protocol + uri[len(protocol) :])
     except ImportError as error:
-        extra = _EXTRAS.get(protocol, protocol)
+        advice = f": {found}" if (found := command_for(protocol)) else ""
         raise NoClient(
-            f"{protocol}:// needs a package that is not installed: "
-            f"pip install 'vggbatch[{extra}]' ({error})"
+            f"{protocol}:// needs a package that is not installed{advice} ({error})"
         ) from None
     except ValueError as error:
         raise NoClient(f"cannot open {uri}: {error}") from None

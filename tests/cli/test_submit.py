@@ -231,3 +231,22 @@ def test_the_token_is_in_no_log(cluster):
     logs = list(Path(cluster.sessions).rglob("*.log")) + list(cluster.folder.glob("*.log"))
     assert len(logs) > 10
     assert not [log for log in logs if TOKEN in log.read_text(errors="replace")]
+
+
+def test_relative_paths_are_warned_of(tmp_path, capsys):
+    """In this process: nothing is sent."""
+    import typer
+
+    from vggbatch.cli import app
+    from vggbatch.cli.submit import _check
+    from vggbatch.submit import Submission
+
+    def said(*words, **options):
+        _check(typer.main.get_command(app), Submission(words=words, **options))
+        text = " ".join(capsys.readouterr().err.split())
+        return re.findall(r"(?:the output )?(\S+) is relative", text)
+
+    words = ("evaluate", "images", "/data/x", "s3://b/y", "-l", "ReaL=real.json", "-l", "embedded")
+    assert said(*words, "-o", "out", "-m", "net.onnx") == ["out", "images", "real.json", "net.onnx"]
+    assert said(*words, "-o", "out", working_dir=str(tmp_path)) == ["out"]
+    assert said("score", "/data/x", "-o", "s3://b/out", "-m", "vgg16-12") == []

@@ -14,7 +14,8 @@ import ray
 from tests.cluster import command
 from tests.hosts import network_hosts
 from tests.images import write_folder
-from vggbatch.errors import VggbatchError
+from vggbatch import api
+from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.pipeline import cluster
 from vggbatch.pipeline.cluster import reach
 
@@ -43,10 +44,23 @@ def dead_port():
         return server.getsockname()[1]
 
 
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path, scheme):
+def test_ray_client_is_refused_before_anything_is_begun(net, tmp_path, monkeypatch):
     write_folder(tmp_path / "images", 1)
-    address = f"{scheme}127.0.0.1:{dead_port()}"
+    asked = [{"compute": {"address": "ray://head:10001"}}, {}]
+    for options in asked:
+        if not options:
+            monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+        for action in (api.score, api.plan):
+            with pytest.raises(UsageError, match=r"ray://head:10001: Ray Data does not run .*6379"):
+                action(
+                    str(tmp_path / "images"), model=str(net), output=str(tmp_path / "o"), **options
+                )
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path):
+    write_folder(tmp_path / "images", 1)
+    address = f"127.0.0.1:{dead_port()}"
     started = time.monotonic()
     score = command(
         *("score", tmp_path / "images", "-m", net, "-o", tmp_path / "out", "--address", address)
@@ -71,11 +85,10 @@ def test_a_ray_that_does_not_use_the_safe_path_of_imports_is_said(caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_an_address_that_swallows_packets_is_one_line(net, tmp_path, scheme):
+def test_an_address_that_swallows_packets_is_one_line(net, tmp_path):
     write_folder(tmp_path / "images", 1)
     with network_hosts(1) as hosts:
-        address = f"{scheme}{hosts.nowhere(1)}:6379"
+        address = f"{hosts.nowhere(1)}:6379"
         words = ["score", tmp_path / "images", "-m", net, "-o", tmp_path / "out"]
         command = [sys.executable, "-m", "vggbatch", *words, "--address", address]
         score = hosts.start(1, *command, stderr=subprocess.PIPE, text=True)
@@ -98,8 +111,8 @@ def test_a_port_that_is_the_dashboards(web):
 
 
 def test_a_name_that_nobody_knows():
-    with pytest.raises(VggbatchError, match=re.escape("at ray://nobody.invalid:6379: ")):
-        reach("ray://nobody.invalid:6379")
+    with pytest.raises(VggbatchError, match=re.escape("at nobody.invalid:6379: ")):
+        reach("nobody.invalid:6379")
 
 
 @pytest.mark.usefixtures("ray_cluster")

@@ -31,12 +31,6 @@ def test_within_it_the_same_is_under_way_and_after_it_another():
         assert later.head.pid != begun.head.pid
 
 
-@pytest.mark.usefixtures("no_ray")
-def test_a_client_connection_is_on_no_node_and_gets_nothing():
-    with early(ComputeOptions(address="ray://somewhere:10001")) as begun:
-        assert (begun.head, begun.joining) == (None, None)
-
-
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_program_that_has_joined_ray_already_gets_nothing():
     with early(ComputeOptions()) as begun:

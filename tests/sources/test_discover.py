@@ -6,8 +6,9 @@ import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
-from vggbatch.sources.base import Shard
+from vggbatch.sources.base import Member, Shard
 from vggbatch.sources.discover import discover, reader_for, survey
+from vggbatch.sources.manifest import below_common_folder
 from vggbatch.sources.surprises import (
     ARCHIVE,
     EMPTY,
@@ -96,14 +97,15 @@ def test_a_folder_named_like_a_shard_does_not_clash(tmp_path):
     assert read_all(discover([root])) == {"s.tar#2/a.jpg": jpeg(1), "s.tar/a.jpg": jpeg(2)}
 
 
-def test_single_files_keep_their_own_name(tmp_path):
+def test_single_files_are_named_below_their_common_folder(tmp_path):
     root = write(tmp_path, {"a/x.jpg": jpeg(1), "b/x.jpg": jpeg(2), "c/strange.bin": jpeg(3)})
     files = [f"{root}/b/x.jpg", f"{root}/a/x.jpg", f"{root}/c/strange.bin"]
     assert read_all(discover(files)) == {
-        "strange.bin": jpeg(3),
-        "x.jpg": jpeg(1),
-        "x.jpg#2": jpeg(2),
+        "c/strange.bin": jpeg(3),
+        "a/x.jpg": jpeg(1),
+        "b/x.jpg": jpeg(2),
     }
+    assert read_all(discover(files[:1])) == {"x.jpg": jpeg(2)}
 
 
 def test_list_file_of_shards_and_images(tmp_path):
@@ -143,3 +145,54 @@ def test_names_that_are_not_utf8_are_images_and_shards_like_others(tmp_path):
         for source in shard.sources(reader_for(shard.format).members(shard)):
             assert source.startswith("file:///")
             assert "caf%E9" in source
+
+
+def ids_of(*inputs):
+    found = survey([str(uri) for uri in inputs])
+    return sorted(
+        (name, os.path.realpath(source))
+        for shard in found.shards
+        for name, source in zip(
+            shard.members["name"].to_pylist(), shard.members["source"].to_pylist(), strict=True
+        )
+    )
+
+
+@pytest.mark.parametrize("images", ["a.jpg b.jpg", "a/1.jpg b/1.jpg", "1.jpg b/1.jpg"])
+def test_names_do_not_depend_on_how_the_images_were_named(tmp_path, images):
+    root, images = tmp_path / "images", images.split()
+    for name in images:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    expected = [(name, str(root / name)) for name in sorted(images)]
+    assert ids_of(root) == expected
+    assert ids_of(f"{root}/") == expected
+    assert ids_of(f"{root}/**/*.jpg") == expected
+    assert ids_of(*[root / name for name in images]) == expected  # as a shell does
+    for place, line in [
+        (tmp_path / "list.txt", "{path}"),
+        (tmp_path / "list.txt", "images/{name}"),
+        (root / "list.txt", "{name}"),
+        (tmp_path / "other/list.csv", "{path},5"),
+        (tmp_path / "other/list.txt", "../images/{name}"),
+    ]:
+        place.parent.mkdir(exist_ok=True)
+        lines = [line.format(name=name, path=root / name) for name in images]
+        header = ["path,label"] if place.suffix == ".csv" else []
+        place.write_text("\n".join([*header, *lines]))
+        assert ids_of(place) == expected
+        place.unlink()
+
+
+def test_names_of_a_list_over_several_stores_and_the_web():
+    def names(*sources):
+        members = [Member(source, 0, -1, None, source) for source in sources]
+        return [member.name for member in below_common_folder(members)]
+
+    assert names("s3://b/x/a.jpg", "s3://b/x/y/b.jpg") == ["a.jpg", "y/b.jpg"]
+    assert names("s3://b/a.jpg", "s3://c/a.jpg") == ["s3://b/a.jpg", "s3://c/a.jpg"]
+    assert names("https://h/x/a.jpg", "/d/b.jpg", "/d/e/c.jpg") == (
+        ["https://h/x/a.jpg", "b.jpg", "e/c.jpg"]
+    )
+    assert names("/a/x.jpg", "/d/b.jpg") == ["/a/x.jpg", "/d/b.jpg"]
+    assert names("/d/a.jpg") == ["a.jpg"]

@@ -145,7 +145,9 @@ def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
     Raises:
         UsageError: the job is impossible as asked.
     """
-    return preview(_checked(job_config(input, options)))
+    config = job_config(input, options)
+    config.compute.check_address()
+    return preview(_checked(config))
 
 
 def predict(
@@ -212,6 +214,7 @@ def _run(
     metrics: bool = False,
 ) -> Iterator[tuple[Job, RunResult]]:
     """A job that has been run, under the lease of its output for the block."""
+    config.compute.check_address()
     # continues while the job is checked
     with early(config.compute) as begun:
         job = _checked(config)

@@ -216,7 +216,7 @@ def prepare(
     cache_dir: CacheDir = None,
     features: Annotated[
         bool,
-        typer.Option("--features", help="With the fc7 activations as a second output."),
+        typer.Option("--features", help="With the last hidden layer as a second output."),
     ] = False,
 ) -> None:
     """Make the batchable file that scoring uses, optimised for this machine, or show it."""

@@ -117,7 +117,7 @@ Address = Annotated[
         "--address",
         metavar="ADDRESS",
         rich_help_panel=CLUSTER,
-        help="Ray cluster to join: auto, HOST:PORT or ray://HOST:PORT.",
+        help="Ray cluster to join: auto or HOST:PORT.",
     ),
 ]
 Actors = Annotated[
@@ -151,7 +151,7 @@ MaxErrorRate = Annotated[
 ]
 Features = Annotated[
     bool,
-    typer.Option("--features", help="Also write the 4096 activations of fc7, after its ReLU."),
+    typer.Option("--features", help="Also write the last hidden layer's activations: 4096 of fc7."),
 ]
 Overwrite = Annotated[
     bool,

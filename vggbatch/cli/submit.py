@@ -165,6 +165,7 @@ def _check(command: Any, submission: Submission) -> None:
     if command.name == "submit":
         raise UsageError("submit cannot submit itself: name the command to run after --")
     values = context.params
+    _warn_of_relative(values, uploaded=submission.working_dir is not None)
     if "settings" in values:
         load_config(settings=values["settings"] or (), environ=submission.environment)
     file = values.get("config")
@@ -177,6 +178,37 @@ def _check(command: Any, submission: Submission) -> None:
         )
     if "://" not in submission.working_dir:
         load_config(Path(submission.working_dir) / file, environ={})
+
+
+def _warn_of_relative(values: dict[str, Any], *, uploaded: bool) -> None:
+    """Say which paths mean another place on the cluster than here.
+
+    Args:
+        values: the parsed options of the command.
+        uploaded: whether the command runs in a folder that is uploaded.
+    """
+    read = [*_texts(values.get("inputs")), *_texts(values.get("labels"))]
+    read = [text.rpartition("=")[2] for text in read if text.rpartition("=")[2] != "embedded"]
+    read += [text for text in _texts(values.get("model")) if text.endswith(".onnx")]
+    for path in filter(_is_relative, _texts(values.get("output"))):
+        console.warning(
+            f"the output {path} is relative: on the cluster it is below the folder that Ray keeps "
+            "for the job on one node; give an absolute path of a shared file system, or a URI"
+        )
+    for path in filter(_is_relative, () if uploaded else read):
+        console.warning(
+            f"{path} is relative, and the command runs in another folder on the cluster: give an "
+            "absolute path that its nodes have, a URI, or upload the folder with --working-dir"
+        )
+
+
+def _texts(value: Any) -> list[str]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return [text for text in values if isinstance(text, str)]
+
+
+def _is_relative(path: str) -> bool:
+    return "://" not in path and not os.path.isabs(path)
 
 
 def _interrupted(jobs: RayJobs, job: str, *, stop: bool) -> int:

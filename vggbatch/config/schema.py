@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from vggbatch.config.protocol import Protocol
+from vggbatch.errors import UsageError
+from vggbatch.text import public
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
 
@@ -124,7 +126,7 @@ class ComputeOptions(_Strict):
     """Where the work runs. None: chosen from the machine."""
 
     address: str | None = None
-    """Ray cluster to join: `auto`, host:port or ray://host:port. None: a cluster of its own."""
+    """Ray cluster to join: `auto` or host:port. None: a cluster of its own."""
     num_cpus: int | None = Field(None, ge=1)
     """Logical CPUs of the cluster that vggbatch starts itself."""
     max_cpus: int | None = Field(None, ge=1)
@@ -150,6 +152,20 @@ class ComputeOptions(_Strict):
     def cluster_address(self) -> str | None:
         """The cluster to join, None where Ray is to be started on this machine."""
         return self.address or os.environ.get("RAY_ADDRESS") or None
+
+    def check_address(self) -> None:
+        """Make sure that a run can be on the cluster that is named.
+
+        Raises:
+            UsageError: it is named for Ray Client, through which Ray Data does not run.
+        """
+        address = self.cluster_address
+        if address is not None and address.startswith("ray://"):
+            raise UsageError(
+                f"{public(address)}: Ray Data does not run through Ray Client (ray://): run the "
+                "command on a node of the cluster with --address auto or --address HOST:6379, or "
+                "send it there with `vggbatch submit --address http://HOST:8265 -- score ...`"
+            )
 
 
 class ColumnOptions(_Strict):
@@ -218,7 +234,9 @@ class JobConfig(_Strict):
     decode: DecodeOptions = DecodeOptions()
     compute: ComputeOptions = ComputeOptions()
     features: Literal["float32", "float16"] | None = None
-    """Also write the activations of fc7, after its ReLU, as this type."""
+    """Also write the activations of the last hidden layer as this type: what the layer of the
+    classes takes, or the tensor that `model.features` names. Spark and Delta Lake cannot read
+    float16."""
     chunk_size: int | None = Field(None, ge=1, le=4096)
     """Images in the unit of work that is read, scored and committed as one. None: by the input.
     A Parquet row group of up to 128 images stays whole, whatever this is."""

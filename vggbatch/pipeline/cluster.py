@@ -73,18 +73,17 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
     Raises:
         VggbatchError: the cluster does not answer.
     """
+    options.check_address()
     ours = not ray.is_initialized()
     address = options.cluster_address
     if ours:
         verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
-        settings: dict[str, Any] = {"log_to_driver": verbose}
+        settings: dict[str, Any] = {"log_to_driver": verbose, "job_config": safe_job()}
         where: AbstractContextManager[None] = contextlib.nullcontext()
         if options.log_format == "json":
             settings["logging_config"] = ray.LoggingConfig(
                 encoding="JSON", additional_log_standard_attrs=["name"]
             )
-        if not (address or "").startswith("ray://"):  # there the server's side adds no folder
-            settings["job_config"] = safe_job()
         if address:
             reach(address)
             settings |= _allowed_protocols()
@@ -110,8 +109,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
                     _quieten()
                     with silent_stderr():
                         ray.init(**settings, logging_level=logging.ERROR)
-            if "job_config" in settings:
-                warn_of_unsafe(settings["job_config"])
+            warn_of_unsafe(settings["job_config"])
         except Exception as error:  # a node that is slow to start is a bare one of Ray's
             what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
             raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
@@ -121,8 +119,7 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             root.setLevel(level)
     try:
         alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in living_nodes()}
-        client = (address or "").startswith("ray://")
-        here = None if client else ray.get_runtime_context().get_node_id()
+        here = ray.get_runtime_context().get_node_id()
         yield Cluster(list(alive.values()), own=ours and not address, here=alive.get(here, 0.0))
     finally:
         if ours:
@@ -180,7 +177,7 @@ def reach(address: str) -> None:
     Raises:
         VggbatchError: it does not.
     """
-    named = re.fullmatch(r"(?:ray://)?\[?(.+?)\]?:(\d+)", address)
+    named = re.fullmatch(r"\[?(.+?)\]?:(\d+)", address)
     if named is None:
         return  # as `auto`, which Ray looks up
     try:

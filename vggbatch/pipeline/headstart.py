@@ -54,8 +54,6 @@ _SECONDS_A_CROP = 3
 
 def wanted(options: ComputeOptions) -> bool:
     """Whether a run has yet to start Ray or to join it, and may be on one of its nodes."""
-    if (options.cluster_address or "").startswith("ray://"):
-        return False
     ray = sys.modules.get("ray")
     return ray is None or not ray.is_initialized()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,8 @@ from vggbatch.sources.labels import EMBEDDED, Classes, LabelSpec, MultiLabels, l
 from vggbatch.sources.surprises import Names
 from vggbatch.storage import public_uri
 from vggbatch.version import __version__
+
+_log = logging.getLogger(__name__)
 
 _CHUNK_SIZES = ((500, 8), (2_000, 16), (100_000, 32), (10_000_000, 128))
 _LARGEST_CHUNK = 256
@@ -205,6 +208,11 @@ def prepare_job(config: JobConfig) -> Job:
             raise UsageError(
                 f"{other.name} has other classes than {model.name}: they make no ensemble"
             )
+    if config.features == "float16":
+        _log.warning(
+            "features as float16: Spark can then read no column of the files, and Delta Lake "
+            "refuses them; features=float32 is read by all"
+        )
     config = expand_profiles(config, models)
     recipes = recipes_of(config, models)
     classes = load_classes(model.classes, config.indices)

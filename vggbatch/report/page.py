@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from vggbatch.errors import UsageError
+from vggbatch.extras import command_for
 from vggbatch.report import formats
 from vggbatch.version import __version__
 
@@ -28,7 +29,7 @@ def render(template: str, **context: Any) -> str:
     try:
         from jinja2 import Environment, PackageLoader, StrictUndefined
     except ImportError:
-        raise UsageError("reports need jinja2: pip install 'vggbatch[report]'") from None
+        raise UsageError(f"reports need jinja2: {command_for('jinja2')}") from None
     environment = Environment(
         loader=PackageLoader("vggbatch.report"),
         autoescape=True,

@@ -27,7 +27,7 @@ from vggbatch.sources.image_columns import LIST, absent, first_rows
 from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.listing import list_input
-from vggbatch.sources.manifest import read_manifest
+from vggbatch.sources.manifest import below_common_folder, read_manifest
 from vggbatch.sources.packed_set import NAME as PACK_DOCUMENT
 from vggbatch.sources.packed_set import check_sets
 from vggbatch.sources.parquet import ParquetReader, label_of, layout
@@ -107,7 +107,10 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     left_out = LeftOut(seen=set() if len(inputs) > 1 else None)
     found = _Found(left_out, reading or Reading())
     for uri in inputs:
+        alone = uris.is_local(uri) and os.path.isfile(uris.local_path(uri))
         for file in list_input(uri, found.left_out):
+            if alone:
+                found.alone.add(uris.of_path(file.uri))
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
@@ -135,6 +138,8 @@ class _Found:
     shards: dict[str, tuple[str, Listed]] = field(default_factory=dict)
     loose: dict[str, tuple[Member, str]] = field(default_factory=dict)
     named: list[tuple[Member, str]] = field(default_factory=list)
+    alone: set[str] = field(default_factory=set)
+    """URIs of files that the user named one by one, as shells do for a glob."""
     unknown: list[Listed] = field(default_factory=list)
     """Files whose names do not say what they are."""
     counts: dict[str, int | None] = field(default_factory=dict)
@@ -246,7 +251,15 @@ class _Found:
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
-        return [*self.loose.values(), *self.named]
+        loose = self.loose
+        if len(self.alone) > 1:
+            chosen = [uri for uri in loose if uri in self.alone and "/" not in loose[uri][0].name]
+            members = below_common_folder([loose[uri][0] for uri in chosen])
+            renamed = {
+                uri: (member, loose[uri][1]) for uri, member in zip(chosen, members, strict=True)
+            }
+            loose = {**loose, **renamed}
+        return [*loose.values(), *self.named]
 
     def surprises(self) -> tuple[Surprise, ...]:
         """What is odd about all that was found."""
@@ -268,7 +281,7 @@ class _Found:
 
     def _add_manifest(self, file: Listed) -> None:
         shards = []
-        for member in read_manifest(file.uri, self.reading):
+        for member in below_common_folder(list(read_manifest(file.uri, self.reading))):
             name = names.without_query(member.name)
             if names.shard_format(name) and member.source and not member.error:
                 shards.append(member.source)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from vggbatch import uris
 from vggbatch.bounded import read_bounded
@@ -101,6 +102,40 @@ def _check_named(column: str, files: Sequence[str], exists: columns.Exists) -> N
         )
 
 
+def below_common_folder(members: Sequence[Member]) -> list[Member]:
+    """Files that were named one by one, with names as if the folder of all of them was named.
+
+    So an image has the same name whether its folder, a glob or a list was the input. Addresses on
+    the web and what cannot be opened keep their names.
+    """
+    found = [member for member in members if _is_file(member)]
+    root = common_folder([public_uri(member.source or "") for member in found])
+    return [
+        replace(member, name=names.printable(public_uri(member.source or "").removeprefix(root)))
+        if _is_file(member)
+        else member
+        for member in members
+    ]
+
+
+def _is_file(member: Member) -> bool:
+    """Whether it is a file of this machine or of a store."""
+    web = member.source is not None and uris.protocol(member.source) in uris.WEB
+    return member.source is not None and member.error is None and not web
+
+
+def common_folder(files: Iterable[str]) -> str:
+    """The deepest folder that all paths or URIs are in, with a slash behind it; "" if none is."""
+    root: str | None = None
+    for file in files:
+        if root is None:
+            root = uris.folder_of(file)
+        while root and not file.startswith(root):
+            above = root.rstrip("/").rpartition("/")[0]
+            root = f"{above}/" if above and not above.endswith(":/") else ""
+    return root or ""
+
+
 class _Clients:
     """The stores that a manifest names: each is tried once."""
 
@@ -135,4 +170,4 @@ def _entry(manifest: str, folder: str, file: str, label: str, clients: _Clients)
         name = names.printable(without_secrets(public_uri(file)))
         return Member(name, 0, 0, label or None, name, str(wrong))
     name = names.printable(public_uri(source).removeprefix(folder))
-    return Member(name, 0, -1, label or names.wnid_of_folder(name), uris.of_path(source))
+    return Member(name, 0, -1, label or names.wnid_of_folder(source), uris.of_path(source))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.extras import command_for
 from vggbatch.pipeline.quiet import silent_stderr
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _client(address: str | None) -> JobSubmissionClient:
     try:
         import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
     except ImportError:
-        raise UsageError("submitting needs ray[default]: pip install 'vggbatch[submit]'") from None
+        raise UsageError(f"submitting needs ray[default]: {command_for('ray[default]')}") from None
     from ray.job_submission import JobSubmissionClient
 
     scheme, separator, _ = (address or "").partition("://")

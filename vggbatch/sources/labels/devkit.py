@@ -17,6 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vggbatch.errors import ImageError, UsageError
+from vggbatch.extras import command_for
 from vggbatch.sources.classes import Classes
 from vggbatch.sources.labels.lookup import Labels
 from vggbatch.sources.tar import walk
@@ -103,7 +104,7 @@ def _leaves(meta: bytes) -> dict[int, str]:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise UsageError("reading the devkit needs scipy: pip install 'vggbatch[devkit]'") from None
+        raise UsageError(f"reading the devkit needs scipy: {command_for('scipy')}") from None
     try:
         plain = io.BytesIO(_uncompressed(meta))
         rows = np.atleast_1d(loadmat(plain, squeeze_me=True)["synsets"])
