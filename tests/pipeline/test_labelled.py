@@ -12,6 +12,7 @@ from tests.images import write_folder
 from tests.pipeline.test_preview import job
 from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
+from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.labelled import (
     FEW_CLASSES,
     UNLABELLED,
@@ -275,6 +276,16 @@ def test_the_column_that_names_the_images_is_the_one_of_files(doubtful, a, b, sh
     found = doubtful(a, b, shards)
     ids = [f"a.tar/{stem}.jpg" if shards else f"{stem}.jpg" for stem in STEMS]
     assert found.labels.match(ids, [None] * 3).to_pylist() == [7, 8, 9]
+
+
+def test_names_that_look_like_row_numbers_are_names_where_images_have_them(doubtful, tmp_path):
+    found = doubtful([17, 18, 19], ["0", "1", "2"])
+    assert found.labels.match(["17.jpg", "0.jpg"], [None] * 2).to_pylist() == [7, None]
+    for number, stem in enumerate(STEMS):
+        (tmp_path / "images" / f"{stem}.jpg").rename(tmp_path / "images" / f"{number}.jpg")
+    config = found.config
+    again = prepare_job(config)
+    assert again.labels.match(["17.jpg", "0.jpg"], [None] * 2).to_pylist() == [None, 7]
 
 
 @pytest.mark.parametrize(("a", "b"), [(OTHERS, OTHERS[::-1]), (STEMS, STEMS[::-1])])

@@ -1,9 +1,12 @@
 import tarfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
 from tests.sources.test_discover import read_all, write
+from vggbatch.config import ColumnOptions
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import DAMAGED
 from vggbatch.sources.discover import discover, reader_for
@@ -171,3 +174,14 @@ def test_shards_are_not_overwritten(images, tmp_path):
     out = write(tmp_path / "out", {"shard-000000.tar": b""})
     with pytest.raises(UsageError, match="has shards already"):
         next(pack([images], out, shard_format="tar", shard_size=1))
+
+
+def test_the_named_column_is_packed(tmp_path):
+    images = [[jpeg(number) for number in range(start, start + 2)] for start in (0, 2)]
+    pq.write_table(pa.table({"left": images[0], "right": images[1]}), tmp_path / "a.parquet")
+    for side, expected in zip(("left", "right"), images, strict=True):
+        options = {"shard_format": "tar", "shard_size": 10**6, "columns": ColumnOptions(bytes=side)}
+        list(pack([str(tmp_path / "a.parquet")], str(tmp_path / side), **options))
+        (shard,) = discover([str(tmp_path / side)])
+        reader = reader_for(shard.format)
+        assert list(reader.read(shard, reader.members(shard))) == expected

@@ -27,13 +27,21 @@ def pack(
     shard_mb: Annotated[
         int, typer.Option(metavar="MB", min=1, help="Megabytes of images in a shard, about.")
     ] = 256,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="How INPUT is read: columns.file, columns.label, columns.bytes.",
+        ),
+    ] = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Pack images of any source into tar or Parquet shards of a given size.
 
     What was interrupted is continued by the same command, to the same bytes.
     """
-    from vggbatch.config import load_config
+    from vggbatch.config import load_config, load_label_options
     from vggbatch.pipeline.lease import OutputLease
     from vggbatch.sources import pack as packing
     from vggbatch.sources.surprises import surprises_of
@@ -49,6 +57,7 @@ def pack(
             shard_format=shard_format.value,
             shard_size=shard_mb * 10**6,
             max_bytes=load_config().decode.max_bytes,
+            columns=load_label_options(settings or ()).columns,
             writer=lease.fence,
         ):
             shards = console.plural(totals.shards, "shard")

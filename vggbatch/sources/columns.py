@@ -162,6 +162,12 @@ def file_column(table: Table, options: ColumnOptions, exists: Exists | None = No
     return found[0]
 
 
+def other_file_columns(table: Table, chosen: str) -> list[str]:
+    """Further columns by whose names files may be meant."""
+    known = {re.sub(r"[\s-]+", "_", name.strip().lower()): name for name in table.columns}
+    return [name for key in FILE if (name := known.get(key)) not in (None, chosen) and name]
+
+
 def label_column(table: Table, file: str | None, reading: Reading) -> str | None:
     """The column that has the classes of the images; None if the table has no labels.
 

@@ -7,15 +7,16 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.config import DecodeOptions
+from vggbatch.config import ColumnOptions, DecodeOptions
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Shard, left_out_of
+from vggbatch.sources.columns import Reading
 from vggbatch.sources.discover import reader_for, survey
 from vggbatch.sources.packed_set import (
     NAME,
@@ -93,6 +94,7 @@ def pack(
     shard_format: ShardFormat,
     shard_size: int,
     max_bytes: int = DecodeOptions().max_bytes,
+    columns: ColumnOptions | None = None,
     writer: Writer | None = None,
 ) -> Iterator[Packed]:
     """Write `shard-000000.tar` and so on; yields the running totals at least once.
@@ -107,6 +109,7 @@ def pack(
         shard_format: `tar` (WebDataset) or `parquet` (the layout of Hugging Face datasets).
         shard_size: bytes of images after which a shard is closed.
         max_bytes: larger images are not packed.
+        columns: names columns of tables and of Parquet.
         writer: writes below the output for this process alone; None: the folder itself.
 
     Raises:
@@ -117,9 +120,11 @@ def pack(
     begun = read_set(folder)
     if begun is None and there:
         raise UsageError(f"{output} has shards already; name an empty folder")
-    found = survey(inputs)
+    columns = columns or ColumnOptions()
+    found = survey(inputs, Reading(columns))
     shards = found.shards
-    settings = {"format": shard_format, "shard_size": shard_size, "max_bytes": max_bytes}
+    settings: dict[str, Any] = {"format": shard_format, "shard_size": shard_size}
+    settings |= {"max_bytes": max_bytes, **columns.model_dump(exclude_none=True)}
     plan = plan_digest(shards, settings)
     if begun is not None and begun.plan != plan:
         raise UsageError(

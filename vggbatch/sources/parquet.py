@@ -23,6 +23,7 @@ from vggbatch.sources import columns
 from vggbatch.sources.base import Layout, Member, Reader, Shard, as_error, too_large
 from vggbatch.sources.columns import Reading
 from vggbatch.sources.complete import ShortRead
+from vggbatch.sources.dialect import is_file
 from vggbatch.sources.image_columns import (
     LIST,
     ImageColumn,
@@ -195,7 +196,7 @@ def _image(shard: Shard, offset: int) -> bytes | Range | ImageError:
         if data is not None:
             return bytes(data)
         path = _cursor(shard, cursor.paths).value(offset) if cursor.paths else None
-        if not path or not isinstance(path, str):
+        if not path or not isinstance(path, str) or not (cursor.beside or is_file(path)):
             return ImageError("missing", "the row has no image bytes")
         if not shard.follows:
             return ImageError("refused", "the row names a file, and none is followed here")
@@ -227,7 +228,10 @@ class _Cursor:
             raise _damage(error) from None
         found = shard.layout or _required_layout(self._file)
         self._image = column or found.image
-        self.paths = path_beside(self._file.schema_arrow, found.image) or found.name
+        beside = path_beside(self._file.schema_arrow, found.image)
+        self.beside = beside is not None
+        """Whether the struct of the bytes has a path; any other name may be a mere name."""
+        self.paths = beside or found.name
         """The column with the names of files."""
         self._leaf = leaf(self._file, self._image)
         self._starts = [0, *_ends(self._file.metadata)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
-from vggbatch.sources import columns
+from vggbatch.sources import columns, dialect
 from vggbatch.sources.classes import Classes, is_unlabelled
 from vggbatch.sources.columns import Reading, Table
 from vggbatch.sources.labels.lookup import Labels, names_without_image
@@ -39,6 +40,11 @@ def from_table(
         file = columns.file_column(table, reading.columns)
     except columns.FilesInDoubt as doubt:
         file = _of_these(table, doubt, images)
+    else:
+        rivals = columns.other_file_columns(table, file)
+        if rivals and images is not None and reading.columns.file is None:
+            with suppress(columns.FilesInDoubt):
+                file = _of_these(table, columns.FilesInDoubt([file, *rivals]), images)
     label = columns.label_column(table, file, reading)
     if label is None:
         others = columns.listed(name for name in table.columns if name != file)
@@ -62,7 +68,7 @@ def _of_these(
     """The one column that names some of the images. Raises `doubt` where it is none or several."""
     if images is None:
         raise doubt
-    ids = list(images())
+    ids = dialect.sampled(list(images()))
     fitting = [
         name
         for name in doubt.columns
