@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import ctypes
+import gc
 import importlib
 import json
 import logging
@@ -25,6 +26,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from vggbatch.models import catalog, synset
 
 _ROOT = Path(__file__).parents[2]
 _POLL_S = 0.01
@@ -107,6 +110,9 @@ def serve() -> None:
     """Fork as requests come, and report what ends."""
     for name in _AT_ONCE:
         importlib.import_module(name)
+    # read once: what is part of the package is the same for all
+    catalog(), synset()
+    gc.freeze()
     running: dict[int, tuple[int, str]] = {}
     waiting = b""
     while True:
