@@ -51,6 +51,22 @@ def test_listing_is_sorted_fresh_and_of_files_alone(folder):
     assert after.size == 18
 
 
+def test_a_folder_that_was_emptied_has_no_files(folder):
+    folder.write_bytes("a/b", b"1")
+    folder.fs.rm([folder.path("a/b")])
+    assert folder.list("a") == []
+
+
+def test_an_object_that_stands_for_a_folder_is_no_file(s3_server):
+    fs, root = filesystem("s3://storage-markers")
+    fs.mkdir(root)
+    folder = Folder("s3://storage-markers/out")
+    fs.call_s3("put_object", Bucket=root, Key="out/a/", Body=b"")
+    assert folder.list("a") == []
+    folder.write_bytes("a/b", b"1")
+    assert [info.path for info in folder.list("a")] == ["a/b"]
+
+
 def test_a_file_appears_whole_or_not_at_all(folder):
     def fail():
         with folder.open_atomic("a/b") as file:

@@ -229,7 +229,14 @@ class Folder:
                 entries = self.fs.ls(self.path(name), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return []
-        files = [e for e in entries if e["type"] == "file" and e["name"].endswith(suffix)]
+        # an object named `a/` stands for an empty folder, which some servers and consoles make
+        files = [
+            entry
+            for entry in entries
+            if entry["type"] == "file"
+            and entry["name"].endswith(suffix)
+            and entry["name"][-1] != "/"
+        ]
         prefix = f"{name}/" if name else ""
         infos = [
             FileInfo(prefix + e["name"].rsplit("/", 1)[-1], e["size"] or 0, file_version(e))

@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -195,7 +195,9 @@ class S3Bench(Bench):
         self.fs.invalidate_cache()
         root = output.removeprefix("s3://")
         for path in sorted(self.fs.find(root)):
-            yield path.removeprefix(root + "/"), self.fs.cat_file(path)
+            # a request that was in flight may have deleted it
+            with suppress(FileNotFoundError):
+                yield path.removeprefix(root + "/"), self.fs.cat_file(path)
 
 
 @contextmanager

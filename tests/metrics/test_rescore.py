@@ -9,6 +9,7 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import open_source, rescore
+from vggbatch.pipeline.lease import OutputLease
 from vggbatch.storage import Folder
 
 
@@ -67,6 +68,20 @@ def test_refuses_to_write_over_a_run(run, classes, tmp_path: Path, make_run):
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="cannot write to"):
         rescore(source, ["embedded"], Folder(str(tmp_path / "file/below")))
+
+
+def test_a_run_that_comes_between_keeps_its_output(run, classes, tmp_path: Path, monkeypatch):
+    source, target = open_source(run.folder, classes), Folder(str(tmp_path / "out"))
+    plain = OutputLease._take
+
+    def overtaken(lease):
+        target.write_bytes("_vggbatch/plan.json", b"{}")
+        return plain(lease)
+
+    monkeypatch.setattr(OutputLease, "_take", overtaken)
+    with pytest.raises(UsageError, match="is the output of a run"):
+        rescore(source, ["embedded"], target)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["_vggbatch"]
 
 
 def test_its_own_output_has_nothing_to_rescore(run, classes, tmp_path: Path):

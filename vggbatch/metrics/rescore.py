@@ -24,7 +24,7 @@ from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.documents import FORMAT
 from vggbatch.pipeline.footer import footer_of_record
 from vggbatch.pipeline.lease import OutputLease
-from vggbatch.pipeline.state import RECORD_MARK, RUN, SUCCESS, Output
+from vggbatch.pipeline.state import PLAN, RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.pipeline.verify import believe, declaration
 from vggbatch.sources.labels import LabelSpec
 from vggbatch.storage import Folder, filesystem, public_uri
@@ -159,10 +159,13 @@ def rescore(
             written to.
         JobFailed: no image has a label; nothing is written.
     """
-    if target is not None and (target.exists(PREDICTIONS) or target.uri == source.folder.uri):
-        raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
     with ExitStack() as stack:
-        lease = stack.enter_context(OutputLease(target)) if target is not None else None
+        lease = None
+        if target is not None:
+            _refuse_run(target, source)
+            lease = stack.enter_context(OutputLease(target))
+            # another run may have come first, and be complete by now
+            _refuse_run(target, source)
         evaluation = _evaluated(source, specs, errors, options)
         if not evaluation.labelled:
             _allow_no_labels(source, specs, max_error_rate)
@@ -175,8 +178,14 @@ def rescore(
             mark = ownership.mark_of(lease.folder, data)
             if mark is not None:
                 lease.fence.write_bytes(RECORD_MARK, mark)
-            lease.fence.write_json(SUCCESS, declaration(record))
+            lease.fence.create_json(SUCCESS, declaration(record))
         return evaluation
+
+
+def _refuse_run(target: Folder, source: Source) -> None:
+    """Raise UsageError if a folder is the output of a run."""
+    if target.uri == source.folder.uri or target.exists(PLAN) or target.exists(PREDICTIONS):
+        raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
 
 
 def _allow_no_labels(source: Source, specs: Sequence[str], max_error_rate: float | None) -> None:

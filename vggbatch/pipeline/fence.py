@@ -34,6 +34,10 @@ _BATCH = 100
 """Files of an object store that are deleted after one look at who owns it."""
 
 
+_ATTEMPTS = 3
+"""How often a file is created that a late request of an earlier owner creates before."""
+
+
 class LeaseLost(JobFailed):
     """This run does not own its output any more: it writes and deletes nothing."""
 
@@ -108,9 +112,41 @@ class Fence:
 
     def write_json(self, name: str, value: Any) -> bytes:
         """Write a value as indented JSON, and return its bytes; as `open_atomic`."""
-        data = json.dumps(value, indent=1, ensure_ascii=False, default=str).encode() + b"\n"
+        data = _as_json(value)
         self.write_bytes(name, data)
         return data
+
+    def create_json(self, name: str, value: Any) -> None:
+        """Write a file that was deleted or never there; as `write_json`.
+
+        In a store, such a request of a driver that was paused may arrive when the next one has
+        taken over. The store refuses it then, for there is the next one's file.
+        """
+        data = _as_json(value)
+        if self.folder.local:
+            self.write_bytes(name, data)
+            return
+        path = self.folder.path(self.prefix + name)
+        for _ in range(_ATTEMPTS):
+            self.check()
+            try:
+                with store_errors():
+                    self.folder.fs.pipe_file(path, data, mode="create")
+                return
+            except OSError:
+                try:
+                    there = self.folder.read_bytes(self.prefix + name)
+                except FileNotFoundError:
+                    there = None
+                if there is None:
+                    raise
+            if there == data:
+                return  # stored by a request whose answer was lost
+            self.delete(name)  # of an earlier owner, and late
+        raise JobFailed(
+            f"{self.folder.uri}/{self.prefix}{name} is written by another run again and again: "
+            "stop it, and repeat the command"
+        )
 
     def delete(self, name: str) -> None:
         """Remove a file if it is there. Raises LeaseLost."""
@@ -191,3 +227,7 @@ class Fence:
         document = json.loads(self.folder.read_bytes(f"{self.claim}/{CLAIM}"))
         token: str | None = document.get("token") if isinstance(document, dict) else None
         return token
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str).encode() + b"\n"

@@ -130,7 +130,7 @@ def finish(
             )
     result.lease.end_renewals()
     for place, record in zip(reversed(places), reversed(records), strict=True):
-        place.write_json(SUCCESS, declaration(record))
+        place.create_json(SUCCESS, declaration(record))
     return records[0]
 
 

@@ -154,7 +154,7 @@ class Output:
         """Record a new run; plan.json last, so that it never stands without the shards."""
         self._plan_id = uuid.uuid4().hex[:16]
         self._write_shards(shards)
-        self.fence.write_json(PLAN, {"format": documents.FORMAT, **plan, "id": self._plan_id})
+        self.fence.create_json(PLAN, {"format": documents.FORMAT, **plan, "id": self._plan_id})
 
     def rewrite_input(self, digest: str, shards: list[NumberedShard]) -> None:
         """Record the same input with other times of its files.
@@ -248,6 +248,7 @@ class Output:
             self.fence.delete_tree(name)
         for name in ("report.html", "comparison.html"):
             self.fence.delete(name)
+        self.fence.delete(RECORD_MARK)
         self.fence.delete(PLAN)
         self.drop_other_plans(None)
 
