@@ -12,7 +12,7 @@ _SHARE = 8
 QUICK = (
     ("eio", "plan.json"),
     ("kill-after", "groups/000000.json"),
-    ("stop", "metrics/summary.parquet"),
+    ("stop", "summary/profile=own/part-0.parquet"),
     ("enospc", "metrics"),
     ("kill", "run.json"),
     ("stop-overwrite", "_SUCCESS"),
