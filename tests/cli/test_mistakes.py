@@ -24,6 +24,8 @@ def place(tmp_path_factory, net):
     (root / "list.yaml").write_text("- input")
     (root / "unknown.yaml").write_text(yaml.safe_dump({"outptu": "x"}))
     (root / "labels.csv").write_text("file,class_index\n00000.jpg,notanumber\n")
+    (root / "past.csv").write_text("file,class_index\n00000.jpg,3\n")
+    (root / "names.txt").write_text("tench\ngoldfish\ngreat white shark\n")
     (root / "out").mkdir()
     return root
 
@@ -36,6 +38,8 @@ MISTAKES = [
     # score, evaluate, plan: the input
     (f"score {RUN}", "no input"),
     (f"score nowhere {RUN}", "nowhere"),
+    (f"score '' {RUN}", "empty text"),
+    (f"score images '' {RUN}", "empty text"),
     (f"score empty {RUN}", "empty"),
     (f"score 'images/*.png' {RUN}", "png"),
     (f"score nosuch://bucket/x {RUN}", "nosuch"),
@@ -58,6 +62,10 @@ MISTAKES = [
     (f"evaluate images {RUN}", "--labels"),
     (f"evaluate images {RUN} -l none.csv", "none.csv"),
     (f"evaluate images {RUN} -l labels.csv", "notanumber"),
+    (
+        f"evaluate images {RUN} -l past.csv --set indices.names=names.txt",
+        "3 is past the last of the 3",
+    ),
     (f"evaluate images {RUN} -l embedded@nosuch", "nosuch"),
     (f"evaluate images {RUN} -l embedded", "no image has a label in embedded"),
     (f"plan images {RUN} -l embedded", "00000.jpg"),
@@ -105,6 +113,7 @@ MISTAKES = [
     ("report out --gallery 1", "--gallery"),
     # pack
     ("pack", "INPUT"),
+    ("pack '' -o shards", "empty text"),
     ("pack images", "--output"),
     ("pack nowhere -o shards", "nowhere"),
     ("pack images -o shards --format zip", "parquet"),

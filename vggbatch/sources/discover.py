@@ -103,6 +103,8 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     """
     if not inputs:
         raise UsageError("no input given: name a folder, a shard, a glob or a list file")
+    if not all(uri.strip() for uri in inputs):
+        raise UsageError("an input is empty text: is a variable of the shell not set?")
     # the same file may be below two inputs
     left_out = LeftOut(seen=set() if len(inputs) > 1 else None)
     found = _Found(left_out, reading or Reading())

@@ -94,6 +94,11 @@ def check_indices(labels: list[str], classes: Classes) -> None:
     number = int(float(largest))
     if classes.start is None and number == len(classes) and not {"0", "0.0"} & distinct:
         raise ValueError(_ONE_BASED.format(number, len(classes)))
+    if classes.names is not None:
+        raise ValueError(
+            f"{number} is past the last of the {len(classes.names)} classes that are listed for "
+            "the labels (indices.names, or a list beside the shards)"
+        )
     raise ValueError(
         f"{number} is no class of this model ({len(classes)} classes): if the labels count the "
         "classes of another list, name it with indices.names"
