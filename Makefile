@@ -1,12 +1,21 @@
-# Everything happens in .venv; PYTHON is the interpreter that makes it.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# Everything happens in .venv; PYTHON is the interpreter that makes it, any from 3.11 to 3.14.
+PYTHON ?= $(shell for one in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$one -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && \
+	command -v $$one && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 # workers start twice as fast from compiled bytecode, so it must be written
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all coverage lint format bench clean
+# environments and tests of the bounds of dependencies
+BOUNDS := .venv-bounds
+QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models/test_graph.py \
+	tests/models/test_prepare.py tests/sources tests/metrics tests/pipeline/test_sink.py \
+	tests/pipeline/test_reading.py tests/pipeline/test_state.py tests/pipeline/test_documents.py \
+	tests/test_formats_of_outputs.py tests/pipeline/test_run.py
+
+.PHONY: help demo test test-all test-lowest test-newest coverage lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -19,6 +28,20 @@ test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@$(BIN)/python -m pytest
+
+test-lowest: $(VENV)/installed ## quick tests with every dependency at its lowest version, on Python 3.11
+	@$(MAKE) --no-print-directory bounds RESOLUTION=lowest-direct
+
+test-newest: $(VENV)/installed ## quick tests with every dependency at its newest version, on Python 3.11
+	@$(MAKE) --no-print-directory bounds RESOLUTION=highest
+
+.PHONY: bounds
+bounds:
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv venv --quiet --clear --python 3.11 $(BOUNDS)/$(RESOLUTION)
+	@$(BIN)/uv pip install --quiet --resolution $(RESOLUTION) \
+		--python $(BOUNDS)/$(RESOLUTION)/bin/python --editable '.[test]'
+	@$(BOUNDS)/$(RESOLUTION)/bin/python -m pytest -m "not slow" -p no:cacheprovider $(QUICK)
 
 coverage: $(VENV)/installed-dev ## which lines and branches those tests do not reach
 	@$(BIN)/coverage erase
@@ -41,9 +64,10 @@ format: $(VENV)/installed-dev ## let ruff format and mend
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) .coverage* demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BOUNDS) .coverage* demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "no Python from 3.11 to 3.14 is here: install one, or set PYTHON"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		$(PYTHON) -m pip install --quiet --user virtualenv && $(PYTHON) -m virtualenv --quiet $(VENV); }
 

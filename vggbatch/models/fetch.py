@@ -13,6 +13,7 @@ from filelock import FileLock
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.models import hub
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.catalog import CatalogEntry, ZooFile
 from vggbatch.models.durable import move_into_place
@@ -20,11 +21,10 @@ from vggbatch.models.verified import is_intact
 from vggbatch.storage import filesystem, join
 
 PUBLIC_MIRRORS = (
-    "https://huggingface.co/onnxmodelzoo/{name}/resolve/main/{file}",
     "https://media.githubusercontent.com/media/onnx/models/main/validated/vision/classification"
     "/vgg/model/{file}",
 )
-"""The zoo's Hugging Face organisation, and its GitHub LFS store (closed since July 2025)."""
+"""Asked after the Hub (hub.py): the zoo's GitHub LFS store, closed since July 2025."""
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
@@ -91,7 +91,9 @@ def pull(
         if not is_intact(target, wanted.sha256, wanted.bytes):
             target.unlink(missing_ok=True)
             addresses = [address(mirror, entry.name, wanted.file) for mirror in mirrors]
-            addresses += [m.format(name=entry.name, file=wanted.file) for m in PUBLIC_MIRRORS]
+            addresses += hub.addresses(entry.name, wanted.file)
+            if not hub.is_offline():
+                addresses += [m.format(name=entry.name, file=wanted.file) for m in PUBLIC_MIRRORS]
             _from_any(addresses, wanted, target, attempts, progress or (lambda done, total: None))
     return target
 
@@ -122,6 +124,8 @@ def _from_any(
             return
         except _MirrorFailed as failure:
             failures.append(f"{address}: {failure}")
+    if hub.is_offline():
+        failures.append("nothing is downloaded, for HF_HUB_OFFLINE is set")
     raise VggbatchError(
         f"no mirror gives {wanted.file}: {'; '.join(failures)}. Another folder or URI that has it: "
         "--mirror or $VGGBATCH_MIRRORS"
