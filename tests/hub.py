@@ -33,8 +33,9 @@ def local_hub(files: dict[str, dict[str, bytes]]) -> Iterator[Hub]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            hub.tokens.add(self.headers.get("Authorization"))
             path = unquote(urlsplit(self.path).path)
+            if not path.startswith("/api/agent"):  # of the client's own, and of no repository
+                hub.tokens.add(self.headers.get("Authorization"))
             hub.requests.append(f"{self.command} {path}")
             if found := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(/.*)?", path):
                 kind, name, rest = found.groups()
@@ -58,7 +59,13 @@ def local_hub(files: dict[str, dict[str, bytes]]) -> Iterator[Hub]:
                 self.json([entry for path in wanted for entry in self.entries(stored, path)])
             elif found := re.fullmatch(r"/tree/[^/]+/?(.*)", rest):
                 folder = found[1].rstrip("/")
-                inside = {p for p in self.all_of(stored) if p.rpartition("/")[0] == folder}
+                deep = "recursive=true" in self.path.lower()
+                inside = {
+                    path
+                    for path in self.all_of(stored)
+                    if path.rpartition("/")[0] == folder
+                    or (deep and (not folder or path.startswith(f"{folder}/")))
+                }
                 self.json([e for path in sorted(inside) for e in self.entries(stored, path)])
             else:
                 facts = {"_id": "1", "id": name, "sha": COMMIT, "siblings": [], "tags": []}
