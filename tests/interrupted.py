@@ -20,15 +20,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.executors.plain import score_with
 from tests.images import write_folder
 from tests.nets import colour_net
 from tests.outputs import owned
 from vggbatch.config import JobConfig, load_config
+from vggbatch.executors.base import Work
 from vggbatch.pipeline.documents import FORMAT
-from vggbatch.pipeline.job import Job, network_opener, prepare_job
-from vggbatch.pipeline.local import Work, Working
-from vggbatch.pipeline.pipeline import Scoring
-from vggbatch.pipeline.probe import result_versions
+from vggbatch.pipeline.job import prepare_job
+from vggbatch.pipeline.placement import place_here
 from vggbatch.pipeline.progress import Progress
 from vggbatch.pipeline.resume import open_output
 from vggbatch.pipeline.sink import compact
@@ -85,7 +85,9 @@ def make(folder: Path, net: Path) -> None:
     job = prepare_job(config(folder, net))
     output = owned(folder / "out")
     numbered, planned = open_output(output, job)
-    Working(Work(_scoring(job, output), Progress().to_score(numbered), 1, False), _ignore).run()
+    placement = place_here(job.config.compute)
+    work = Work(job, "fixture", output, planned.chunk_size, numbered, Progress())
+    assert all(result.stats for result in score_with(work.context(placement), work.rows(numbered)))
     compact(output, 0, [0], planned.rows_per_file)
     later = [name for group in (1, 2) for _, _, name in output.parts(group)]
     for name in later[1:]:
@@ -93,28 +95,6 @@ def make(folder: Path, net: Path) -> None:
     for name in ("indexes", "staging/000002"):
         output.fence.delete_tree(f"_vggbatch/{output.plan_id}/{name}")
     shutil.rmtree(folder / "out" / output.fence.claim)
-
-
-def _scoring(job: Job, output: Output) -> Scoring:
-    return Scoring(
-        output=output,
-        chunk_size=CHUNK,
-        recipes=job.recipes,
-        protocol=job.protocol,
-        decode=job.config.decode,
-        classes=job.model.classes,
-        open_networks=network_opener(job),
-        threads=1,
-        micro_batch=None,
-        pin=False,
-        features=None,
-        run_id="fixture",
-        versions=result_versions(),
-    )
-
-
-def _ignore(receipt: object) -> None:
-    assert not isinstance(receipt, dict) or not receipt.get("failure"), receipt
 
 
 if __name__ == "__main__":

@@ -90,7 +90,7 @@ def test_python_m(data_set):
     "words",
     [
         "score . -o ../out -m NET",
-        "score . -o ../out -m NET --set compute.ray_after=0",
+        "score . -o ../out -m NET --set compute.executor=ray",
         "evaluate . -l ../labels.csv -o ../out -m NET",
         "plan . -o ../out -m NET",
         "predict . -m NET",

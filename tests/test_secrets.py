@@ -163,7 +163,7 @@ def test_ray_does_not_tell(tmp_path, net, server, log_format):
     with tempfile.TemporaryDirectory(prefix="ray-") as logs:
         status, said = run(
             *("score", images, "-m", net, "-o", tmp_path / "out", "-v", "--max-error-rate", 1),
-            *("--set", "compute.ray_after=0", "--set", f"compute.log_format={log_format}"),
+            *("--set", "compute.executor=ray", "--set", f"compute.log_format={log_format}"),
             RAY_TMPDIR=logs,
         )
         assert status == 0, said

@@ -1,20 +1,18 @@
-"""The run from its opening to _SUCCESS, with a head start that does all of it, and so fast."""
+"""The run from its opening to _SUCCESS, by the local executor."""
 
 import json
 from contextlib import contextmanager
 
 import pytest
 
+from tests.executors import plain
 from tests.images import write_folder
-from tests.pipeline.test_local import make
 from vggbatch import api
-from vggbatch.config import load_config
+from vggbatch.config import ComputeOptions, load_config
 from vggbatch.errors import JobFailed, UsageError
-from vggbatch.pipeline.early import Early
+from vggbatch.executors.choose import executor_for
 from vggbatch.pipeline.fence import LeaseLost
-from vggbatch.pipeline.headstart import HeadStart
 from vggbatch.pipeline.job import prepare_job
-from vggbatch.pipeline.local import Working
 from vggbatch.pipeline.record import finish
 from vggbatch.pipeline.run import run
 from vggbatch.pipeline.state import Output
@@ -40,7 +38,10 @@ def job(net, folder, output, *settings):
 
 @contextmanager
 def scored(job, listener=None):
-    with HeadStart() as head, run(job, listener, Early(head, None)) as result:
+    with (
+        executor_for(ComputeOptions(executor="local")) as executor,
+        run(job, executor, listener) as result,
+    ):
         yield result
 
 
@@ -97,15 +98,15 @@ def test_a_complete_output_is_left_alone(net, folder, tmp_path):
 def test_a_run_that_was_not_finished_is_finished_without_scoring(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
     score(asked)
-    with run(asked) as again:
+    with scored(asked) as again:
         assert (again.complete_before, again.scored_now, again.placement) == (False, 0, None)
         assert finish(asked, again)["counts"]["images"] == COUNT + 1
 
 
 def test_chunks_that_were_not_put_together_are(net, folder, tmp_path):
-    Working(make(net, folder, tmp_path / "out"), lambda message: None).run()
     asked = job(net, folder, tmp_path / "out")
-    with run(asked) as result:
+    plain.score(plain.work_of(asked))
+    with scored(asked) as result:
         assert (result.scored_now, result.rows) == (0, COUNT + 1)
         finish(asked, result)
     complete(job(net, folder, tmp_path / "plain"))
@@ -117,11 +118,11 @@ def test_what_is_left_is_scored_and_no_more(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
     expected = job(net, folder, tmp_path / "expected")
     complete(expected)
-    work = make(net, folder, tmp_path / "out")
-    Working(work, lambda message: None).run()
-    parts = [name for _, _, name in work.scoring.output.parts(0)]
+    work = plain.work_of(asked)
+    plain.score(work)
+    parts = [name for _, _, name in work.output.parts(0)]
     for name in parts[1::2]:
-        work.scoring.output.folder.delete(name)
+        work.output.folder.delete(name)
     with scored(asked) as result:
         assert 0 < result.scored_now < COUNT + 1
         assert result.rows == COUNT + 1
@@ -136,7 +137,7 @@ def test_too_many_errors_fail_the_job_and_keep_the_rows(net, folder, tmp_path):
         complete(strict)
     assert not (tmp_path / "out/_SUCCESS").exists()
     lenient = job(net, folder, tmp_path / "out", "max_error_rate=0.5")
-    with run(lenient) as result:
+    with scored(lenient) as result:
         assert result.scored_now == 0
         finish(lenient, result)
 
@@ -161,7 +162,7 @@ def test_nothing_is_declared_over_another_runs_output(net, folder, tmp_path, set
     assert Output(Folder(str(tmp_path / "out"))).succeeded()
 
 
-def test_a_model_that_cannot_be_prepared_is_told_before_ray_starts(net, folder, tmp_path):
+def test_a_model_that_cannot_be_prepared_ends_the_run_at_once(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out")
     broken = tmp_path / "net.onnx"
     broken.write_bytes(net.read_bytes())
@@ -172,15 +173,8 @@ def test_a_model_that_cannot_be_prepared_is_told_before_ray_starts(net, folder, 
         score(asked)
 
 
-def test_the_users_number_of_classifiers_holds_without_ray_too(net, folder, tmp_path, monkeypatch):
-    begun = []
-    plain = HeadStart.begin
-
-    def begin(self, work, chunk_work):
-        begun.append(work)
-        plain(self, work, chunk_work)
-
-    monkeypatch.setattr(HeadStart, "begin", begin)
+def test_the_users_number_of_classifiers_holds(net, folder, tmp_path):
     sizes = ("compute.num_cpus=8", "compute.actors=2", "compute.threads=3")
-    score(job(net, folder, tmp_path / "out", *sizes))
-    assert [(work.classifiers, work.scoring.threads) for work in begun] == [(2, 3)]
+    with scored(job(net, folder, tmp_path / "out", *sizes)) as result:
+        placement = result.placement
+    assert (result.executor, placement.actors, placement.threads) == ("local", 2, 3)

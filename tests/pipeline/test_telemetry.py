@@ -13,7 +13,7 @@ import ray
 from tests.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
-from vggbatch.pipeline.stages import STAGES
+from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.pipeline.telemetry import SECONDS
 
 DASHBOARD = Path(__file__).parents[2] / "deploy/grafana-dashboard.json"

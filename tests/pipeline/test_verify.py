@@ -14,8 +14,7 @@ from tests.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError
-from vggbatch.pipeline.early import Early, _under_way
-from vggbatch.pipeline.headstart import HeadStart
+from vggbatch.executors.choose import executor_for
 from vggbatch.pipeline.job import prepare_job
 from vggbatch.pipeline.record import finish
 from vggbatch.pipeline.run import run
@@ -53,12 +52,9 @@ def job(net, tmp_path_factory):
 @contextmanager
 def without_ray():
     """Whether or not other tests have started it."""
-    with HeadStart() as head:
-        mark = _under_way.set(Early(head, None))
-        try:
-            yield
-        finally:
-            _under_way.reset(mark)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
+        yield
 
 
 def evaluate(config):
@@ -212,7 +208,7 @@ def test_score_keeps_metrics_of_the_same_rows_and_evaluate_adds_them(finished, j
 def test_files_that_go_while_the_run_is_at_work_are_noticed(job, tmp_path):
     out = tmp_path / "out"
     asked = prepare_job(job(out))
-    with HeadStart() as head, run(asked, early=Early(head, None)) as result:
+    with without_ray(), executor_for(asked.config.compute) as local, run(asked, local) as result:
         first(out).unlink()
         with pytest.raises(JobFailed, match=r"is missing, though this run wrote it"):
             finish(asked, result)

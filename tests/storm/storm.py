@@ -2,10 +2,10 @@
 
     python -m tests.storm.storm --kills 100 --seed 1 [--s3]
 
-Kinds of kill, all SIGKILL: the driver; the head start; a classifier; a task worker (decoding,
-writing or idle); the raylet; the driver with everything that it had started. Every other output is
-made by runs that start Ray however little is left; the head start may finish the others alone. The
-next run starts at once, beside what the dead one may have left alive. At the end the output is
+Kinds of kill, all SIGKILL: the driver; the driver with everything that it had started; of the local
+executor a worker; of Ray a classifier, a task worker (decoding, writing or idle), the raylet. Every
+other output is made by the local executor, the others by Ray on this machine. The next run starts
+at once, beside what the dead one may have left alive. At the end the output is
 compared with that of an undisturbed run, row by row and byte by byte.
 """
 
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,11 +33,14 @@ from vggbatch.storage import Folder
 
 IMAGES = 1500
 CHUNK = 4
-KINDS = ("driver", "head start", "classifier", "task", "raylet", "everything")
+KINDS = {
+    "ray": ("driver", "everything", "classifier", "task", "raylet"),
+    "local": ("driver", "everything", "worker"),
+}
 LONGEST = 18.0
-"""Seconds after the start of a run until the first kill, at most: about as long as one takes."""
+"""Seconds after the start of a run by Ray until the first kill, at most: as long as one takes."""
 SHORT = 10.0
-"""The same of a run that needs no Ray."""
+"""The same of a run by the local executor."""
 
 _COUNTER = """
 import os, time
@@ -85,9 +89,17 @@ class Storm:
         folder: for everything that is local.
         seed: of every choice.
         uri: where outputs go; None: into the folder.
+        executors: of the runs, in turns.
     """
 
-    def __init__(self, folder: Path, seed: int, uri: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        uri: str | None = None,
+        executors: Sequence[str] = ("local", "ray"),
+    ) -> None:
+        self.executors = executors
         self.folder = folder
         self.random = random.Random(seed)
         self.uri = uri or str(folder)
@@ -111,17 +123,22 @@ class Storm:
             self._compare(name)
         return self.result
 
+    @property
+    def executor(self) -> str:
+        """Of the runs on the output at hand."""
+        return self.executors[self.result.outputs % len(self.executors)]
+
     def _run(self, name: str, kills: int) -> bool:
         """One run with kills; whether it came to its end."""
         self.result.runs += 1
         driver = self._start(name)
-        wait = self.random.uniform(0.5, LONGEST if self.result.outputs % 2 == 0 else SHORT)
+        wait = self.random.uniform(0.5, LONGEST if self.executor == "ray" else SHORT)
         unharmed = True
         while self.result.kills.total() < kills:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 driver.wait(wait)
                 break
-            kind = self.random.choice(KINDS)
+            kind = self.random.choice(KINDS[self.executor])
             if self._kill(driver.pid, kind):
                 self.result.kills[kind] += 1
                 unharmed = False
@@ -136,8 +153,7 @@ class Storm:
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         words = ["score", self.folder / "images", "-m", self.net, "-o", f"{self.uri}/{name}"]
         words += ["--set", f"chunk_size={CHUNK}", "--set", "compute.num_cpus=2"]
-        if self.result.outputs % 2 == 0:
-            words += ["--set", "compute.ray_after=0"]
+        words += ["--executor", self.executor]
         environ = {
             **os.environ,
             "PYTHONPATH": f"{self.folder / 'site'}:{os.getcwd()}",
@@ -173,7 +189,7 @@ class Storm:
             self._end(children)
             return True
         title = {
-            "head start": "vggbatch.pipeline.headstart",
+            "worker": "vggbatch.executors.local.worker",
             "classifier": "ray::MapWorker",
             "task": "ray::",
             "raylet": "raylet/raylet",
@@ -236,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kill runs at random until they are done.")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--executor", choices=["local", "ray"], help="one alone, in place of both")
     parser.add_argument("--s3", action="store_true", help="write to a real S3 server")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
@@ -245,7 +262,8 @@ def main() -> None:
 
             uri = stack.enter_context(bucket(Path(folder) / "s3"))
         started = time.monotonic()
-        print(Storm(Path(folder), args.seed, uri).blow(args.kills))
+        executors = [args.executor] if args.executor else ["local", "ray"]
+        print(Storm(Path(folder), args.seed, uri, executors).blow(args.kills))
         print(f"{time.monotonic() - started:.0f} s")
 
 

@@ -7,7 +7,7 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ import pyarrow as pa
 
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
+from vggbatch.executors.base import Executor
+from vggbatch.executors.choose import executor_for
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.evaluate import write_metrics
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
-from vggbatch.pipeline.early import early
 from vggbatch.pipeline.footer import footer_of_plan
 from vggbatch.pipeline.job import Job, prepare_job
 from vggbatch.pipeline.labelled import check_labelled
@@ -64,6 +65,7 @@ class Scored:
             "output": public_uri(self.result.output.folder.uri),
             "model": model,
             "preprocess": self.record["preprocess"],
+            "executor": self.record.get("executor"),
             "counts": self.record["counts"],
             "left_out": self.record.get("left_out", []),
             "images_this_run": self.result.scored_now,
@@ -83,6 +85,7 @@ def score(
     *,
     listener: Listener | None = None,
     announce: Announce | None = None,
+    executor: Executor | None = None,
     **options: Unpack[JobOptions],
 ) -> Scored:
     """Score images into an output; resumes what is there, does nothing if it is complete.
@@ -98,13 +101,14 @@ def score(
         listener: called with a Snapshot (`rows`, `total`, `errors`, `images_per_second`) while
             results come in.
         announce: called with the checked job before anything runs.
+        executor: one that was entered before (`executor_for`); None: by `compute.executor`.
         **options: the job's settings, of which it needs an `output`.
 
     Raises:
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    with _run(job_config(input, options), listener, announce) as (job, result):
+    with _run(job_config(input, options), listener, announce, executor) as (job, result):
         return Scored(result, finish(job, result), {})
 
 
@@ -113,6 +117,7 @@ def evaluate(
     *,
     listener: Listener | None = None,
     announce: Announce | None = None,
+    executor: Executor | None = None,
     **options: Unpack[JobOptions],
 ) -> Scored:
     """Score images that have labels, and write metrics/ beside the predictions.
@@ -126,7 +131,7 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    with _run(config, listener, announce, metrics=True) as (job, result):
+    with _run(config, listener, announce, executor, metrics=True) as (job, result):
         evaluations = _evaluated(job, result)
         if result.complete_before:
             return Scored(result, finish(job, result), evaluations)
@@ -210,17 +215,18 @@ def _run(
     config: JobConfig,
     listener: Listener | None,
     announce: Announce | None,
+    executor: Executor | None,
     *,
     metrics: bool = False,
 ) -> Iterator[tuple[Job, RunResult]]:
     """A job that has been run, under the lease of its output for the block."""
-    config.compute.check_address()
-    # continues while the job is checked
-    with early(config.compute) as begun:
+    # what an executor begins when it is entered continues while the job is checked
+    entered = nullcontext(executor) if executor else executor_for(config.compute)
+    with entered as chosen:
         job = _checked(config)
         if announce:
             announce(job)
-        with run(job, listener, begun, metrics=metrics) as result:
+        with run(job, chosen, listener, metrics=metrics) as result:
             yield job, result
 
 

@@ -1,7 +1,7 @@
 """Scheduling at scale on one machine: the real plan on simulated nodes, with a network that waits.
 
 Everything but the two costly functions (see waiting.py) is the pipeline as it is: the plan, its
-actors and tasks, the passes, staging files, receipts.
+actors and tasks, the passes, staging files, results.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ import os
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import numpy as np
 
 from vggbatch.bench.processes import memory, tree
-from vggbatch.bench.waiting import Waiting, WaitingScoring, decode
+from vggbatch.bench.waiting import Waiting, WaitingContext, decode
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.errors import VggbatchError
@@ -34,6 +34,9 @@ from vggbatch.pipeline.tally import Tally
 from vggbatch.pipeline.total import Total
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage import Folder
+
+if TYPE_CHECKING:
+    from vggbatch.pipeline.job import Job
 
 _WARM_CHUNKS = 3
 """For each actor, before the rate counts: until then processes still start, all on a few cores."""
@@ -120,10 +123,12 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
-    from vggbatch.pipeline import plan
+    from vggbatch.executors.base import Work
+    from vggbatch.executors.ray_data import dataset
+    from vggbatch.executors.ray_data.gauges import StageGauges
+    from vggbatch.executors.ray_data.passes import Passes
+    from vggbatch.executors.ray_data.watchdog import Watchdog
     from vggbatch.pipeline.cluster import ray_cluster
-    from vggbatch.pipeline.context import data_context
-    from vggbatch.pipeline.passes import Passes
     from vggbatch.pipeline.placement import place
     from vggbatch.pipeline.telemetry import Telemetry
 
@@ -134,7 +139,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     used: list[_Driver] = []
 
     def notify() -> None:
-        if not started:
+        if tally.rows and not started:
             started.append(time.perf_counter())
         if tally.rows >= warm and not used:
             used.append(_Driver.now(tally.rows))
@@ -154,10 +159,10 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             decode_tasks=max(what.nodes, what.actors // _ACTORS_A_DECODER),
         )
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
-        stack.enter_context(data_context(cluster, compute, chunk_work=what.chunk_size))
-        stack.enter_context(patch.multiple(plan, Classify=Waiting, decode=decode))
+        stack.enter_context(dataset.data_context(cluster, compute, chunk_work=what.chunk_size))
+        stack.enter_context(patch.multiple(dataset, Classify=Waiting, decode=decode))
         placement = place(cluster.node_cpus, compute)
-        scoring = WaitingScoring(
+        context = WaitingContext(
             output=output,
             chunk_size=what.chunk_size,
             recipes=(Recipe("zoo", "zoo", (Preprocess(),)),),
@@ -173,11 +178,20 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             versions=result_versions(),
             seconds_an_image=what.seconds_an_image,
         )
-        telemetry = stack.enter_context(Telemetry(scoring.run_id, output.folder.uri, tally))
-        passes = Passes(output, {0: list(range(what.shards))}, 10**9, tally, notify, telemetry)
+        run_id = context.run_id
+        telemetry = stack.enter_context(Telemetry(run_id, output.folder.uri, tally))
+        gauges = StageGauges(run_id, output.folder.uri)
+        watchdog = stack.enter_context(Watchdog(run_id, placement, gauges, lambda line: None))
+        job = cast("Job", None)  # all that the passes need of it is in the context
+        work = Work(job, run_id, output, what.chunk_size, numbered, tally.progress)
+        results = stack.enter_context(closing(iter(Passes(work, context, placement, watchdog))))
         began = time.perf_counter()
         with suppress(_Enough):
-            passes.run(numbered, scoring, placement)
+            for result in results:
+                if result is not None and result.stats is not None:
+                    tally.commit(result.key, result.stats)
+                    telemetry.committed(result.stats)
+                notify()
         actor_bytes = _actor_bytes()
         used.append(_Driver.now(tally.rows))
     first, last = used[0], used[-1]

@@ -13,13 +13,13 @@ import pyarrow as pa
 
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.likelihood import LabelLikelihood
-from vggbatch.pipeline.pipeline import Classify, Scoring
+from vggbatch.pipeline.pipeline import Classify, StageContext
 from vggbatch.pipeline.schema import TOP_K
 from vggbatch.pipeline.stats import Stats
 
 
 @dataclass(frozen=True)
-class WaitingScoring(Scoring):
+class WaitingContext(StageContext):
     """What the stages need to know, and how long to wait."""
 
     seconds_an_image: float = 0.0
@@ -28,13 +28,13 @@ class WaitingScoring(Scoring):
 class Waiting(Classify):
     """A classifier that sleeps."""
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: StageContext) -> None:
         self.scoring = scoring
         self.failure = None
 
-    def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
+    def classify(self, table: pa.Table, scoring: StageContext) -> pa.Table:
         """The same prediction for every image, after the time that a network takes."""
-        assert isinstance(scoring, WaitingScoring)
+        assert isinstance(scoring, WaitingContext)
         started = time.perf_counter()
         count = len(chunks.rows_of(table))
         time.sleep(count * scoring.seconds_an_image)
@@ -50,7 +50,7 @@ class Waiting(Classify):
         )
 
 
-def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
+def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
     """A chunk without reading it: every image is there, without pictures."""
     del scoring
     _, _, shard = next(chunks.shards_of(table))

@@ -120,6 +120,15 @@ Address = Annotated[
         help="Ray cluster to join: auto or HOST:PORT.",
     ),
 ]
+Executor = Annotated[
+    Literal["auto", "local", "ray"] | None,
+    typer.Option(
+        "--executor",
+        rich_help_panel=CLUSTER,
+        help="local: worker processes here; ray: Ray Data; auto (default): ray where there is a "
+        "cluster to join.",
+    ),
+]
 Actors = Annotated[
     int | None,
     typer.Option(
@@ -227,6 +236,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         scales: Scales = None,
         config: Config = None,
         settings: Settings = None,
+        executor: Executor = None,
         address: Address = None,
         actors: Actors = None,
         threads: Threads = None,
@@ -252,6 +262,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 protocol_scales=scales,
                 config=config,
                 settings=settings,
+                compute_executor=executor,
                 compute_address=address,
                 compute_actors=actors,
                 compute_threads=threads,

@@ -11,6 +11,7 @@ from vggbatch.cli import console, options
 if TYPE_CHECKING:
     from vggbatch.api import Scored
     from vggbatch.config import JobConfig
+    from vggbatch.executors.base import Executor
     from vggbatch.pipeline.job import Job
     from vggbatch.pipeline.preview import Preview
 
@@ -20,11 +21,11 @@ def run_score(config: JobConfig) -> Scored:
 
     Repeat a command that was interrupted and it goes on where it stopped.
     """
-    with console.interruptible(), _begun(config), console.progress() as listener:
-        # only here: goes on beside what was begun
+    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+        # only here: beside what the executor has begun
         from vggbatch import api
 
-        scored = api.score(config, listener=listener, announce=announce)
+        scored = api.score(config, listener=listener, announce=announce, executor=executor)
     console.result(scored.to_json(), lambda: summarise(scored))
     _warn_of_result(scored)
     return scored
@@ -32,12 +33,12 @@ def run_score(config: JobConfig) -> Scored:
 
 def run_evaluate(config: JobConfig) -> Scored:
     """Score labelled images, and write the metrics beside the predictions."""
-    with console.interruptible(), _begun(config), console.progress() as listener:
-        # only here: goes on beside what was begun
+    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+        # only here: beside what the executor has begun
         from vggbatch import api
         from vggbatch.cli.tables import render, render_profiles
 
-        scored = api.evaluate(config, listener=listener, announce=announce)
+        scored = api.evaluate(config, listener=listener, announce=announce, executor=executor)
     evaluation = scored.evaluation
     assert evaluation is not None
 
@@ -53,14 +54,14 @@ def run_evaluate(config: JobConfig) -> Scored:
 
 
 @contextmanager
-def _begun(config: JobConfig) -> Iterator[None]:
-    """Begin what takes long, in a process that does nothing else."""
-    from vggbatch.pipeline.early import early
+def _entered(config: JobConfig) -> Iterator[Executor]:
+    """The executor, which begins what takes long, in a process that does nothing else."""
+    from vggbatch.executors.choose import executor_for
     from vggbatch.pipeline.pandas_later import postpone_pandas
 
     postpone_pandas()
-    with early(config.compute):
-        yield
+    with executor_for(config.compute) as executor:
+        yield executor
 
 
 def run_plan(config: JobConfig) -> None:
@@ -110,6 +111,7 @@ def _show_plan(found: Preview) -> None:
     if found.pinning is not None:
         placement += f", {found.pinning}"
     facts += [
+        ("executor", found.executor),
         ("placement", placement),
         ("chunks", f"of {job.chunk_size} images"),
         ("output", f"{config.output}: {found.output}"),
@@ -168,6 +170,7 @@ def summarise(scored: Scored) -> None:
             *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
             *(("unused", str(kind)) for kind in unused_labels_in(scored.record)),
             ("rate", rate),
+            *((("executor", executor),) if (executor := scored.record.get("executor")) else ()),
             ("output", result.output.folder.uri),
         ]
     )

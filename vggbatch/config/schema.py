@@ -125,6 +125,10 @@ class DecodeOptions(_Strict):
 class ComputeOptions(_Strict):
     """Where the work runs. None: chosen from the machine."""
 
+    executor: Literal["auto", "local", "ray"] = "auto"
+    """What executes a run: `local`, worker processes of this machine, without Ray; `ray`, Ray Data,
+    on the cluster at `address`, else on a Ray that is started here for the run. `auto`: Ray where
+    there is a cluster to join (`address`, RAY_ADDRESS, a Ray job), else local."""
     address: str | None = None
     """Ray cluster to join: `auto` or host:port. None: a cluster of its own."""
     num_cpus: int | None = Field(None, ge=1)
@@ -137,10 +141,6 @@ class ComputeOptions(_Strict):
     """Intra-op threads, and so pinned cores, of each actor."""
     micro_batch: int | None = Field(None, ge=1, le=1024)
     """Images in one run of the network."""
-    ray_after: float = Field(120, ge=0)
-    """A run that is expected to take fewer seconds is done in one process here: without Ray, and on
-    a cluster that is joined without Ray Data (at most ten seconds where it has more nodes for it).
-    Starting and ending Ray costs about five, and its driver a tenth of a core."""
     decode_tasks: int | None = Field(None, ge=1)
     """Decoding tasks at a time."""
     pin: bool = True
@@ -150,8 +150,16 @@ class ComputeOptions(_Strict):
 
     @property
     def cluster_address(self) -> str | None:
-        """The cluster to join, None where Ray is to be started on this machine."""
+        """The cluster to join, None where none is named."""
         return self.address or os.environ.get("RAY_ADDRESS") or None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> ComputeOptions:
+        if self.executor == "local" and self.address:
+            raise ValueError(
+                f"executor local takes no address, and address is {self.address}: give one of them"
+            )
+        return self
 
     def check_address(self) -> None:
         """Make sure that a run can be on the cluster that is named.

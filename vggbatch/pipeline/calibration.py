@@ -14,9 +14,9 @@ import ray
 from numpy.typing import NDArray
 
 from vggbatch.errors import VggbatchError
+from vggbatch.executors.ray_data.model_broadcast import blocks_of
 from vggbatch.models.calibration import BATCH, Histograms, LocalObserver, Normalise, Ranges
 from vggbatch.pipeline.probe import check_versions, result_versions
-from vggbatch.pipeline.ship import blocks_of
 
 _Seen = TypeVar("_Seen", Ranges, Histograms)
 

@@ -1,4 +1,4 @@
-"""The way of an image, from its shard to a row of Parquet; plan.py makes a Ray Data plan of it.
+"""The way of an image, from its shard to a row of Parquet; an executor puts the stages together.
 
     index     a shard's members, without their bytes, cut into chunks
     decode    a chunk's bytes -> pictures in one buffer
@@ -6,15 +6,14 @@
     write     the chunk's rows -> one staging file under a name of its own
 
 Each stage takes and gives tables of one row, a chunk (see chunk.py). A stage that fails does not
-raise, for Ray would repeat it for ever or drop the chunk without a word: the chunk becomes a
-receipt with a `failure`, which the later stages hand through and the run acts on (see run.py).
+raise, for Ray would repeat it without end or drop the chunk without a word: the chunk becomes a
+ChunkResult with a `failure`, which the later stages hand through and the run acts on (see run.py).
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from vggbatch.config import DecodeOptions, Protocol
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.pipeline import chunk as chunks
 from vggbatch.pipeline.chunk import ChunkKey
+from vggbatch.pipeline.chunk_result import ChunkResult, is_result
 from vggbatch.pipeline.content import checksum
 from vggbatch.pipeline.likelihood import LabelLikelihood
 from vggbatch.pipeline.probe import check_versions
@@ -44,24 +44,11 @@ from vggbatch.preprocess.transform import Pixels, pixel_type
 from vggbatch.sources import Labels, reader_for
 from vggbatch.sources.surprises import NO_CLASS, LeftOut
 
-RECEIPT_SCHEMA = pa.schema(
-    [
-        ("group", pa.int32()),
-        ("shard", pa.int32()),
-        ("chunk", pa.int32()),
-        ("chunks", pa.int32()),
-        ("images", pa.int64()),
-        ("stats", pa.string()),
-        ("failure", pa.string()),
-    ]
-)
-"""What the driver learns of a chunk: its name, its statistics as JSON, why it failed."""
-
 BAD_SCORES = "bad_scores: the network gives NaN or infinity for this image"
 
 
 @dataclass(frozen=True)
-class Scoring:
+class StageContext:
     """Everything the stages need to know; small, and pickled into each of them."""
 
     output: Output
@@ -92,7 +79,7 @@ class Scoring:
         return PictureMaker(self.decode, geometries(self.recipes), self.protocol)
 
 
-def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
+def index(table: pa.Table, scoring: StageContext) -> Iterator[pa.Table]:
     """Shards -> chunks. Chunks that the column `done` names are committed already and left out."""
     cache = scoring.output.index_folder()
     finished = table["done"].to_pylist()
@@ -112,7 +99,7 @@ def index(table: pa.Table, scoring: Scoring) -> Iterator[pa.Table]:
                 yield part
 
 
-def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
+def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
     `pixels0` and `sizes0` are the pictures of the first geometry as pictures.Packed has them, and
@@ -174,7 +161,7 @@ def decode(table: pa.Table, scoring: Scoring) -> pa.Table:
     return chunks.with_columns(table.select(chunks.KEY), **columns)
 
 
-def _labels(scoring: Scoring) -> Labels:
+def _labels(scoring: StageContext) -> Labels:
     if isinstance(scoring.labels, Labels):
         return scoring.labels
     import ray  # only here: the stages run without it too, where it would cost a second to import
@@ -184,7 +171,7 @@ def _labels(scoring: Scoring) -> Labels:
 
 
 def _maker(
-    scoring: Scoring,
+    scoring: StageContext,
 ) -> contextlib.AbstractContextManager[Callable[[bytes], list[list[Pixels]]]]:
     """Image bytes -> pictures, in this process or in one of its own."""
     maker = scoring.pictures
@@ -194,7 +181,7 @@ def _maker(
 class Classify:
     """The classifier actor: opens the model on its node once, then takes chunk after chunk."""
 
-    def __init__(self, scoring: Scoring) -> None:
+    def __init__(self, scoring: StageContext) -> None:
         self.scoring = scoring
         self.classifier: Classifier | None = None
         self.failure: Exception | None = None
@@ -224,9 +211,9 @@ class Classify:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
-        return guarded(table, stage=self.classify, scoring=self.scoring)
+        return capture_failure(table, stage=self.classify, scoring=self.scoring)
 
-    def classify(self, table: pa.Table, scoring: Scoring) -> pa.Table:
+    def classify(self, table: pa.Table, scoring: StageContext) -> pa.Table:
         """Pictures -> each recipe's predictions of the images without an error, in row order."""
         if self.classifier is None:
             assert self.failure is not None
@@ -268,7 +255,7 @@ class Classify:
         return Packed(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
 
 
-def write(table: pa.Table, scoring: Scoring) -> pa.Table:
+def write(table: pa.Table, scoring: StageContext) -> pa.Table:
     """Commit a chunk: its rows in the predictions schema, in a file named after the chunk."""
     started = time.perf_counter()
     predictions = _predictions(table, 0, scoring)
@@ -279,10 +266,10 @@ def write(table: pa.Table, scoring: Scoring) -> pa.Table:
     key = chunks.key_of(table)
     write_part(scoring.output, key, predictions, stats)
     stats += Stats(write_seconds=time.perf_counter() - started)
-    return receipt(key, stats=stats)
+    return ChunkResult(key, stats).to_table()
 
 
-def _predictions(table: pa.Table, number: int, scoring: Scoring) -> pa.Table:
+def _predictions(table: pa.Table, number: int, scoring: StageContext) -> pa.Table:
     """A recipe's rows."""
     index = chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K))
     features = None
@@ -299,20 +286,11 @@ def _predictions(table: pa.Table, number: int, scoring: Scoring) -> pa.Table:
     )
 
 
-def receipt(key: ChunkKey, *, stats: Stats | None = None, failure: str | None = None) -> pa.Table:
-    """A chunk that is committed, with what was counted, or that failed, with the reason."""
-    values = [*dataclasses.astuple(key), stats.to_json() if stats else None, failure]
-    arrays = [
-        pa.array([value], field.type) for value, field in zip(values, RECEIPT_SCHEMA, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=RECEIPT_SCHEMA)
-
-
-def guarded(
-    table: pa.Table, stage: Callable[[pa.Table, Scoring], pa.Table], scoring: Scoring
+def capture_failure(
+    table: pa.Table, stage: Callable[[pa.Table, StageContext], pa.Table], scoring: StageContext
 ) -> pa.Table:
-    """What a stage makes of a chunk; a receipt with the reason where it fails, here or before."""
-    if "failure" in table.column_names:
+    """What a stage makes of a chunk; a failed result where it fails, here or before."""
+    if is_result(table):
         return table
     try:
         check_versions(scoring.versions)
@@ -321,8 +299,8 @@ def guarded(
         return _failed(stage.__name__, chunks.key_of(table), error, scoring)
 
 
-def _failed(stage: str, key: ChunkKey, error: Exception, scoring: Scoring) -> pa.Table:
+def _failed(stage: str, key: ChunkKey, error: Exception, scoring: StageContext) -> pa.Table:
     text = str(error) if isinstance(error, VggbatchError) else f"{type(error).__name__}: {error}"
     fields = {**chunk_fields(key), "stage": stage, "failure": text}
     RunLogger(__name__, scoring.run_id).error("chunk failed", exc_info=error, extra=fields)
-    return receipt(key, failure=f"{stage}: {text}")
+    return ChunkResult(key, failure=f"{stage}: {text}").to_table()

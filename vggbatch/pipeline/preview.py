@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
+from vggbatch.executors.choose import chosen_executor
 from vggbatch.pipeline.confined import check_confined
 from vggbatch.pipeline.fitness import check_own_machine
 from vggbatch.pipeline.job import Job
@@ -42,6 +43,8 @@ class Preview:
     """Of the images that are listed; None without labels or where all are inside shards."""
     output: str
     """What would happen to the output."""
+    executor: str
+    """`local` or `ray`."""
     placement: Placement
     """On the cluster that would be joined, else on this machine."""
     pinning: str | None
@@ -66,6 +69,7 @@ class Preview:
             "assumptions": [asdict(assumption) for assumption in job.assumptions],
             "labels": asdict(self.labels) if self.labels is not None else None,
             "surprises": [asdict(found) for found in self.surprises],
+            "executor": self.executor,
             "placement": self.placement.describe() if self.placement is not None else None,
             "pinning": self.pinning,
             "chunk_size": job.chunk_size,
@@ -85,7 +89,8 @@ def preview(job: Job) -> Preview:
     labels = count_labelled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
     cores = None
-    if compute.cluster_address is None:
+    executor = chosen_executor(compute)
+    if executor == "local" or compute.cluster_address is None:
         placement = check_own_machine(job, notes.append)
         cores = pinning() if compute.pin else "not pinned: compute.pin is off"
     else:
@@ -100,6 +105,7 @@ def preview(job: Job) -> Preview:
         labels=labels,
         surprises=job.surprises,
         output=output,
+        executor=executor,
         placement=placement,
         pinning=cores,
         notes=tuple(notes),

@@ -27,7 +27,7 @@ from vggbatch.sources.labels import LabelSpec
 from vggbatch.sources.surprises import merged, surprises_of
 from vggbatch.storage import Folder
 
-_OF_SCORING = ("rates", "timings", "throughput", "placement", "this_run")
+_OF_SCORING = ("rates", "timings", "throughput", "executor", "placement", "this_run")
 """Parts of run.json that say how the rows were scored."""
 
 
@@ -46,8 +46,10 @@ class RunResult:
     stats_now: Stats
     """Of what this run scored; nothing where an earlier one had done all."""
     images_per_second: float
+    executor: str | None
+    """What scored, `local` or `ray`; None where nothing was left to score."""
     placement: Placement | None
-    """None where nothing was left to score."""
+    """Where; None likewise."""
     lease: OutputLease | None
     """The right to write; None where the output was complete before, and nothing was done."""
     folders: dict[str, Folder]
@@ -234,6 +236,7 @@ def _fresh_record(
         "unused_labels": _listed(unused),
         "throughput": stats.throughput.describe(),
         "image_bytes": stats.image_bytes,
+        "executor": result.executor,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files[recipe.name],
         **_metrics(result, recipe.name, metrics),

@@ -1,53 +1,48 @@
-"""The run: open the output, score what is left, put groups of rows together."""
+"""The run: open the output, let an executor score what is left, commit, compact, finish."""
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
 
-from vggbatch.errors import VggbatchError
-from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.early import Early
+from vggbatch.errors import JobFailed, VggbatchError
+from vggbatch.executors.base import ExecutionFailed, Executor, Work
+from vggbatch.pipeline.chunk import NumberedShard
+from vggbatch.pipeline.chunk_result import ChunkResult
+from vggbatch.pipeline.compactions import Compactions
+from vggbatch.pipeline.events import RunEvents
 from vggbatch.pipeline.job import Job
 from vggbatch.pipeline.lease import OutputLease, remove_remains
-from vggbatch.pipeline.progress import Progress
-from vggbatch.pipeline.record import RunResult, run_of
-from vggbatch.pipeline.rest import Notify, Rest, open_early
-from vggbatch.pipeline.resume import check_continuable, check_output, open_output
+from vggbatch.pipeline.opening import is_complete, reopen
+from vggbatch.pipeline.placement import Placement
+from vggbatch.pipeline.record import RunResult
+from vggbatch.pipeline.resume import Planned, check_continuable, open_output
 from vggbatch.pipeline.runlog import RunLogger, told
-from vggbatch.pipeline.sink import compact
-from vggbatch.pipeline.state import PROFILES, RUN, SUCCESS, Output
+from vggbatch.pipeline.state import Output
 from vggbatch.pipeline.stats import Stats
+from vggbatch.pipeline.stillness import Stillness
 from vggbatch.pipeline.tally import Listener, Tally
 from vggbatch.pipeline.total import Total
-from vggbatch.pipeline.verify import problems
 from vggbatch.storage import Folder
 
-_log = logging.getLogger(__name__)
-
-_SHOWN = 3
-"""Lines about what is damaged, at most."""
+_FAILURES_IN_A_ROW = 16
+"""So many failed chunks without one that succeeds: something is wrong that is not the images."""
 
 
 @contextmanager
 def run(
-    job: Job,
-    listener: Listener | None = None,
-    early: Early | None = None,
-    *,
-    metrics: bool = False,
+    job: Job, executor: Executor, listener: Listener | None = None, *, metrics: bool = False
 ) -> Iterator[RunResult]:
     """Score what the output lacks, and keep its lease for the block, which has to `finish` it.
 
     Args:
         job: the checked job.
+        executor: scores; it has been entered.
         listener: called with a Snapshot while results come in.
-        early: what is in progress already.
         metrics: the output is complete only with its metrics.
 
     Yields:
@@ -56,26 +51,25 @@ def run(
 
     Raises:
         UsageError: the output belongs to another run or another driver is at work on it, or no
-            actor fits the cluster.
+            classifier fits.
         JobFailed: chunks failed for a reason that is not in the images, or the output was taken
             over by another run.
     """
     started = time.perf_counter()
-    early = early or Early(None, None)
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
     with ExitStack() as stack:
         lease = None
-        if job.config.overwrite or not _is_complete(output, job, metrics=metrics):
+        if job.config.overwrite or not is_complete(output, job, metrics=metrics):
             if not job.config.overwrite:
                 check_continuable(output)
-            open_early(job, run_id, output, early)  # continues while the output is opened
+            executor.prepare(job, run_id, output)  # continues while the output is opened
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)
         else:
             remove_remains(output.folder)
         try:
-            result = _scored(job, listener, early, output, lease, run_id, started)
+            result = _scored(job, executor, listener, output, lease, run_id, started)
         except VggbatchError:
             if lease is not None:
                 lease.fence.check()  # of an output that is another run's, that is what to say
@@ -85,8 +79,8 @@ def run(
 
 def _scored(
     job: Job,
+    executor: Executor,
     listener: Listener | None,
-    early: Early,
     output: Output,
     lease: OutputLease | None,
     run_id: str,
@@ -94,24 +88,19 @@ def _scored(
 ) -> RunResult:
     numbered, planned = open_output(output, job)
     progress = output.progress()
-    if lease is not None:
-        _reopen(output, progress)
     tally = Tally(progress, Total(numbered, progress))
-    groups: dict[int, list[int]] = defaultdict(list)
-    for number, group, _ in numbered:
-        groups[group].append(number)
     placement = None
     if lease is not None:
-        # complete, but killed before they could be put together
-        _close(output, groups, tally, planned.rows_per_file)
+        reopen(output, progress)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for number, group, _ in numbered:
+            groups[group].append(number)
         if len(progress.groups) < len(groups):
             log = RunLogger(__name__, run_id)
             fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
-            with told(log, **fields):
-                notify = _notifier(tally, lease, listener)
-                rest = Rest(job, run_id, output, numbered, groups, planned, tally, notify)
-                placement = rest.score(early)
-                _close(output, groups, tally, planned.rows_per_file)
+            with told(log, executor=executor.name, **fields):
+                loop = _Loop(job, run_id, output, numbered, groups, planned, tally, lease, listener)
+                placement = loop.score(executor)
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
         run_id=run_id,
@@ -121,6 +110,7 @@ def _scored(
         seconds=time.perf_counter() - started,
         stats_now=tally.stats,
         images_per_second=tally.rate(),
+        executor=executor.name if placement is not None else None,
         placement=placement,
         lease=lease,
         folders={
@@ -138,50 +128,147 @@ def _scored(
     )
 
 
-def _is_complete(output: Output, job: Job, *, metrics: bool) -> bool:
-    """Whether nothing is left to do, after a look at all that the output names."""
-    check_confined(output.folder)
-    if not output.succeeded() or output.read_plan() is None:
-        return False
-    check_output(output, job)  # another job's output is not made whole
-    wrong = problems(output.folder)
-    for line in wrong[:_SHOWN]:
-        _log.warning("%s: %s: it is made again", output.folder.uri, line)
-    if len(wrong) > _SHOWN:
-        _log.warning("%s: so are %d more", output.folder.uri, len(wrong) - _SHOWN)
-    return not wrong and (not metrics or output.read_run()["metrics"] is not None)
+@dataclass
+class _Loop:
+    """Commits what an executor gives and compacts it, until nothing is left."""
+
+    job: Job
+    run_id: str
+    output: Output
+    numbered: list[NumberedShard]
+    """The whole input."""
+    groups: dict[int, list[int]]
+    """Group number -> numbers of its shards."""
+    planned: Planned
+    tally: Tally
+    """Knows what is committed, and counts on."""
+    lease: OutputLease
+    listener: Listener | None
+    _failures: list[str] = field(default_factory=list)
+    """Reasons of the chunks that failed in the attempt at work."""
+    _in_a_row: int = 0
+    """Failures since the last chunk that was committed."""
+
+    def score(self, executor: Executor) -> Placement | None:
+        """Score and compact what is left.
+
+        Returns:
+            Where it was scored; None where nothing was left to score.
+
+        Raises:
+            UsageError: no classifier fits, or a machine is not fit for the run.
+            VggbatchError: a cluster does not answer.
+            JobFailed: what is left cannot be scored, with the reason.
+        """
+        self.tally.start()
+        progress, placement = self.tally.progress, None
+        with self._compactions(executor) as compactions:
+            for group in self.groups:
+                compactions.start_if_complete(group)  # of a run that was killed before it did
+            if not progress.left(self.numbered):
+                self._compact_all(compactions, RunEvents(self.run_id))
+                return None
+            placement = executor.check(self.job, self._report)
+            with _events_of(executor, self.run_id, self.output, self.tally) as events:
+                events.placed(placement.describe())
+                while left := progress.left(self.numbered):
+                    self._attempt(executor, left, compactions, events)
+                self._compact_all(compactions, events)
+        return placement
+
+    def _attempt(
+        self,
+        executor: Executor,
+        left: list[NumberedShard],
+        compactions: Compactions,
+        events: RunEvents,
+    ) -> None:
+        """Score all that is left, once. Raises JobFailed if nothing of it could be committed."""
+        chunks_before, self._failures = self.tally.chunks, []
+        still = Stillness()
+        work = Work(
+            job=self.job,
+            run_id=self.run_id,
+            output=self.output,
+            chunk_size=self.planned.chunk_size,
+            shards=left,
+            progress=self.tally.progress,
+        )
+        try:
+            with closing(executor.run(work)) as results:
+                for result in results:
+                    if result is not None:
+                        still.end()
+                        self._take(result, compactions, events)
+                    self._close_compacted(compactions, events)
+                    self._report(still.note(executor.waiting_for))
+        except ExecutionFailed as error:
+            raise self._failed(self._reason() or str(error)) from None
+        if self.tally.chunks == chunks_before:
+            raise self._failed(self._reason() or "nothing of what is left could be scored")
+
+    def _take(self, result: ChunkResult, compactions: Compactions, events: RunEvents) -> None:
+        """Commit a chunk, or note why it failed."""
+        key = result.key
+        if result.stats is not None:
+            self._in_a_row = 0
+            if self.tally.commit(key, result.stats):
+                events.committed(result.stats)
+                compactions.start_if_complete(key.group)
+            return
+        self._failures.append(" ".join((result.failure or "").split()))
+        self._in_a_row += 1
+        events.failed(key, self._failures[-1])
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            raise self._failed(self._reason())
+
+    def _compactions(self, executor: Executor) -> Compactions:
+        rows_per_file = self.planned.rows_per_file
+        return Compactions(self.output, self.groups, rows_per_file, self.tally, executor.submit)
+
+    def _compact_all(self, compactions: Compactions, events: RunEvents) -> None:
+        still = Stillness()
+        while compactions.running:
+            self._close_compacted(compactions, events, seconds=1.0)
+            self._report(still.note(_writing))
+
+    def _close_compacted(
+        self, compactions: Compactions, events: RunEvents, seconds: float = 0.0
+    ) -> None:
+        for group, marker in compactions.closed(seconds):
+            events.group_closed(group, marker["rows"])
+
+    def _report(self, note: str | None = None) -> None:
+        """Let the lease and the listener know how far the run is."""
+        snapshot = replace(self.tally.snapshot(), note=note)
+        self.lease.report(snapshot)
+        if self.listener:
+            self.listener(snapshot)
+
+    def _reason(self) -> str:
+        """Why chunks failed; empty if none did."""
+        if not self._failures:
+            return ""
+        count = len(self._failures)
+        if count == 1:
+            return f"a chunk failed with: {self._failures[0]}"
+        return f"{count} chunks failed, the first with: {self._failures[0]}"
+
+    def _failed(self, reason: str) -> JobFailed:
+        return JobFailed(
+            f"{reason}; {self.tally.progress.rows} rows are safe, run the same command again to "
+            "continue"
+        )
 
 
-def _reopen(output: Output, progress: Progress) -> None:
-    """Take back what an earlier run declared, and remove what killed ones have left."""
-    for name in ("", *output.folder.folders(PROFILES)):
-        place = output.fence_of(name)
-        place.delete(SUCCESS)
-        if run_of(output, name) is None:
-            place.delete(RUN)
-    output.drop_other_plans(output.plan_id)
-    output.drop_partial_files()
-    for line in progress.lost[:_SHOWN]:
-        _log.warning("%s: %s: its images are scored again", output.folder.uri, line)
+def _writing() -> str:
+    return "the output's store: predictions files are being written"
 
 
-def _notifier(tally: Tally, lease: OutputLease, listener: Listener | None) -> Notify:
-    """Reports to the lease and the listener how far the run is."""
+def _events_of(executor: Executor, run_id: str, output: Output, tally: Tally) -> RunEvents:
+    """What the run says of itself: log lines, and metrics where Ray exports them."""
+    if executor.name != "ray":
+        return RunEvents(run_id)
+    from vggbatch.pipeline.telemetry import Telemetry  # here, for it imports Ray
 
-    def notify(note: str | None = None) -> None:
-        snapshot = replace(tally.snapshot(), note=note)
-        lease.report(snapshot)
-        if listener:
-            listener(snapshot)
-
-    return notify
-
-
-def _close(output: Output, groups: dict[int, list[int]], tally: Tally, rows_per_file: int) -> None:
-    """Put together the groups that are complete."""
-    progress = tally.progress
-    for group, shards in groups.items():
-        if group not in progress.groups and all(map(progress.shard_complete, shards)):
-            seconds = tally.write_seconds.pop(group, 0.0)
-            marker = compact(output, group, shards, rows_per_file, seconds)
-            progress.close(group, shards, marker)
+    return Telemetry(run_id, output.folder.uri, tally)

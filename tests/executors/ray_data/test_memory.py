@@ -1,0 +1,75 @@
+"""What a plan holds in the driver does not grow with the number of chunks."""
+
+import time
+
+import pyarrow as pa
+import pytest
+
+from vggbatch.config import ComputeOptions
+from vggbatch.executors.ray_data.dataset import data_context
+from vggbatch.pipeline.cluster import Cluster
+
+SHARDS, CHUNKS = 30, 5
+
+
+def produce(table):
+    for chunk in range(CHUNKS):
+        number = table["shard"][0].as_py() * CHUNKS + chunk
+        yield pa.table({"number": [number], "produced": [time.time()]})
+
+
+def consume(table):
+    time.sleep(0.1)
+    return table.append_column("consumed", pa.array([time.time()]))
+
+
+class Kept:
+    """Blocks that Ray Data has kept statistics of, at the end of a pass."""
+
+    blocks = -1
+
+    @staticmethod
+    def watch(monkeypatch):
+        from vggbatch.executors.ray_data.internals import _Hold
+
+        ended = _Hold.after_execution_succeeds
+
+        def after(self, executor):
+            Kept.blocks = sum(len(op._output_blocks_stats) for op in list(executor._topology)[1:])
+            ended(self, executor)
+
+        monkeypatch.setattr(_Hold, "after_execution_succeeds", after)
+
+
+@pytest.fixture(scope="module")
+def pass_over_many_chunks(ray_cluster):
+    import ray.data
+
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        data_context(Cluster([2.0], own=True, here=2.0), ComputeOptions(), chunk_work=1),
+    ):
+        Kept.watch(monkeypatch)
+        tables = {"batch_size": None, "batch_format": "pyarrow", "concurrency": 1}
+        receipts = (
+            ray.data.from_blocks([pa.table({"shard": [shard]}) for shard in range(SHARDS)])
+            .map_batches(produce, num_cpus=0.01, **tables)
+            .map_batches(consume, num_cpus=0.02, **tables)
+            .iter_batches(batch_size=None, batch_format="pyarrow")
+        )
+        return pa.concat_tables(receipts).sort_by("number").to_pydict()
+
+
+def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):
+    seen = pass_over_many_chunks
+    assert seen["number"] == list(range(SHARDS * CHUNKS))
+    ahead = [
+        sum(produced < consumed for produced in seen["produced"]) - number
+        for number, consumed in enumerate(sorted(seen["consumed"]))
+    ]
+    # 16 that wait, and those on their way in and out of tasks; without a bound about 100
+    assert max(ahead) < 50, ahead
+
+
+def test_blocks_that_were_are_forgotten(pass_over_many_chunks):
+    assert 0 <= Kept.blocks < 20

@@ -1,0 +1,1 @@
+"""The stages in worker processes of this machine, without Ray."""

@@ -1,0 +1,1 @@
+"""The stages as a Ray Data plan, over the nodes of a cluster."""

@@ -1,0 +1,128 @@
+"""The stages as a Ray Data plan, and the settings under which Ray Data executes it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import ray.data
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
+from ray.util.annotations import RayDeprecationWarning
+
+from vggbatch.config import ComputeOptions
+from vggbatch.executors.ray_data.internals import bound_queues, observe, retry_options
+from vggbatch.pipeline.cluster import Cluster
+from vggbatch.pipeline.pipeline import Classify, StageContext, capture_failure, decode, index, write
+from vggbatch.pipeline.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
+
+_RETRIES = 3
+"""Of a task whose process died; then its chunk is left to the next pass (see passes.py)."""
+_CALLS = 10
+"""Retries of a call to a classifier. Ray pauses for 0.1 s before the first, and twice as long each
+time up to 5 s, so they last 26 s. By default it takes 15 s to find a node dead; until then a call
+there fails at once, and with three retries each classifier of a lost node cost six chunks a second
+pass (measured: 20 s). After that its two chunks wait for it to start elsewhere."""
+_TIMEOUT_S = 300
+_CLUSTER_TIMEOUT_S = 1800
+"""Seconds without any progress until a run gives up. On a cluster nodes may have to be started
+first, or another run holds them."""
+_CROP_TIMEOUT_S = 3
+"""The timeout grows with the chunk: a slow core takes a second for a VGG in fp32."""
+
+
+def build(
+    source: ray.data.Dataset, context: StageContext, placement: Placement
+) -> ray.data.Dataset:
+    """The plan over a dataset of shards; each row that comes out is a ChunkResult."""
+    tables: dict[str, Any] = {
+        "batch_size": None,
+        "batch_format": "pyarrow",
+        "zero_copy_batch": True,
+    }
+    # Ray's default is without end, which an image that kills its process would take
+    tasks: dict[str, Any] = {**tables, **retry_options(max_retries=_RETRIES)}
+    # of a chunk whose classifier died; the classifier starts again however often
+    calls = retry_options(max_task_retries=_RETRIES if context.isolate else _CALLS)
+    return (
+        source.map_batches(
+            functools.partial(index, scoring=context),
+            num_cpus=INDEX_CPUS,
+            concurrency=placement.index_tasks,
+            **tasks,
+        )
+        .map_batches(
+            functools.partial(capture_failure, stage=decode, scoring=context),
+            num_cpus=DECODE_CPUS,
+            concurrency=placement.decode_tasks,
+            **tasks,
+        )
+        .map_batches(
+            Classify,
+            fn_constructor_args=(context,),
+            num_cpus=placement.actor_cpus,
+            compute=ActorPoolStrategy(
+                # the rest may go with their nodes, and come with others
+                min_size=1 if placement.elastic else placement.actors,
+                initial_size=placement.actors,
+                max_size=placement.max_actors,
+                max_tasks_in_flight_per_actor=placement.chunks_in_flight,
+            ),
+            **tables,
+            **calls,
+        )
+        .map_batches(
+            functools.partial(capture_failure, stage=write, scoring=context),
+            num_cpus=WRITE_CPUS,
+            concurrency=placement.write_tasks,
+            **tasks,
+        )
+    )
+
+
+@contextlib.contextmanager
+def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float) -> Iterator[None]:
+    """Set Ray Data up for chunks as rows; the caller's own settings come back afterwards.
+
+    Args:
+        cluster: what the run is connected to.
+        options: the run's share of it.
+        chunk_work: what a chunk costs a network, in single crops.
+    """
+    if not logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG):
+        # when it is imported Ray Data sets its loggers up, so this can be said no earlier
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    before = DataContext.get_current()
+    context = before.copy()
+    # a block for each row: a chunk must be neither merged with others nor split
+    context.target_max_block_size = 1
+    context.target_min_block_size = 1
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = False
+    if options.max_cpus is not None:
+        context.execution_options.resource_limits = ExecutionResources.for_limits(
+            cpu=options.max_cpus
+        )
+    # a classifier is given up when its node goes or nothing is left, never for want of input
+    context.autoscaling_config = replace(
+        context.autoscaling_config, actor_pool_util_downscaling_threshold=-1.0
+    )
+    # a chunk whose process died too often is dropped and not the run; the next pass takes it up
+    context.max_errored_blocks = -1
+    timeout = _TIMEOUT_S if cluster.own else _CLUSTER_TIMEOUT_S
+    context.execution_no_progress_timeout_s = timeout + _CROP_TIMEOUT_S * chunk_work
+    observe(context)
+    bound_queues(context)
+    # a node may go while a classifier starts on it; one that cannot start at all says so itself
+    context.max_consecutive_actor_init_deaths = 3
+    with DataContext.current(context), warnings.catch_warnings():
+        # small runs leave classifiers without work, which Ray thinks worth a paragraph each
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
+        # limits of retries have no other way in until Ray 2.64 takes this one away
+        warnings.filterwarnings("ignore", category=RayDeprecationWarning)
+        yield
