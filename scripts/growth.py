@@ -3,8 +3,8 @@
     python scripts/growth.py images --sizes 1000 10000 50000
 
 Prints a line for each size. INPUT is repeated under other names; without --model the network hardly
-computes, so that reading, decoding, transport and writing show. --set compute.ray_after=0 lets Ray
-do it all.
+computes, so that reading, decoding, transport and writing show. --set compute.executor=ray lets Ray
+do it.
 """
 
 from __future__ import annotations

@@ -33,6 +33,8 @@ def _show(found: Status) -> None:
         ("images", f"{found.rows:,} of {total}{share}"),
         ("errors", f"{found.errors:,}"),
     ]
+    if found.executor is not None:
+        facts.append(("executor", found.executor))
     if found.images_per_second is not None:
         facts.append(("rate", console.rate(found.images_per_second)))
     if found.seconds_left is not None:

@@ -68,8 +68,8 @@ class StageContext:
     """Names the run in log lines."""
     versions: Mapping[str, str]
     """The driver's, of what changes a result (see probe.py)."""
-    labels: Any = None
-    """A `Labels` or a Ray object reference of one, None for unlabelled input."""
+    labels: Labels | Callable[[], Labels] | None = None
+    """The labels, or what gives them where a stage runs; None for unlabelled input."""
     isolate: bool = False
     """Decode each image in a process of its own, where an earlier pass lost its workers."""
 
@@ -162,12 +162,8 @@ def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
 
 
 def _labels(scoring: StageContext) -> Labels:
-    if isinstance(scoring.labels, Labels):
-        return scoring.labels
-    import ray  # only here: the stages run without it too, where it would cost a second to import
-
-    known: Labels = ray.get(scoring.labels)
-    return known
+    assert scoring.labels is not None, "asked for where there are labels"
+    return scoring.labels if isinstance(scoring.labels, Labels) else scoring.labels()
 
 
 def _maker(

@@ -99,8 +99,10 @@ def _scored(
             log = RunLogger(__name__, run_id)
             fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
             with told(log, executor=executor.name, **fields):
-                loop = _Loop(job, run_id, output, numbered, groups, planned, tally, lease, listener)
-                placement = loop.score(executor)
+                loop = _Loop(
+                    job, executor, run_id, output, numbered, groups, planned, tally, lease, listener
+                )
+                placement = loop.score()
     markers = [progress.groups[group] for group in sorted(progress.groups)]
     return RunResult(
         run_id=run_id,
@@ -133,6 +135,7 @@ class _Loop:
     """Commits what an executor gives and compacts it, until nothing is left."""
 
     job: Job
+    executor: Executor
     run_id: str
     output: Output
     numbered: list[NumberedShard]
@@ -149,7 +152,7 @@ class _Loop:
     _in_a_row: int = 0
     """Failures since the last chunk that was committed."""
 
-    def score(self, executor: Executor) -> Placement | None:
+    def score(self) -> Placement | None:
         """Score and compact what is left.
 
         Returns:
@@ -162,23 +165,22 @@ class _Loop:
         """
         self.tally.start()
         progress, placement = self.tally.progress, None
-        with self._compactions(executor) as compactions:
+        with self._compactions() as compactions:
             for group in self.groups:
                 compactions.start_if_complete(group)  # of a run that was killed before it did
             if not progress.left(self.numbered):
                 self._compact_all(compactions, RunEvents(self.run_id))
                 return None
-            placement = executor.check(self.job, self._report)
-            with _events_of(executor, self.run_id, self.output, self.tally) as events:
+            placement = self.executor.check(self.job, self._report)
+            with _events_of(self.executor, self.run_id, self.output, self.tally) as events:
                 events.placed(placement.describe())
                 while left := progress.left(self.numbered):
-                    self._attempt(executor, left, compactions, events)
+                    self._attempt(left, compactions, events)
                 self._compact_all(compactions, events)
         return placement
 
     def _attempt(
         self,
-        executor: Executor,
         left: list[NumberedShard],
         compactions: Compactions,
         events: RunEvents,
@@ -195,13 +197,13 @@ class _Loop:
             progress=self.tally.progress,
         )
         try:
-            with closing(executor.run(work)) as results:
+            with closing(self.executor.run(work)) as results:
                 for result in results:
                     if result is not None:
                         still.end()
                         self._take(result, compactions, events)
                     self._close_compacted(compactions, events)
-                    self._report(still.note(executor.waiting_for))
+                    self._report(still.note(self.executor.waiting_for))
         except ExecutionFailed as error:
             raise self._failed(self._reason() or str(error)) from None
         if self.tally.chunks == chunks_before:
@@ -222,9 +224,11 @@ class _Loop:
         if self._in_a_row >= _FAILURES_IN_A_ROW:
             raise self._failed(self._reason())
 
-    def _compactions(self, executor: Executor) -> Compactions:
+    def _compactions(self) -> Compactions:
         rows_per_file = self.planned.rows_per_file
-        return Compactions(self.output, self.groups, rows_per_file, self.tally, executor.submit)
+        return Compactions(
+            self.output, self.groups, rows_per_file, self.tally, self.executor.submit
+        )
 
     def _compact_all(self, compactions: Compactions, events: RunEvents) -> None:
         still = Stillness()
@@ -240,7 +244,7 @@ class _Loop:
 
     def _report(self, note: str | None = None) -> None:
         """Let the lease and the listener know how far the run is."""
-        snapshot = replace(self.tally.snapshot(), note=note)
+        snapshot = replace(self.tally.snapshot(), note=note, executor=self.executor.name)
         self.lease.report(snapshot)
         if self.listener:
             self.listener(snapshot)

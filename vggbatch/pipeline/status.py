@@ -46,6 +46,8 @@ class Status:
     """Who is at work, or was when the lease fell silent."""
     silence: float | None
     """Seconds since its last sign of life; None where only another machine's clock could say."""
+    executor: str | None = None
+    """What scores, or scored: `local` or `ray`; None where that is not known."""
     waiting: str | None = None
     """What a run at work said last, when it got nowhere; what is wrong with a damaged output."""
 
@@ -73,6 +75,7 @@ def read_status(folder: Folder) -> Status:
             seconds_left=None,
             holder=None,
             silence=None,
+            executor=None if wrong else output.read_run().get("executor"),
             waiting="; ".join(wrong[:_SHOWN]) or None,
         )
     shards = output.read_shards()
@@ -103,6 +106,7 @@ def read_status(folder: Folder) -> Status:
         seconds_left=left,
         holder=lease.owner() if lease else None,
         silence=lease.silence() if lease and lease.beat else None,
+        executor=lease.snapshot.executor if lease and lease.snapshot else None,
         waiting=waiting,
     )
 

@@ -27,6 +27,8 @@ class Snapshot:
     """Of this run, from the start of scoring, classifiers' start included."""
     note: str | None = None
     """A line that the user should see: what the run waits for, what is odd."""
+    executor: str | None = None
+    """What scores: `local` or `ray`."""
     exact: bool = True
     """Whether `total` was counted; it is an estimate until every shard is opened."""
 

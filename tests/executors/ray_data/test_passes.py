@@ -25,7 +25,7 @@ def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
     done = subprocess.run(
         [
             *(sys.executable, "-m", "vggbatch", "score", tmp_path / "images", "-m", net),
-            *("-o", tmp_path / "out", "--set", "chunk_size=5"),
+            *("-o", tmp_path / "out", "--set", "chunk_size=5", "--executor", "ray"),
         ],
         env={**os.environ, **environment(tmp_path / "plugin")},
         capture_output=True,
@@ -45,14 +45,14 @@ def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
 
 @pytest.mark.slow
 def test_an_image_that_kills_its_classifier_ends_the_run_with_the_others_safe(net, tmp_path):
-    """First the head start dies of it, then Ray's classifiers do, a few times in two passes."""
+    """Ray's classifiers die of it, a few times in two passes."""
     write_folder(tmp_path / "images", 20)
     Image.new("RGB", (72, 56), "white").save(tmp_path / "images/00007x.png")
     (tmp_path / "plugin").mkdir()
     done = subprocess.run(
         [
             *(sys.executable, "-m", "vggbatch", "score", tmp_path / "images", "-m", net),
-            *("-o", tmp_path / "out", "--set", "chunk_size=5"),
+            *("-o", tmp_path / "out", "--set", "chunk_size=5", "--executor", "ray"),
         ],
         env={**os.environ, **classifier_environment(tmp_path / "plugin")},
         capture_output=True,
@@ -100,9 +100,7 @@ def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_pa
         def __call__(self):
             raise FileNotFoundError("no model on this node")
 
-    monkeypatch.setattr(
-        "vggbatch.executors.base.network_opener", lambda job, sources=None: Missing()
-    )
+    monkeypatch.setattr("vggbatch.pipeline.job.network_opener", lambda job, sources=None: Missing())
     with pytest.raises(JobFailed, match="no model on this node"):
         api.score(config)
     monkeypatch.undo()

@@ -79,7 +79,7 @@ class RayDataExecutor:
 
         from vggbatch.executors.ray_data.dataset import data_context
         from vggbatch.executors.ray_data.gauges import StageGauges
-        from vggbatch.executors.ray_data.model_broadcast import broadcast_models
+        from vggbatch.executors.ray_data.model_broadcast import StoredLabels, broadcast_models
         from vggbatch.executors.ray_data.passes import Passes
         from vggbatch.executors.ray_data.watchdog import Watchdog
         from vggbatch.pipeline.job import network_opener
@@ -91,7 +91,7 @@ class RayDataExecutor:
             sources = broadcast_models(job.models, job.config.cache_dir)
             context = replace(context, open_networks=network_opener(job, sources))
         if job.labels is not None:
-            context = replace(context, labels=ray.put(job.labels))
+            context = replace(context, labels=StoredLabels(ray.put(job.labels)))
         gauges = StageGauges(work.run_id, work.output.folder.uri)
         with (
             data_context(self._cluster, job.config.compute, chunk_work=work.chunk_work),

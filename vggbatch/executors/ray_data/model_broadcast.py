@@ -1,4 +1,4 @@
-"""A model that only the driver has reaches every node once, through Ray's object store."""
+"""A model and labels that only the driver has reach every node once, by Ray's object store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import ray
 
 from vggbatch.models import Model
 from vggbatch.models.original import original_file
+from vggbatch.sources import Labels
 
 BLOCK = 64 * 2**20
 """Bytes of an object: what a node needs in its store at a time, and what Ray sends in one go."""
@@ -31,6 +32,18 @@ class ModelBroadcast:
         """The content of one of the model's files."""
         for block in self.blocks[name]:
             yield ray.get(block)
+
+
+@dataclass(frozen=True)
+class StoredLabels:
+    """Labels in the object store; it pickles as a reference to them."""
+
+    reference: Any
+
+    def __call__(self) -> Labels:
+        """The labels."""
+        labels: Labels = ray.get(self.reference)
+        return labels
 
 
 def broadcast_models(models: Sequence[Model], cache_dir: str | None) -> list[ModelBroadcast | None]:
