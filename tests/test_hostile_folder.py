@@ -117,7 +117,7 @@ def test_on_ray(folder, tmp_path, net, expected, monkeypatch):
     with ray_nodes() as nodes:
         nodes.add(2)
         words = ("score", ".", "-o", "../out", "-m", net, "--address", nodes.address)
-        done = hostile.run(folder, *words, "--set", "compute.ray_after=0")
+        done = hostile.run(folder, *words, "--set", "compute.executor=ray")
     check(done, folder, tmp_path / "out", expected)
 
 

@@ -80,9 +80,9 @@ class ChunkKey:
     """In the shard."""
 
     @classmethod
-    def of(cls, receipt: Mapping[str, Any]) -> ChunkKey:
-        """The chunk that a receipt is for."""
-        return cls(*(receipt[name] for name in KEY))
+    def of(cls, row: Mapping[str, Any]) -> ChunkKey:
+        """The chunk that a row with its columns is for."""
+        return cls(*(row[name] for name in KEY))
 
 
 def shard_table(shards: Iterable[NumberedShard]) -> pa.Table:
