@@ -31,7 +31,7 @@ from vggbatch.models import catalog, synset
 
 _ROOT = Path(__file__).parents[2]
 _POLL_S = 0.01
-_AT_ONCE = ("vggbatch.cli", "vggbatch.pipeline.local", "tests.faults.elsewhere")
+_AT_ONCE = ("vggbatch.cli", "vggbatch.executors.local.worker", "tests.faults.elsewhere")
 
 
 class Command:
@@ -194,7 +194,7 @@ class _Forked(subprocess.Popen):  # type: ignore[type-arg]
     """A module of the package that is run as a program is forked too."""
 
     def _execute_child(self, args: Any, *others: Any) -> None:
-        package = len(args) == 4 and list(args[1:3]) == ["-P", "-m"] and args[3]
+        package = len(args) >= 4 and list(args[1:3]) == ["-P", "-m"] and args[3]
         if not package or not package.startswith("vggbatch.") or threading.active_count() > 1:
             super()._execute_child(args, *others)  # type: ignore[misc]
             return
@@ -214,6 +214,7 @@ class _Forked(subprocess.Popen):  # type: ignore[type-arg]
             # of its own again: the command line has moved its driver's
             sys.stderr = os.fdopen(2, "w", closefd=False)
             logging.root.handlers.clear()
+            sys.argv = [package, *args[4:]]
             os._exit(_ended(lambda: runpy.run_module(package, run_name="__main__")))
         self._child_created = True
         for descriptor in {source, sink, error} - {-1, getattr(self, "_devnull", -1)}:

@@ -23,7 +23,7 @@ def title(process):
 def test_the_processes_of_its_ray_end_by_themselves(net, tmp_path):
     write_folder(tmp_path / "images", 400)
     words = ["score", tmp_path / "images", "-m", net, "-o", tmp_path / "out"]
-    words += ["--set", "chunk_size=4", "--set", "compute.ray_after=0"]
+    words += ["--set", "chunk_size=4", "--executor", "ray"]
     driver = subprocess.Popen(
         [sys.executable, "-m", "vggbatch", *map(str, words)],
         env={**os.environ, "VGGBATCH_CACHE_DIR": str(tmp_path / "cache")},
