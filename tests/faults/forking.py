@@ -194,33 +194,42 @@ class _Forked(subprocess.Popen):  # type: ignore[type-arg]
     """A module of the package that is run as a program is forked too."""
 
     def _execute_child(self, args: Any, *others: Any) -> None:
-        package = len(args) >= 4 and list(args[1:3]) == ["-P", "-m"] and args[3]
+        package = list(args[1:3]) == ["-P", "-m"] and args[3]
         if not package or not package.startswith("vggbatch.") or threading.active_count() > 1:
             super()._execute_child(args, *others)  # type: ignore[misc]
             return
-        environ = others[5]
+        kept, environ = others[3], others[5]
         source, to_child, from_child, sink, from_error, error = others[9:15]
         self.pid = os.fork()
         if self.pid == 0:
             for descriptor, number in ((source, 0), (sink, 1), (error, 2)):
                 if descriptor != -1:
                     os.dup2(descriptor, number)
-            for descriptor in (to_child, from_child, from_error):
-                if descriptor != -1:
-                    os.close(descriptor)
+            _close_as_exec_does(kept)
             if environ is not None:
                 os.environ.clear()
                 os.environ.update(environ)
             # of its own again: the command line has moved its driver's
             sys.stderr = os.fdopen(2, "w", closefd=False)
             logging.root.handlers.clear()
-            sys.argv = [package, *args[4:]]
+            sys.argv = list(args[3:])
             os._exit(_ended(lambda: runpy.run_module(package, run_name="__main__")))
         self._child_created = True
-        for descriptor in {source, sink, error} - {-1, getattr(self, "_devnull", -1)}:
-            os.close(descriptor)
+        for descriptor, other in ((source, to_child), (sink, from_child), (error, from_error)):
+            if descriptor != -1 and other != -1:
+                os.close(descriptor)
         if hasattr(self, "_devnull"):
             os.close(self._devnull)
+
+
+def _close_as_exec_does(kept: Sequence[int]) -> None:
+    """Close what a new program would not get, but for the log of operations."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        with contextlib.suppress(OSError):
+            is_log = os.readlink(f"/proc/self/fd/{name}") == os.environ.get("FAULT_LOG")
+            if not (is_log or descriptor in kept or os.get_inheritable(descriptor)):
+                os.close(descriptor)
 
 
 if __name__ == "__main__":
