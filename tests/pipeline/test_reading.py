@@ -45,7 +45,10 @@ def predictions(errors, features=None, schema=None):
 
 def written(table, row_group_size=None):
     file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
+    try:
+        pq.write_table(table, file, compression="zstd", row_group_size=row_group_size)
+    except pa.ArrowNotImplementedError as error:  # nulls in format 1, before pyarrow 26
+        pytest.skip(f"pyarrow {pa.__version__} cannot write it: {error}")
     return io.BytesIO(file.getvalue())
 
 
