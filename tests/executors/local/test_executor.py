@@ -119,6 +119,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(net, images, tmp_path):
     assert workers() == []
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_is_ended_and_replaced(net, images, tmp_path, monkeypatch):
     monkeypatch.setattr(timeouts, "SILENCE_TIMEOUT_S", 4.0)
     job = plain.job_of(net, images, tmp_path / "out")
@@ -165,6 +166,7 @@ def test_an_image_that_hangs_its_worker_becomes_an_error_row(net, images, tmp_pa
     assert errors_of(job) == {"00007x.jpg": "timeout: decoding did not end within 20 s"}
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_its_classifier_ends_the_run_with_the_others_safe(
     net, images, tmp_path, monkeypatch
 ):
@@ -192,6 +194,16 @@ def test_workers_that_never_get_ready_end_the_run_with_the_reason(
     assert workers() == []
 
 
+FAILING = """
+import sys
+if "vggbatch.executors.local.worker" in sys.orig_argv:
+    from vggbatch.sources import base
+    def members(self, *words):
+        raise OSError("no such disk")
+    base.Reader.members = members
+"""
+
+
 def test_an_interrupted_run_leaves_no_worker(net, images, tmp_path):
     job = plain.job_of(net, images, tmp_path / "out")
 
@@ -203,3 +215,22 @@ def test_an_interrupted_run_leaves_no_worker(net, images, tmp_path):
     assert workers() == []
     assert score(job)["this_run"]["images"] < COUNT
     assert errors_of(job) == {}
+
+
+def test_a_failed_chunk_is_logged_where_log_lines_are_asked_for_and_nowhere_else(
+    net, images, tmp_path, monkeypatch, capfd
+):
+    """Python prints warnings and errors by itself where no handler is set up."""
+    (tmp_path / "sitecustomize.py").write_text(FAILING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    job = plain.job_of(net, images, tmp_path / "out")
+    monkeypatch.setattr(logging.root, "handlers", [])
+    with pytest.raises(JobFailed, match="index: OSError: no such disk"):
+        score(job)
+    assert capfd.readouterr().err == ""
+    monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler()])
+    with pytest.raises(JobFailed):
+        score(job)
+    said = capfd.readouterr().err
+    assert "chunk failed" in said
+    assert "OSError: no such disk" in said

@@ -154,7 +154,9 @@ class LocalExecutor:
         return self._ended.enter_context(WorkerProcess(self._events))
 
     def _open_one(self, slot: _Slot, context: StageContext) -> None:
-        level = logging.getLogger("vggbatch").getEffectiveLevel()
+        logger = logging.getLogger("vggbatch")
+        # where no one has asked for log lines, Python would print those of failures
+        level = logger.getEffectiveLevel() if logger.hasHandlers() else logging.CRITICAL + 1
         slot.opened_at = time.monotonic()
         slot.worker.send(Open(context, slot.classifiers, level))
 
@@ -187,7 +189,7 @@ class LocalExecutor:
         slot = self._slots[number]
         reason = slot.worker.how_it_ended()
         open_before = sum(1 for _ in dispatch.open_items(number))
-        self._log.warning("worker ended", extra={"reason": reason, "open_items": open_before})
+        self._log.info("worker ended", extra={"reason": reason, "open_items": open_before})
         if not slot.ready and not open_before:
             self._unready_deaths += 1
             if self._unready_deaths >= _UNREADY_DEATHS:
