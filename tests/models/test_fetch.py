@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -174,6 +175,33 @@ def test_no_server_is_told_at_once(entry, tmp_path):
     with pytest.raises(VggbatchError, match="no connection"):
         pull(entry, mirrors=["http://127.0.0.1:9"], cache_dir=str(tmp_path))
     assert time.monotonic() - begun < 2
+
+
+PULL = """
+import sys
+from vggbatch.errors import VggbatchError
+from vggbatch.models import catalog, fetch, pull
+hub, *_ = fetch.PUBLIC_MIRRORS
+fetch.PUBLIC_MIRRORS = (hub,)
+try:
+    pull(catalog()["vgg16-12"], cache_dir=sys.argv[1], attempts=1)
+except VggbatchError as error:
+    print(error)
+"""
+
+
+def test_a_hub_that_is_not_there_is_a_mirror_that_failed(tmp_path):
+    """Its client raises errors of its own kind, which are no OSError."""
+    pytest.importorskip("huggingface_hub")
+    done = subprocess.run(
+        [sys.executable, "-c", PULL, tmp_path],
+        env={**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("no mirror gives vgg16-12.onnx: ")
 
 
 def test_what_a_killed_download_left_is_continued(server, entry, tmp_path):

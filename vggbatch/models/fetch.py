@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import requests
 from filelock import FileLock
@@ -18,7 +19,7 @@ from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.catalog import CatalogEntry, ZooFile
 from vggbatch.models.durable import move_into_place
 from vggbatch.models.verified import is_intact
-from vggbatch.storage import filesystem, join
+from vggbatch.storage import filesystem, join, store_errors
 
 PUBLIC_MIRRORS = (
     "https://media.githubusercontent.com/media/onnx/models/main/validated/vision/classification"
@@ -212,16 +213,25 @@ def _opened(address: str, offset: int, total: int) -> Iterator[tuple[int, Iterat
         return
     fs, path = filesystem(address)
     try:
-        size = fs.info(path)["size"]
+        with store_errors():
+            size = fs.info(path)["size"]
         if size != total:
             raise _MirrorFailed(f"is {size} bytes, not {total}")
-        with fs.open(path, "rb") as file:
+        with store_errors():
+            file = fs.open(path, "rb")
+        with file:
             file.seek(offset)
-            yield offset, iter(lambda: file.read(BLOCK), b"")
+            yield offset, _blocks(file)
     except FileNotFoundError:
         raise _MirrorFailed("not there") from None
     except OSError as error:
         raise _Cut(str(error)) from None
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    with store_errors():
+        while block := file.read(BLOCK):
+            yield block
 
 
 @contextmanager
