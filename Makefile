@@ -10,10 +10,10 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 # environments and tests of the bounds of dependencies
 BOUNDS := .venv-bounds
-QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models/test_graph.py \
-	tests/models/test_prepare.py tests/sources tests/metrics tests/pipeline/test_sink.py \
-	tests/pipeline/test_reading.py tests/pipeline/test_state.py tests/pipeline/test_documents.py \
-	tests/test_formats_of_outputs.py tests/pipeline/test_run.py
+QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models/graphs/test_graph.py \
+	tests/models/preparation/test_prepare.py tests/sources tests/metrics tests/output/test_writer.py \
+	tests/output/test_reader.py tests/output/test_layout.py tests/output/test_metadata.py \
+	tests/end_to_end/test_formats_of_outputs.py tests/runs/test_run.py
 
 .PHONY: help demo test test-all test-lowest test-newest coverage lint format bench clean
 

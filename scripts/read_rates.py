@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from vggbatch.errors import ImageError
 from vggbatch.sources import Shard, discover, reader_for
-from vggbatch.storage import filesystem
+from vggbatch.storage.filesystem import filesystem
 
 CHUNK = 100
 

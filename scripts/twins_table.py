@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
 from vggbatch.models import catalog, prepare, resolve, synthesize
-from vggbatch.models.prepare import PreparedModel
+from vggbatch.models.preparation.prepare import PreparedModel
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normaliser
 

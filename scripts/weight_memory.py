@@ -27,7 +27,7 @@ from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, 
 from vggbatch.config import ModelOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.models import prepare, resolve
-from vggbatch.models.prepare import PreparedModel
+from vggbatch.models.preparation.prepare import PreparedModel
 
 MB = 2**20
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.nets import colour_net
+from tests.support.nets import colour_net
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in [name for name in os.environ if name.startswith("VGGBATCH_")]:
@@ -25,7 +25,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
 
-pytest_plugins = ["tests.s3", "tests.clouds"]
+pytest_plugins = ["tests.support.stores.s3", "tests.support.stores.clouds"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,8 +42,8 @@ def ray_cluster() -> Iterator[None]:
     """A local Ray of two logical CPUs that all tests of the run share."""
     import ray
 
+    from vggbatch.cluster.connection import ray_cluster as start
     from vggbatch.config import ComputeOptions
-    from vggbatch.pipeline.cluster import ray_cluster as start
 
     if ray.is_initialized():
         yield

@@ -20,7 +20,7 @@ from vggbatch.bounded import (
     read_web,
 )
 from vggbatch.errors import ImageError
-from vggbatch.sources.ranges import Range, read_ranges
+from vggbatch.storage.ranges import Range, read_ranges
 
 
 class Server(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ def test_a_server_that_sends_too_little_is_left(monkeypatch):
 
 
 def test_large_files_of_unknown_size_are_in_memory_one_at_a_time(monkeypatch):
-    monkeypatch.setattr("vggbatch.sources.ranges._UNKNOWN_AHEAD", 100)
+    monkeypatch.setattr("vggbatch.storage.ranges._UNKNOWN_AHEAD", 100)
     fs = fsspec.filesystem("memory")
     for name in "abc":
         fs.pipe(f"/bounded/{name}", name.encode() * 500)

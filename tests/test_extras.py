@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import tomllib
 
-from vggbatch import extras, storage
+from vggbatch import extras
+from vggbatch.storage import filesystem
 
 ROOT = Path(__file__).parent.parent
 NAMED = re.compile(r"vggbatch\[(\w+)\]")
@@ -32,9 +33,11 @@ def test_a_store_whose_package_lacks(protocol, advice, monkeypatch):
     def lacking(name):
         raise ImportError("no module")
 
-    monkeypatch.setattr(storage, "_class_of", lacking)
+    monkeypatch.setattr(filesystem, "_class_of", lacking)
     monkeypatch.setenv("VGGBATCH_ALLOW_PROTOCOLS", "dropbox")
-    with pytest.raises(storage.NoClient, match="needs a package that is not installed") as caught:
-        storage.filesystem(f"{protocol}://a/b")
+    with pytest.raises(
+        filesystem.NoClient, match="needs a package that is not installed"
+    ) as caught:
+        filesystem.filesystem(f"{protocol}://a/b")
     found = NAMED.findall(str(caught.value))
     assert found == ([advice[9:-1]] if advice else [])

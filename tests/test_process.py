@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import hostile
-from tests.images import cut, jpeg
+from tests.support import hostile
+from tests.support.images import cut, jpeg
 from vggbatch import process, score
 from vggbatch.config import DecodeOptions, ModelOptions, Preprocess, Protocol
 from vggbatch.models import prepare, resolve
+from vggbatch.preprocess.image_buffer import PictureMaker
 from vggbatch.preprocess.isolated import IsolatedDecoder
-from vggbatch.preprocess.pictures import PictureMaker
 
 ROOT = Path(process.__file__).parents[1]
 

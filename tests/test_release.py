@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import write_folder
-from tests.nets import colour_net
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,7 +7,7 @@ import pytest
 
 from vggbatch import uris
 from vggbatch.errors import UsageError
-from vggbatch.storage import Folder, filesystem, is_local
+from vggbatch.storage.filesystem import Folder, filesystem, is_local
 
 
 @pytest.mark.parametrize(

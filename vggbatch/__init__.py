@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
-from vggbatch.version import __version__
+from vggbatch.versions import __version__
 
 if TYPE_CHECKING:
     from vggbatch.api import (

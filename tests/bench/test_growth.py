@@ -1,4 +1,4 @@
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch.bench.growth import grow
 
 

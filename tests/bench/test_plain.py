@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.images import cut, jpeg
+from tests.support.images import cut, jpeg
 from vggbatch.bench.plain import Recipe, crop_of, network_input
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.preprocess.decode import decode_image

@@ -4,8 +4,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from tests.images import cut, jpeg, write_folder
-from tests.nets import colour_net
+from tests.support.images import cut, jpeg, write_folder
+from tests.support.nets import colour_net
 from vggbatch.bench.setup import collect_images, prepare_networks
 from vggbatch.config import JobConfig
 from vggbatch.errors import UsageError

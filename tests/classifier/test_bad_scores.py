@@ -5,14 +5,14 @@ import onnx
 import pyarrow as pa
 from onnx import helper
 
-from tests.images import write_folder
-from tests.nets import colour_net
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
 from vggbatch import api
+from vggbatch.chunks.chunk import ROW, with_errors
 from vggbatch.classifier.classifier import Classifier, NetworkSpec
 from vggbatch.classifier.session import SessionSpec
 from vggbatch.config import Preprocess
-from vggbatch.pipeline.chunk import ROW, with_errors
-from vggbatch.preprocess.pictures import Packer
+from vggbatch.preprocess.image_buffer import Packer
 
 
 def overflowing(path):

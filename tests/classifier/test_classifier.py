@@ -6,13 +6,13 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.images import cut, jpeg
-from tests.nets import SIZE, colour_net
-from tests.plain_loop import plain_protocol
+from tests.support.images import cut, jpeg
+from tests.support.nets import SIZE, colour_net
+from tests.support.plain_loop import plain_protocol
 from vggbatch.classifier import Classifier, NetworkSpec, SessionSpec
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
-from vggbatch.models.dense import make_dense
-from vggbatch.preprocess.pictures import PictureMaker
+from vggbatch.models.graphs.dense import make_dense
+from vggbatch.preprocess.image_buffer import PictureMaker
 
 SMALL = Preprocess(resize=SIZE + 4, crop=SIZE)
 SQUASH = Preprocess(resize=SIZE + 8, crop=SIZE, resize_mode="squash", channels="BGR")

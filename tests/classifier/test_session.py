@@ -9,12 +9,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.images import cut, jpeg
-from tests.nets import SIZE, colour_net
+from tests.support.images import cut, jpeg
+from tests.support.nets import SIZE, colour_net
 from vggbatch.classifier import Classifier, NetworkSpec, SessionSpec
 from vggbatch.classifier.session import Session
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
-from vggbatch.preprocess.pictures import PictureMaker
+from vggbatch.preprocess.image_buffer import PictureMaker
 
 PROFILE = Preprocess(resize=SIZE + 4, crop=SIZE)
 

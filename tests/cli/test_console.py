@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from vggbatch.cli import console
-from vggbatch.pipeline.tally import Snapshot
+from vggbatch.output.progress import Snapshot
 
 
 def test_a_note_is_shown_at_once_and_progress_every_ten_seconds(capsys):

@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from vggbatch import cli
-from vggbatch.cli import models
+from vggbatch.cli.commands import models
 
 COMMANDS = [
     *([command.name or command.callback.__name__] for command in cli.app.registered_commands),

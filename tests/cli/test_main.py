@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 
 
 def vggbatch(*words, **environ):

@@ -6,7 +6,7 @@ import sys
 import pytest
 import yaml
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch import cli
 from vggbatch.cli import console
 

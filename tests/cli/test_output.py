@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch import cli
 from vggbatch.cli import console, options
 

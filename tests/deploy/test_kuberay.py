@@ -31,8 +31,8 @@ from tests.deploy.kustomize import (
     templates,
 )
 from vggbatch.cli import app
+from vggbatch.cluster.placement import place
 from vggbatch.config import ComputeOptions, load_config
-from vggbatch.pipeline.placement import place
 
 DOCKERFILE = Path("deploy/Dockerfile").read_text()
 CRDS = os.environ.get("KUBERAY_CRDS")

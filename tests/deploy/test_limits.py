@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.models import catalog
 
@@ -120,7 +120,7 @@ LOOK = """
 import json
 from vggbatch.classifier.cores import may_pin, usable_cpus
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.placement import place
+from vggbatch.cluster.placement import place
 from vggbatch.memory import free_memory
 placement = place([float(usable_cpus())], ComputeOptions())
 print(json.dumps([usable_cpus(), may_pin(), free_memory(), placement.actors * placement.threads]))
@@ -130,7 +130,7 @@ print(json.dumps([usable_cpus(), may_pin(), free_memory(), placement.actors * pl
 @pytest.mark.parametrize(("cpus", "memory", "model"), list(workers()))
 def test_a_worker_of_the_manifests_has_room_for_its_classifiers(groups, cpus, memory, model):
     """In its own limits; a quota of 8 CPUs cannot make more of this machine's cores than it has."""
-    from vggbatch.pipeline.fitness import _CLASSIFIER_BYTES, _PREPARATIONS
+    from vggbatch.cluster.node_requirements import _CLASSIFIER_BYTES, _PREPARATIONS
 
     cores = len(os.sched_getaffinity(0))
     here = min(cpus, cores)

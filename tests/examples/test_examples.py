@@ -19,7 +19,7 @@ import yaml
 
 import vggbatch
 from tests.deploy.pod_security import violations
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch.cli import app
 from vggbatch.config import load_config
 

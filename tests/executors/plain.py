@@ -9,24 +9,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.outputs import owned
+from tests.support.outputs import owned
+from vggbatch.chunks.chunk import ChunkKey
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.cluster.placement import Placement, place_here
 from vggbatch.config import load_config
 from vggbatch.executors.base import Work, stage_context
-from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.chunk_result import ChunkResult
-from vggbatch.pipeline.job import Job, prepare_job
-from vggbatch.pipeline.pipeline import (
-    Classify,
-    StageContext,
-    capture_failure,
-    decode,
-    index,
-    write,
-)
-from vggbatch.pipeline.placement import Placement, place_here
-from vggbatch.pipeline.progress import Progress
-from vggbatch.pipeline.resume import open_output
-from vggbatch.pipeline.state import Output
+from vggbatch.job.job import Job, prepare_job
+from vggbatch.output.layout import Output
+from vggbatch.output.progress import Progress
+from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
+from vggbatch.runs.resume import open_output
 
 CHUNK = 4
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from vggbatch.pipeline import lease
+from vggbatch.output import lease
 
 INTERVAL_S, TIMEOUT_S = 0.2, 1.0
 

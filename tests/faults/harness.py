@@ -39,9 +39,9 @@ import yaml
 from PIL import Image
 
 from tests.faults.forking import Command, Forks
-from tests.images import cut, jpeg
-from tests.nets import colour_net
-from vggbatch.pipeline.state import PLAN
+from tests.support.images import cut, jpeg
+from tests.support.nets import colour_net
+from vggbatch.output.layout import PLAN
 
 IMAGES, SHARDS = 12, 2
 ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")

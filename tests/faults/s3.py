@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import s3fs
 
-from tests import s3
 from tests.faults.harness import Bench
+from tests.support.stores import s3
 
 _FAULT = (
     b'<?xml version="1.0"?><Error><Code>InternalError</Code><Message>We encountered an internal '

@@ -1,4 +1,4 @@
-"""The scripts that a cluster runs are the commands; on a cluster: cli/test_submit.py."""
+"""The scripts that a cluster runs are the commands; on a cluster: cli/commands/test_submit.py."""
 
 import subprocess
 import sys

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vggbatch.pipeline.schema import predictions_schema
-from vggbatch.storage import Folder
+from vggbatch.output.schema import predictions_schema
+from vggbatch.storage.filesystem import Folder
 
 CLASSES = 20
 CLASS_LINES = [f"n{i:08d} class {i}, kind" for i in range(CLASSES)]

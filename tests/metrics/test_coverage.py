@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.metrics.test_confidence import made_up
-from vggbatch.metrics.confidence import cells_of, debiased_error, equal_mass
-from vggbatch.metrics.intervals import (
+from tests.metrics.estimates.test_confidence import made_up
+from vggbatch.metrics.estimates.confidence import cells_of, debiased_error, equal_mass
+from vggbatch.metrics.estimates.intervals import (
     mcnemar,
     mcnemar_mid_p,
     mean_interval,

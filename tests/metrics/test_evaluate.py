@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics as sk
 
-from tests.outputs import take
+from tests.support.outputs import take
+from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.errors import UsageError
 from vggbatch.metrics import RECORDED, Evaluation, LabelSet, Metric, evaluate_predictions
-from vggbatch.pipeline.likelihood import LabelLikelihood
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 def evaluate(run, *label_sets: LabelSet, **options) -> Evaluation:

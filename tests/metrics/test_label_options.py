@@ -9,15 +9,15 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from tests.configure import configure
-from tests.images import write_folder
+from tests.support.configure import configure
+from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, load_label_options
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.metrics.rescore import open_source, rescore
 from vggbatch.metrics.sets import label_sets
 from vggbatch.models import synset
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 NAMES = ["tench", "great white shark", "goldfish, Carassius auratus"]
 FROM_1 = LabelOptions(indices=IndexOptions(start=1))

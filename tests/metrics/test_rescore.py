@@ -9,8 +9,8 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import open_source, rescore
-from vggbatch.pipeline.lease import OutputLease
-from vggbatch.storage import Folder
+from vggbatch.output.lease import OutputLease
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture

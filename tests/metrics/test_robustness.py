@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vggbatch.metrics import LabelSet, Metric
-from vggbatch.metrics.intervals import wilson
+from vggbatch.metrics.estimates.intervals import wilson
 from vggbatch.metrics.robustness import BASE_LINES, effective_robustness
 
 

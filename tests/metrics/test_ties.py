@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.metrics.test_evaluate import Lookup, evaluate, labelled, lines
+from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.classifier.topk import beyond_five, top_k
 from vggbatch.metrics import LabelSet
-from vggbatch.pipeline.likelihood import LabelLikelihood
 
 
 def coarse(run):

@@ -6,12 +6,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.nets import CLASSES, SIZE, colour_net
+from tests.support.nets import CLASSES, SIZE, colour_net
 from vggbatch.classifier.session import Session
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
+from vggbatch.job.job import open_model
 from vggbatch.models import resolve
-from vggbatch.pipeline.job import open_model
 
 FLOAT, FLOAT16, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
 

@@ -8,7 +8,7 @@ import time
 import psutil
 import pytest
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 
 
 def title(process):

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from tests.images import cut, jpeg, write_folder
-from tests.pipeline.test_run import complete, job, score
+from tests.runs.test_run import complete, job, score
 from tests.sources.samples import tar_bytes
+from tests.support.images import cut, jpeg, write_folder
 from vggbatch.errors import JobFailed
 from vggbatch.report import write_report
-from vggbatch.sources.surprises import FURTHER, HIDDEN, LEFT_OUT, NO_MEMBERS
-from vggbatch.storage import Folder
+from vggbatch.sources.input_warnings import FURTHER, HIDDEN, LEFT_OUT, NO_MEMBERS
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture(scope="module")

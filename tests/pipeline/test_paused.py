@@ -9,15 +9,15 @@ import time
 
 import pytest
 
-from tests.images import write_folder
-from tests.pipeline.test_verify import content, without_ray
+from tests.output.test_verify import content, without_ray
+from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
-from vggbatch.pipeline import claim, fence
-from vggbatch.pipeline.fence import LeaseLost
-from vggbatch.pipeline.lease import NAME
-from vggbatch.pipeline.verify import problems
-from vggbatch.storage import Folder
+from vggbatch.output import claim, fence
+from vggbatch.output.fence import LeaseLost
+from vggbatch.output.lease import NAME
+from vggbatch.output.verify import problems
+from vggbatch.storage.filesystem import Folder
 
 COUNT = 16
 POINTS = ("predictions/", "/groups/", "metrics/", "run.json", "_SUCCESS", "plan.json")

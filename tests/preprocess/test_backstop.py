@@ -5,24 +5,24 @@ import time
 
 import pytest
 
-from tests.images import cut, jpeg
 from tests.preprocess.test_effort import bmp_rle
+from tests.support.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
-from vggbatch.preprocess import backstop, decode, pictures
+from vggbatch.preprocess import backstop, decode, image_buffer
 from vggbatch.preprocess.backstop import Limited, TooSlow
 
 OPTIONS = DecodeOptions(timeout_s=0.5)
-MAKER = pictures.PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
+MAKER = image_buffer.PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
 
 
 @pytest.fixture
 def misjudged(monkeypatch):
     """Every header looks cheap."""
-    for module in (decode, pictures):
+    for module in (decode, image_buffer):
         monkeypatch.setattr(module, "is_ordinary", lambda data: True)
     monkeypatch.setattr(decode, "_check_work", lambda image, options: None)
-    monkeypatch.setattr(pictures, "ORDINARY_PIXELS", 2**30)
+    monkeypatch.setattr(image_buffer, "ORDINARY_PIXELS", 2**30)
     monkeypatch.setattr(decode, "ORDINARY_PIXELS", 2**30)
 
 

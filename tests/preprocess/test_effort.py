@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images import cut, jpeg
+from tests.support.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess import places
 from vggbatch.preprocess.decode import decode_here, decode_image
 from vggbatch.preprocess.effort import is_ordinary
+from vggbatch.preprocess.image_buffer import PictureMaker
 from vggbatch.preprocess.isolated import seconds_for
-from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.preprocess.places import Places, place, places_of
 
 OPTIONS = DecodeOptions()

@@ -3,13 +3,13 @@ import time
 import numpy as np
 import pytest
 
-from tests.crashing import HANG, MAGIC, environment
-from tests.images import cut, jpeg
+from tests.support.crashing import HANG, MAGIC, environment
+from tests.support.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.image_buffer import PictureMaker
 from vggbatch.preprocess.isolated import IsolatedDecoder
-from vggbatch.preprocess.pictures import PictureMaker
 from vggbatch.preprocess.transform import center_crop
 
 PROFILE = Preprocess(resize=36, crop=32)

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.images import PHOTOGRAPHS, photograph
+from tests.support.images import PHOTOGRAPHS, photograph
 from vggbatch.config import DecodeOptions
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.opencv import resize_window

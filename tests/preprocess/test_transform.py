@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.images import PHOTOGRAPHS, jpeg, photograph
-from tests.plain_loop import plain_input
+from tests.support.images import PHOTOGRAPHS, jpeg, photograph
+from tests.support.plain_loop import plain_input
 from vggbatch.config import Preprocess
 from vggbatch.preprocess.profiles import PROFILES
 from vggbatch.preprocess.transform import Normaliser, center_crop, resized_size

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.images import cut, jpeg, write_folder
-from tests.nets import colour_net
+from tests.support.images import cut, jpeg, write_folder
+from tests.support.nets import colour_net
 from vggbatch import api
 from vggbatch.config import load_config
 

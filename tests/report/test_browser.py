@@ -3,7 +3,7 @@
 import pytest
 
 from vggbatch.report import write_comparison, write_report
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import re
 import pytest
 
 from vggbatch import api
-from vggbatch.cli.report import report
+from vggbatch.cli.commands.report import report
 from vggbatch.report import write_comparison
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture(scope="module")

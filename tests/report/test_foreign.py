@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.images import cut, jpeg, write_folder
+from tests.support.images import cut, jpeg, write_folder
 from vggbatch import rescore, score, write_report
+from vggbatch.chunks.chunk import shard_table
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.chunk import shard_table
-from vggbatch.pipeline.state import Output
+from vggbatch.output.layout import Output
 from vggbatch.sources.base import MEMBERS_SCHEMA
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.report.output import open_output
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 def test_an_unfinished_run_says_how_far_it_is(run, tmp_path):

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from vggbatch import api
 from vggbatch.cli import app
-from vggbatch.cli.report import report
+from vggbatch.cli.commands.report import report
 from vggbatch.errors import UsageError
 from vggbatch.report import write_report
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 def section(page, name):

@@ -3,7 +3,7 @@ import numpy as np
 from vggbatch import api
 from vggbatch.metrics import RECORDED
 from vggbatch.report.scan import BINS, find, scan
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 def test_counts_agree_with_a_plain_loop(run):

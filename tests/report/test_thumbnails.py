@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.images import cut
+from tests.support.images import cut
 from vggbatch.config import Preprocess
 from vggbatch.metrics import RECORDED
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import find
 from vggbatch.report.thumbnails import SIZE, thumbnails
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from tests.s3 import free_ports
 from tests.sources.samples import jpeg
 from tests.sources.test_discover import read_all
+from tests.support.stores.s3 import free_ports
 from vggbatch.errors import ImageError
 from vggbatch.sources.discover import survey
 

@@ -11,7 +11,7 @@ from vggbatch.sources.base import (
     members_table,
     with_unique_names,
 )
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 class Halves(Reader):

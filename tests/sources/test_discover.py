@@ -8,15 +8,8 @@ from tests.sources.samples import jpeg, tar_bytes
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import Member, Shard
 from vggbatch.sources.discover import discover, reader_for, survey
-from vggbatch.sources.manifest import below_common_folder
-from vggbatch.sources.surprises import (
-    ARCHIVE,
-    EMPTY,
-    LEFT_OUT,
-    NO_IMAGES,
-    SAME_NAME,
-    surprise,
-)
+from vggbatch.sources.formats.manifest import below_common_folder
+from vggbatch.sources.input_warnings import ARCHIVE, EMPTY, LEFT_OUT, NO_IMAGES, SAME_NAME, surprise
 
 
 def write(root, files: dict[str, bytes]) -> str:

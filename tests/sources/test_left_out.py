@@ -9,7 +9,7 @@ from tests.sources.test_discover import read_all, write
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.discover import reader_for, survey
-from vggbatch.sources.surprises import (
+from vggbatch.sources.input_warnings import (
     ARCHIVE,
     DEAD_LINK,
     FURTHER,
@@ -24,7 +24,7 @@ from vggbatch.sources.surprises import (
     Names,
     merged,
 )
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 OTHERS = {

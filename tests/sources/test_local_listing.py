@@ -5,8 +5,8 @@ import subprocess
 import pytest
 
 from vggbatch.sources import local_listing
+from vggbatch.sources.input_warnings import HIDDEN, LOOP, LeftOut, Names
 from vggbatch.sources.listing import list_input
-from vggbatch.sources.surprises import HIDDEN, LOOP, LeftOut, Names
 
 
 def listed(root, left_out=None):

@@ -11,7 +11,7 @@ from vggbatch.errors import UsageError
 from vggbatch.sources.base import DAMAGED
 from vggbatch.sources.discover import discover, reader_for
 from vggbatch.sources.pack import pack
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 
 def labels(shards) -> list:

@@ -2,9 +2,9 @@ import pytest
 import s3fs
 
 from tests.sources.samples import jpeg
-from tests.strange_s3 import strange_s3
+from tests.support.stores.strange_s3 import strange_s3
 from vggbatch.sources.discover import reader_for, survey
-from vggbatch.sources.surprises import HIDDEN, MARKER, Names
+from vggbatch.sources.input_warnings import HIDDEN, MARKER, Names
 
 KEYS = (
     *("p/a.jpg", "p//b.jpg", "p///c.jpg", "p/s//t//u.jpg", "/lead.jpg", "p/noext"),

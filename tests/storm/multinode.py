@@ -22,8 +22,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray.cluster_utils import Cluster
 
-from tests.images import write_folder
-from tests.nets import colour_net
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
 from vggbatch import api
 from vggbatch.config import load_config
 

@@ -26,10 +26,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.images import write_folder
-from tests.nets import colour_net
-from vggbatch.pipeline.state import PREDICTIONS, Output
-from vggbatch.storage import Folder
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
+from vggbatch.output.layout import PREDICTIONS, Output
+from vggbatch.storage.filesystem import Folder
 
 IMAGES = 1500
 CHUNK = 4
@@ -258,7 +258,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         uri = None
         if args.s3:
-            from tests.s3 import bucket
+            from tests.support.stores.s3 import bucket
 
             uri = stack.enter_context(bucket(Path(folder) / "s3"))
         started = time.monotonic()

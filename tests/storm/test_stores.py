@@ -8,14 +8,14 @@ from collections import Counter
 
 import pytest
 
-from tests import s3
-from tests.faulty_proxy import faulty
-from tests.images import write_folder
+from tests.support.images import write_folder
+from tests.support.stores import s3
+from tests.support.stores.faulty_proxy import faulty
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import VggbatchError
-from vggbatch.pipeline.status import read_status
-from vggbatch.storage import Folder
+from vggbatch.runs.status import read_status
+from vggbatch.storage.filesystem import Folder
 
 COUNT = 200
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.s3 import bucket
 from tests.storm.finish import FinishStorm
 from tests.storm.storm import Storm
+from tests.support.stores.s3 import bucket
 
 
 def check(result, kills):

@@ -7,14 +7,14 @@ import time
 
 import pytest
 
-from tests.cluster import command
-from tests.images import write_folder
-from tests.ray_nodes import ray_nodes
+from tests.support.images import write_folder
+from tests.support.ray.cluster import command
+from tests.support.ray.ray_nodes import ray_nodes
 from vggbatch import api
 from vggbatch.errors import UsageError
-from vggbatch.pipeline.status import read_status
+from vggbatch.runs.status import read_status
 from vggbatch.sources.pack import pack
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 COUNT = 1500
 COLUMNS = ["image_id", "label", "top5_index", "top5_probability", "top5_synset", "error"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.hosts import network_hosts
+from tests.support.ray.hosts import network_hosts
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.submit import RayJobs
 

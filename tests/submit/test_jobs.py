@@ -1,4 +1,4 @@
-"""A job server that lies, breaks and disappears; a real one: cli/test_submit.py."""
+"""A job server that lies, breaks and disappears; a real one: cli/commands/test_submit.py."""
 
 import os
 import signal

@@ -17,20 +17,20 @@ from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
 from vggbatch.executors.choose import executor_for
+from vggbatch.job.job import Job, prepare_job
+from vggbatch.job.label_check import check_labelled
+from vggbatch.job.predict import predict as predict_job
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.evaluate import write_metrics
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
-from vggbatch.pipeline.footer import footer_of_plan
-from vggbatch.pipeline.job import Job, prepare_job
-from vggbatch.pipeline.labelled import check_labelled
-from vggbatch.pipeline.predict import predict as predict_job
-from vggbatch.pipeline.preview import Preview, preview
-from vggbatch.pipeline.record import Metrics, RunResult, WrittenMetrics, finish
-from vggbatch.pipeline.run import run
-from vggbatch.pipeline.tally import Listener
-from vggbatch.storage import Folder, public_uri
+from vggbatch.output.footer import footer_of_plan
+from vggbatch.runs.dry_run import Preview, preview
+from vggbatch.runs.run import run
+from vggbatch.runs.run_record import Metrics, RunResult, WrittenMetrics, finish
+from vggbatch.runs.tracker import Listener
+from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -14,22 +14,22 @@ import pyarrow as pa
 from vggbatch import report
 from vggbatch.config import LabelOptions
 from vggbatch.errors import JobFailed, UsageError
+from vggbatch.labels import EMBEDDED, LabelSpec
 from vggbatch.metrics import Evaluation
-from vggbatch.metrics.compare import Comparison, compare_runs
+from vggbatch.metrics.comparison.compare import Comparison, compare_runs
 from vggbatch.metrics.recorded import has_read
 from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import ErrorPolicy
-from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.reading import read_table
-from vggbatch.pipeline.state import Output
-from vggbatch.pipeline.status import Status, read_status
-from vggbatch.pipeline.verify import believe
+from vggbatch.output.confined import check_confined
+from vggbatch.output.layout import Output
+from vggbatch.output.reader import read_table
+from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
-from vggbatch.sources.labels import EMBEDDED, LabelSpec
-from vggbatch.storage import Folder, arrow_file
+from vggbatch.runs.status import Status, read_status
+from vggbatch.storage.filesystem import Folder, arrow_file
 
 _log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from vggbatch.bench import machine
 from vggbatch.bench.child import SEARCH
-from vggbatch.bench.contenders.base import Contender, child_command
 from vggbatch.bench.measure import Measurement, last_line, measure, run
 from vggbatch.bench.record import Record
 from vggbatch.bench.registry import contender
 from vggbatch.bench.setup import Images, Network, collect_images, prepare_networks
 from vggbatch.bench.summary import Summary, summarise
+from vggbatch.bench.systems.base import Contender, child_command
 from vggbatch.bench.task import Task
 from vggbatch.config import JobConfig
 from vggbatch.errors import VggbatchError

@@ -15,12 +15,12 @@ def main() -> None:
     """Do what the first argument names, with the task that the second one names."""
     name, task = sys.argv[1], Task.read(sys.argv[2])
     if name == SEARCH:
-        from vggbatch.bench.contenders.bare import search_to_file
+        from vggbatch.bench.systems.bare import search_to_file
 
         search_to_file(task)
         return
     chosen = contender(name)
-    from vggbatch.bench.contenders.base import Program
+    from vggbatch.bench.systems.base import Program
 
     assert isinstance(chosen, Program), f"{name} is a command of its own"
     chosen.run(task)

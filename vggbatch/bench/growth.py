@@ -13,9 +13,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from vggbatch.bench import machine
-from vggbatch.bench.contenders.ours import Ours
 from vggbatch.bench.measure import measure
 from vggbatch.bench.setup import collect_images, prepare_networks
+from vggbatch.bench.systems.ours import Ours
 from vggbatch.config import JobConfig
 from vggbatch.errors import VggbatchError
 

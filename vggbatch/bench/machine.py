@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vggbatch.classifier.cores import usable_cpus
+from vggbatch.cluster.connection import ray_cluster
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.cluster import ray_cluster
 
 _PACKAGES = ["vggbatch", "onnxruntime", "ray", "daft", "openvino", "torch", "numpy", "pillow"]
 _PACKAGES += ["pyarrow"]

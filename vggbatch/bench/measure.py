@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vggbatch.bench import processes
-from vggbatch.bench.contenders.base import Contender
+from vggbatch.bench.systems.base import Contender
 from vggbatch.bench.task import Task
 from vggbatch.process import environment as python_environment
 

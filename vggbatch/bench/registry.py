@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from vggbatch.bench.contenders.base import Contender
+    from vggbatch.bench.systems.base import Contender
 
 _CLASSES = {
     "bare": "bare.Bare",
@@ -34,7 +34,7 @@ def contender(name: str) -> Contender:
     """The contender of a name."""
     module, kind = _CLASSES[name].split(".")
     found: type[Contender] = getattr(
-        importlib.import_module(f"vggbatch.bench.contenders.{module}"), kind
+        importlib.import_module(f"vggbatch.bench.systems.{module}"), kind
     )
     return found()
 

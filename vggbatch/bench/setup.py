@@ -17,8 +17,8 @@ from vggbatch.bench.task import Task
 from vggbatch.config import DecodeOptions, JobConfig
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.models import Model, prepare, resolve, synthesize
-from vggbatch.models.graph import make_batchable
-from vggbatch.models.original import original_file
+from vggbatch.models.graphs.graph import make_batchable
+from vggbatch.models.source_files import original_file
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.sources import discover, reader_for

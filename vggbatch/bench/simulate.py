@@ -20,23 +20,23 @@ import numpy as np
 
 from vggbatch.bench.processes import memory, tree
 from vggbatch.bench.waiting import Waiting, WaitingContext, decode
+from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.errors import VggbatchError
 from vggbatch.models import synset
-from vggbatch.pipeline.chunk import NumberedShard
-from vggbatch.pipeline.lease import OutputLease
-from vggbatch.pipeline.probe import result_versions
-from vggbatch.pipeline.progress import Progress
-from vggbatch.pipeline.recipe import Recipe
-from vggbatch.pipeline.state import Output
-from vggbatch.pipeline.tally import Tally
-from vggbatch.pipeline.total import Total
+from vggbatch.output.image_total import Total
+from vggbatch.output.layout import Output
+from vggbatch.output.lease import OutputLease
+from vggbatch.output.progress import Progress
+from vggbatch.pipeline.recipes import Recipe
+from vggbatch.runs.tracker import Tally
 from vggbatch.sources.base import Member, Shard, members_table
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
+from vggbatch.versions import result_versions
 
 if TYPE_CHECKING:
-    from vggbatch.pipeline.job import Job
+    from vggbatch.job.job import Job
 
 _WARM_CHUNKS = 3
 """For each actor, before the rate counts: until then processes still start, all on a few cores."""
@@ -123,14 +123,14 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", "600000")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 
+    from vggbatch.cluster.connection import ray_cluster
+    from vggbatch.cluster.placement import place
     from vggbatch.executors.base import Work
     from vggbatch.executors.ray_data import dataset
     from vggbatch.executors.ray_data.gauges import StageGauges
     from vggbatch.executors.ray_data.passes import Passes
     from vggbatch.executors.ray_data.watchdog import Watchdog
-    from vggbatch.pipeline.cluster import ray_cluster
-    from vggbatch.pipeline.placement import place
-    from vggbatch.pipeline.telemetry import Telemetry
+    from vggbatch.runs.telemetry import Telemetry
 
     numbered = _shards(what)
     tally = Tally(Progress(), Total(numbered, Progress()))

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.pipeline import chunk as chunks
-from vggbatch.pipeline.likelihood import LabelLikelihood
-from vggbatch.pipeline.pipeline import Classify, StageContext
-from vggbatch.pipeline.schema import TOP_K
-from vggbatch.pipeline.stats import Stats
+from vggbatch.chunks import chunk as chunks
+from vggbatch.chunks.likelihood import LabelLikelihood
+from vggbatch.chunks.stats import Stats
+from vggbatch.output.schema import TOP_K
+from vggbatch.pipeline.stages import Classify, StageContext
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from vggbatch.classifier.topk import (
     top_k,
 )
 from vggbatch.config import Preprocess, Protocol
-from vggbatch.preprocess.pictures import Packed
+from vggbatch.preprocess.image_buffer import Packed
 from vggbatch.preprocess.transform import Normaliser, Pixels
 from vggbatch.preprocess.views import View, cut, views
 

@@ -6,21 +6,22 @@ import sys
 
 import typer
 
-from vggbatch.cli import console, models, streams
-from vggbatch.cli.bench import bench
-from vggbatch.cli.compare import compare
-from vggbatch.cli.demo import demo
+from vggbatch.cli import console, streams
+from vggbatch.cli.commands import models
+from vggbatch.cli.commands.bench import bench
+from vggbatch.cli.commands.compare import compare
+from vggbatch.cli.commands.demo import demo
+from vggbatch.cli.commands.pack import pack
+from vggbatch.cli.commands.predict import predict
+from vggbatch.cli.commands.report import report
+from vggbatch.cli.commands.rescore import rescore
+from vggbatch.cli.commands.score import evaluate, plan, score
+from vggbatch.cli.commands.status import status
+from vggbatch.cli.commands.submit import submit
 from vggbatch.cli.help import Group, examples, polish
-from vggbatch.cli.pack import pack
-from vggbatch.cli.predict import predict
-from vggbatch.cli.report import report
-from vggbatch.cli.rescore import rescore
-from vggbatch.cli.score import evaluate, plan, score
-from vggbatch.cli.status import status
-from vggbatch.cli.submit import submit
+from vggbatch.cluster.quiet import own_stderr
 from vggbatch.errors import VggbatchError
-from vggbatch.pipeline.quiet import own_stderr
-from vggbatch.version import __version__
+from vggbatch.versions import __version__
 
 _RUN, _READ, _HELPERS = "Score images", "Look at the output", "Models and data"
 

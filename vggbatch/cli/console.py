@@ -23,7 +23,7 @@ from vggbatch.errors import VggbatchError
 from vggbatch.text import printable, printable_json, public_values, without_secrets
 
 if TYPE_CHECKING:
-    from vggbatch.pipeline.tally import Snapshot
+    from vggbatch.output.progress import Snapshot
 
 _UNWRAPPED = 250
 """Columns where no terminal has a width: lines that go to a file or a pipe stay whole."""
@@ -70,7 +70,7 @@ def configure(*, verbose: bool = False, quiet: bool = False, as_json: bool = Fal
     """
     _wanted.quiet, _wanted.as_json = quiet, as_json
     if verbose:
-        from vggbatch.pipeline.runlog import TextFormatter
+        from vggbatch.pipeline.run_logging import TextFormatter
 
         handler = logging.StreamHandler()
         handler.setFormatter(TextFormatter())

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from vggbatch.metrics.compare import Comparison
+from vggbatch.metrics.comparison.compare import Comparison
 from vggbatch.metrics.evaluate import Evaluation
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import Metric

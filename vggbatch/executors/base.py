@@ -10,14 +10,14 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from vggbatch.pipeline.chunk import ChunkKey, NumberedShard
-from vggbatch.pipeline.chunk_result import ChunkResult
-from vggbatch.pipeline.job import Job, network_opener
-from vggbatch.pipeline.pipeline import StageContext
-from vggbatch.pipeline.placement import Placement
-from vggbatch.pipeline.probe import result_versions
-from vggbatch.pipeline.progress import Progress
-from vggbatch.pipeline.state import Output
+from vggbatch.chunks.chunk import ChunkKey, NumberedShard
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.cluster.placement import Placement
+from vggbatch.job.job import Job, network_opener
+from vggbatch.output.layout import Output
+from vggbatch.output.progress import Progress
+from vggbatch.pipeline.stages import StageContext
+from vggbatch.versions import result_versions
 
 Report = Callable[[str], None]
 """Called with a line that the user should see."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.runlog import json_lines
+from vggbatch.pipeline.run_logging import json_lines
 
 if TYPE_CHECKING:
     from vggbatch.executors.base import Executor

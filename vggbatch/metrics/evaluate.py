@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.errors import UsageError
 from vggbatch.metrics.audit import audit
 from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
@@ -27,11 +28,10 @@ from vggbatch.metrics.tables import (
     per_class_table,
     risk_coverage_table,
 )
-from vggbatch.pipeline.fence import Fence
-from vggbatch.pipeline.footer import parquet_bytes
-from vggbatch.pipeline.intact import content_facts
-from vggbatch.pipeline.likelihood import LabelLikelihood
-from vggbatch.storage import Folder
+from vggbatch.output.fence import Fence
+from vggbatch.output.footer import parquet_bytes
+from vggbatch.output.intact import content_facts
+from vggbatch.storage.filesystem import Folder
 
 MapFn = Callable[[Callable[[str], list[Partial]], Iterable[str]], Iterable[list[Partial]]]
 """Applies a picklable function to file names, in any order: `map`, a pool's, or Ray tasks."""

@@ -13,7 +13,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Matcher(Protocol):
-    """Labels loaded from a file; see vggbatch.sources.labels."""
+    """Labels loaded from a file; see vggbatch.labels."""
 
     def match(self, image_ids: list[str], tokens: list[str | None], /) -> pa.Array:
         """For each image an int32 class, or a list<int32> of accepted classes; null: no label."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, fields
 import numpy as np
 import numpy.typing as npt
 
+from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.metrics.audit import Audit
-from vggbatch.metrics.confidence import CELLS, CONFIDENCE_UNIT, cells_of
+from vggbatch.metrics.estimates.confidence import CELLS, CONFIDENCE_UNIT, cells_of
 from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.rows import Rows
-from vggbatch.pipeline.likelihood import LabelLikelihood
-from vggbatch.pipeline.schema import TOP_K
+from vggbatch.output.schema import TOP_K
 
 BINS = 15
 """Reliability bins of equal width (Guo et al. 2017, On Calibration of Modern Neural Networks)."""

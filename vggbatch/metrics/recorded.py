@@ -8,8 +8,8 @@ from typing import Any
 
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
-from vggbatch.sources.labels import EMBEDDED, LabelSpec
-from vggbatch.storage import public_uri
+from vggbatch.labels import EMBEDDED, LabelSpec
+from vggbatch.storage.filesystem import public_uri
 
 
 def classes_digest(lines: Sequence[str]) -> str:

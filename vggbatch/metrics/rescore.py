@@ -13,22 +13,22 @@ from vggbatch import class_list
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import LabelOptions, Protocol
 from vggbatch.errors import JobFailed, UsageError
+from vggbatch.labels import LabelSpec
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
 from vggbatch.metrics.recorded import check_given, classes_digest, options_of, recorded_classes
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import catalog, synset
-from vggbatch.pipeline import ownership
-from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.documents import FORMAT
-from vggbatch.pipeline.footer import footer_of_record
-from vggbatch.pipeline.lease import OutputLease
-from vggbatch.pipeline.state import PLAN, RECORD_MARK, RUN, SUCCESS, Output
-from vggbatch.pipeline.verify import believe, declaration
-from vggbatch.sources.labels import LabelSpec
-from vggbatch.storage import Folder, filesystem, public_uri
-from vggbatch.version import __version__
+from vggbatch.output import ownership
+from vggbatch.output.confined import check_confined
+from vggbatch.output.footer import footer_of_record
+from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
+from vggbatch.output.lease import OutputLease
+from vggbatch.output.metadata import FORMAT
+from vggbatch.output.verify import believe, declaration
+from vggbatch.storage.filesystem import Folder, filesystem, public_uri
+from vggbatch.versions import __version__
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.pipeline.reading import open_for_arrow, open_parquet
-from vggbatch.pipeline.schema import TOP_K
-from vggbatch.pipeline.verify import prediction_names
-from vggbatch.storage import Folder
+from vggbatch.output.reader import open_for_arrow, open_parquet
+from vggbatch.output.schema import TOP_K
+from vggbatch.output.verify import prediction_names
+from vggbatch.storage.filesystem import Folder
 
 PREDICTIONS = "predictions"
 """Folder of the predictions inside an output."""

@@ -20,9 +20,7 @@ from vggbatch import text_file
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
-from vggbatch.metrics.labelset import LabelSet
-from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
-from vggbatch.sources.labels import (
+from vggbatch.labels import (
     EMBEDDED,
     SUBSETS,
     Classes,
@@ -32,8 +30,10 @@ from vggbatch.sources.labels import (
     load_classes,
     load_labels,
 )
+from vggbatch.metrics.labelset import LabelSet
+from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
 from vggbatch.sources.names import unique
-from vggbatch.storage import Folder, filesystem
+from vggbatch.storage.filesystem import Folder, filesystem
 
 ILSVRC2012 = "ILSVRC2012"
 """The benchmark of the zoo's published accuracies: the 50,000 validation images."""

@@ -9,17 +9,17 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.metrics.confidence import (
+from vggbatch.chunks.likelihood import SQUARE_UNIT, UNIT
+from vggbatch.metrics.estimates.confidence import (
     CONFIDENCE_UNIT,
     calibration_error,
     debiased_error,
     equal_mass,
     risk_coverage,
 )
-from vggbatch.metrics.intervals import mean_interval, mean_of_proportions, wilson
+from vggbatch.metrics.estimates.intervals import mean_interval, mean_of_proportions, wilson
 from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.partial import Partial
-from vggbatch.pipeline.likelihood import SQUARE_UNIT, UNIT
 
 ErrorPolicy = Literal["wrong", "left_out"]
 """A labelled image that could not be scored counts as wrong, or does not count."""

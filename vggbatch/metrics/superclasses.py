@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.metrics.intervals import wilson_each
+from vggbatch.metrics.estimates.intervals import wilson_each
 from vggbatch.metrics.partial import Partial
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models import synset

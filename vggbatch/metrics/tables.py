@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from vggbatch.metrics.confidence import CONFIDENCE_UNIT, risk_coverage
-from vggbatch.metrics.intervals import together, wilson_each
+from vggbatch.metrics.estimates.confidence import CONFIDENCE_UNIT, risk_coverage
+from vggbatch.metrics.estimates.intervals import together, wilson_each
 from vggbatch.metrics.labelset import IntArray
 from vggbatch.metrics.partial import BINS, Partial
 from vggbatch.metrics.summary import ErrorPolicy

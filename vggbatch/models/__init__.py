@@ -2,7 +2,7 @@
 
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
 from vggbatch.models.fetch import pull
-from vggbatch.models.prepare import PreparedModel, prepare
+from vggbatch.models.preparation.prepare import PreparedModel, prepare
 from vggbatch.models.resolve import Model, resolve
 from vggbatch.models.synthesis import synthesize
 

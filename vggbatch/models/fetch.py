@@ -19,7 +19,7 @@ from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.catalog import CatalogEntry, ZooFile
 from vggbatch.models.durable import move_into_place
 from vggbatch.models.verified import is_intact
-from vggbatch.storage import filesystem, join, store_errors
+from vggbatch.storage.filesystem import filesystem, join, store_errors
 
 PUBLIC_MIRRORS = (
     "https://media.githubusercontent.com/media/onnx/models/main/validated/vision/classification"

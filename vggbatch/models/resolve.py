@@ -16,19 +16,19 @@ from vggbatch.bounded import read_bounded
 from vggbatch.config import ModelOptions, Preprocess, validate
 from vggbatch.config.yaml_text import MAX_BYTES, parse_yaml
 from vggbatch.errors import UsageError
-from vggbatch.models.assumption import Assumption, in_words
 from vggbatch.models.cache import weights_path
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
-from vggbatch.models.classes import load_classes
-from vggbatch.models.examine import Question, examine
 from vggbatch.models.fetch import address
-from vggbatch.models.files import ModelFile, base_name, localise, sibling
-from vggbatch.models.ports import Layout, Ports, read_ports
-from vggbatch.models.scores import Scores
-from vggbatch.models.stated import Stated, same_as, stated
+from vggbatch.models.graphs.ports import Layout, Ports, read_ports
+from vggbatch.models.inspection.assumption import Assumption, in_words
+from vggbatch.models.inspection.classes import load_classes
+from vggbatch.models.inspection.examine import Question, examine
+from vggbatch.models.inspection.scores import Scores
+from vggbatch.models.inspection.stated import Stated, same_as, stated
+from vggbatch.models.local_files import ModelFile, base_name, localise, sibling
 from vggbatch.models.synthesis import GENERATOR_VERSION
 from vggbatch.preprocess.profiles import resolve_profile
-from vggbatch.storage import filesystem, is_local, public_uri, store_errors
+from vggbatch.storage.filesystem import filesystem, is_local, public_uri, store_errors
 
 SYNTHETIC = "@synthetic"
 MISSING = (

@@ -21,7 +21,7 @@ from vggbatch.preprocess.places import SMALL_MB, place, places_here
 from vggbatch.preprocess.transform import Pixels
 
 if TYPE_CHECKING:
-    from vggbatch.preprocess.pictures import PictureMaker
+    from vggbatch.preprocess.image_buffer import PictureMaker
 
 Result = TypeVar("Result")
 

@@ -31,7 +31,7 @@ from vggbatch.preprocess.transform import Pixels
 from vggbatch.process import environment, python
 
 if TYPE_CHECKING:
-    from vggbatch.preprocess.pictures import PictureMaker
+    from vggbatch.preprocess.image_buffer import PictureMaker
 
 _WAIT_SECONDS = 120.0
 """A process that neither answers nor uses its CPU time for so long is stuck."""
@@ -223,7 +223,7 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def _made(data: bytes, wanted: dict[str, Any]) -> list[list[Pixels]]:
     from vggbatch.preprocess.decode import decode_here
-    from vggbatch.preprocess.pictures import PictureMaker
+    from vggbatch.preprocess.image_buffer import PictureMaker
 
     options = DecodeOptions.model_validate(wanted["decode"])
     try:

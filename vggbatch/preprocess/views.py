@@ -10,7 +10,7 @@ import numpy as np
 
 from vggbatch.config import Preprocess, Protocol
 from vggbatch.config.protocol import Crops
-from vggbatch.preprocess.pictures import at_scales
+from vggbatch.preprocess.image_buffer import at_scales
 from vggbatch.preprocess.transform import Pixels
 
 GRID = 5

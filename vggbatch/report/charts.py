@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch.metrics import Metric
-from vggbatch.metrics.intervals import wilson
+from vggbatch.metrics.estimates.intervals import wilson
 from vggbatch.report.scan import BINS, Scan
 
 _BARS = 48

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vggbatch.metrics.compare import Comparison, PairedAccuracy, compare_runs
+from vggbatch.metrics.comparison.compare import Comparison, PairedAccuracy, compare_runs
 from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.sets import label_sets
-from vggbatch.pipeline.lease import OutputLease
+from vggbatch.output.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.formats import flat
 from vggbatch.report.output import RunOutput, open_output
@@ -20,7 +20,7 @@ from vggbatch.report.page import render
 from vggbatch.report.run import GALLERY
 from vggbatch.report.scan import Example, find
 from vggbatch.report.thumbnails import thumbnails
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 COMPARISON = "comparison.html"
 

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from vggbatch import uris
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
+from vggbatch.labels.spec import EMBEDDED, LabelSpec
 from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.layout import old_table_name, own_profile, table_name
 from vggbatch.metrics.recorded import options_of, recorded_classes
@@ -20,12 +21,11 @@ from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
 from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
 from vggbatch.models import synset
-from vggbatch.pipeline.confined import check_confined
-from vggbatch.pipeline.documents import foreign
-from vggbatch.pipeline.state import PROFILES, RUN, SUCCESS, Output
-from vggbatch.pipeline.verify import believe
-from vggbatch.sources.labels.spec import EMBEDDED, LabelSpec
-from vggbatch.storage import Folder, arrow_file
+from vggbatch.output.confined import check_confined
+from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
+from vggbatch.output.metadata import foreign
+from vggbatch.output.verify import believe
+from vggbatch.storage.filesystem import Folder, arrow_file
 
 _SCHEMAS = {
     "summary": SUMMARY_SCHEMA,

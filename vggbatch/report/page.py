@@ -10,7 +10,7 @@ from typing import Any
 from vggbatch.errors import UsageError
 from vggbatch.extras import command_for
 from vggbatch.report import formats
-from vggbatch.version import __version__
+from vggbatch.versions import __version__
 
 
 def render(template: str, **context: Any) -> str:

@@ -11,13 +11,13 @@ import pyarrow as pa
 from vggbatch.metrics import Metric
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import PUBLISHED_TOLERANCE
-from vggbatch.pipeline.lease import OutputLease
+from vggbatch.output.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
 from vggbatch.report.scan import Example, Scan, scan
 from vggbatch.report.thumbnails import thumbnails
-from vggbatch.storage import Folder
+from vggbatch.storage.filesystem import Folder
 
 REPORT = "report.html"
 

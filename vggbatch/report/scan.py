@@ -14,8 +14,8 @@ from vggbatch.metrics import LabelSet
 from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.partial import best_rank
 from vggbatch.metrics.rows import BATCH_ROWS, Rows, open_predictions, prediction_files
-from vggbatch.pipeline.reading import row_groups
-from vggbatch.storage import Folder
+from vggbatch.output.reader import row_groups
+from vggbatch.storage.filesystem import Folder
 
 BINS = 20
 """Bars of the confidence histogram, of equal width over 0 to 1."""

@@ -14,15 +14,15 @@ from PIL import Image
 from pydantic import ValidationError
 
 from vggbatch import uris
+from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
-from vggbatch.pipeline.chunk import NumberedShard
-from vggbatch.pipeline.state import PROFILES, Output
+from vggbatch.output.layout import PROFILES, Output
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import Example
 from vggbatch.sources import reader_for
-from vggbatch.storage import Folder, public_uri
+from vggbatch.storage.filesystem import Folder, public_uri
 
 SIZE = 176
 """Pixels of a side: sharp at the pages' 7.5 to 10 rem on most screens, 4 to 7 kB each as WebP."""

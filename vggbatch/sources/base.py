@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
-from vggbatch.sources.complete import ShortRead
-from vggbatch.sources.ranges import Range, open_binary, read_ranges
-from vggbatch.sources.surprises import NO_MEMBERS, LeftOut, Names, Skipped
-from vggbatch.storage import Folder, arrow_file, public_uri
+from vggbatch.sources.input_warnings import NO_MEMBERS, LeftOut, Names, Skipped
+from vggbatch.storage.complete import ShortRead
+from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
+from vggbatch.storage.ranges import Range, open_binary, read_ranges
 
 MEMBERS_SCHEMA = pa.schema(
     [

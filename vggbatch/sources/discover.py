@@ -18,23 +18,17 @@ import pyarrow.parquet as pq
 from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError, VggbatchError
 from vggbatch.preprocess.content import recognize
-from vggbatch.sources import kinds, manifest, names
+from vggbatch.sources import kinds, names
 from vggbatch.sources.base import Layout, Member, Reader, Shard
-from vggbatch.sources.columns import Reading
-from vggbatch.sources.companions import companions
-from vggbatch.sources.folder import FileReader, member_of, slices
-from vggbatch.sources.image_columns import LIST, absent, first_rows
-from vggbatch.sources.kinds import IMAGE
-from vggbatch.sources.listed import Listed
-from vggbatch.sources.listing import list_input
-from vggbatch.sources.manifest import below_common_folder, read_manifest
-from vggbatch.sources.packed_set import NAME as PACK_DOCUMENT
-from vggbatch.sources.packed_set import check_sets
-from vggbatch.sources.parquet import ParquetReader, label_of, layout
-from vggbatch.sources.parquet_pages import open_guarded
-from vggbatch.sources.ranges import open_binary
-from vggbatch.sources.recordio import RecordIOReader
-from vggbatch.sources.surprises import (
+from vggbatch.sources.formats import manifest
+from vggbatch.sources.formats.companions import companions
+from vggbatch.sources.formats.folder import FileReader, member_of, slices
+from vggbatch.sources.formats.manifest import below_common_folder, read_manifest
+from vggbatch.sources.formats.parquet import ParquetReader, label_of, layout
+from vggbatch.sources.formats.recordio import RecordIOReader
+from vggbatch.sources.formats.tar import TarReader
+from vggbatch.sources.formats.tfrecord import TFRecordReader
+from vggbatch.sources.input_warnings import (
     ARCHIVE,
     COMPANIONS,
     DEAD_LINK,
@@ -47,9 +41,16 @@ from vggbatch.sources.surprises import (
     Surprise,
     noticed,
 )
-from vggbatch.sources.tar import TarReader
-from vggbatch.sources.tfrecord import TFRecordReader
-from vggbatch.storage import public_uri
+from vggbatch.sources.kinds import IMAGE
+from vggbatch.sources.listed import Listed
+from vggbatch.sources.listing import list_input
+from vggbatch.sources.packed_set import NAME as PACK_DOCUMENT
+from vggbatch.sources.packed_set import check_sets
+from vggbatch.sources.tables.columns import Reading
+from vggbatch.sources.tables.image_columns import LIST, absent, first_rows
+from vggbatch.sources.tables.parquet_pages import open_guarded
+from vggbatch.storage.filesystem import public_uri
+from vggbatch.storage.ranges import open_binary
 
 _READERS: dict[str, Reader] = {
     reader.format: reader

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
-from vggbatch.sources.surprises import ARCHIVE, LEFT_OUT, PICTURE, RAW, VIDEO
+from vggbatch.sources.input_warnings import ARCHIVE, LEFT_OUT, PICTURE, RAW, VIDEO
 
 __all__ = ["HEAD", "IMAGE", "by_content", "by_name"]
 

@@ -15,12 +15,12 @@ from fsspec.core import has_magic
 
 from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError
+from vggbatch.sources.input_warnings import HIDDEN, MARKER, LeftOut
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.local_listing import walk_local, with_status
 from vggbatch.sources.names import is_hidden, suffix
-from vggbatch.sources.s3_level import S3Level
-from vggbatch.sources.surprises import HIDDEN, MARKER, LeftOut
-from vggbatch.storage import file_version, filesystem, is_local, public_uri, store_errors
+from vggbatch.storage.filesystem import file_version, filesystem, is_local, public_uri, store_errors
+from vggbatch.storage.s3_level import S3Level
 
 _THREADS = 16
 """Listings of a store at a time."""

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from vggbatch.errors import ImageError
+from vggbatch.sources.input_warnings import DEAD_LINK, HIDDEN, LOOP, SPECIAL, LeftOut
 from vggbatch.sources.listed import Listed
 from vggbatch.sources.names import is_hidden
-from vggbatch.sources.surprises import DEAD_LINK, HIDDEN, LOOP, SPECIAL, LeftOut
 
 _MOST_VISITS = 16
 """Of a folder by way of links. Folders full of links to each other have as many paths as there are

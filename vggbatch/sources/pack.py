@@ -16,8 +16,8 @@ from vggbatch.config import ColumnOptions, DecodeOptions
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources import names
 from vggbatch.sources.base import Shard, left_out_of
-from vggbatch.sources.columns import Reading
 from vggbatch.sources.discover import reader_for, survey
+from vggbatch.sources.input_warnings import Names, merged
 from vggbatch.sources.packed_set import (
     NAME,
     PackedSet,
@@ -26,8 +26,8 @@ from vggbatch.sources.packed_set import (
     read_set,
     shard_name,
 )
-from vggbatch.sources.surprises import Names, merged
-from vggbatch.storage import Folder
+from vggbatch.sources.tables.columns import Reading
+from vggbatch.storage.filesystem import Folder
 
 ShardFormat = Literal["tar", "parquet"]
 Place = tuple[int, int]

@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vggbatch.bounded import is_web
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import Shard
-from vggbatch.sources.surprises import Names
-from vggbatch.storage import Folder, filesystem, public_uri
+from vggbatch.sources.input_warnings import Names
+from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 
 NAME = "pack.json"
 _SHARD = re.compile(r"shard-\d{6,}\.(tar|parquet)")

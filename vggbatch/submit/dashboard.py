@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from vggbatch.cluster.quiet import silent_stderr
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
-from vggbatch.pipeline.quiet import silent_stderr
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet

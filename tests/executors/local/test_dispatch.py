@@ -5,9 +5,9 @@ import random
 import pyarrow as pa
 import pytest
 
+from vggbatch.chunks.chunk import KEY, ChunkKey
 from vggbatch.executors.local.dispatch import Care, Dispatch
 from vggbatch.executors.local.messages import Allow, Index, Score
-from vggbatch.pipeline.chunk import KEY, ChunkKey
 from vggbatch.sources.base import Shard
 
 

@@ -9,16 +9,16 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.crashing import HANG, MAGIC, classifier_environment, environment
 from tests.executors import plain
-from tests.images import write_folder
+from tests.support.crashing import HANG, MAGIC, classifier_environment, environment
+from tests.support.images import write_folder
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import JobFailed
 from vggbatch.executors.choose import executor_for
 from vggbatch.executors.local import process, timeouts
-from vggbatch.pipeline.progress import Progress
-from vggbatch.pipeline.record import finish
-from vggbatch.pipeline.run import run
+from vggbatch.output.progress import Progress
+from vggbatch.runs.run import run
+from vggbatch.runs.run_record import finish
 
 COUNT = 60
 CHUNK = plain.CHUNK

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.executors.local.dispatch import Care
 from vggbatch.executors.local.timeouts import OPEN_TIMEOUT_S, SILENCE_TIMEOUT_S, Timeouts
-from vggbatch.pipeline.chunk import ChunkKey
 from vggbatch.sources.base import Shard
 
 CHUNK, SHARD = ChunkKey(0, 0, 3, 9, 100), ChunkKey(0, 0, -1, -1, -1)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.executors import plain
 from tests.executors.plain import CHUNK
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch import exact_int8
+from vggbatch.chunks.chunk import ChunkKey, key_of
 from vggbatch.classifier import core_locks, cores
 from vggbatch.executors.local.messages import (
     Allow,
@@ -25,7 +26,6 @@ from vggbatch.executors.local.messages import (
     Score,
 )
 from vggbatch.executors.local.worker import Worker
-from vggbatch.pipeline.chunk import ChunkKey, key_of
 
 COUNT = 70
 CHUNKS = -(-(COUNT + 1) // CHUNK)

@@ -14,8 +14,8 @@ ROOT = Path(vggbatch.__file__).parent
 HOMES = {
     "executors/ray_data/internals.py",
     # below the executors: what a cluster needs before Ray Data is there
-    "pipeline/cluster.py",
-    "pipeline/private_ray.py",
+    "cluster/connection.py",
+    "cluster/private_ray.py",
 }
 METHODS = (
     "total_enqueued_input_blocks",

@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from tests.cluster import ENVIRON, command, ray_nodes
-from tests.images import write_folder
-from tests.pipeline.test_cluster import dead_port
+from tests.cluster.test_connection import dead_port
+from tests.support.images import write_folder
+from tests.support.ray.cluster import ENVIRON, command, ray_nodes
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 from vggbatch.executors.ray_data import joining

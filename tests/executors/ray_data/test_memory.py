@@ -5,9 +5,9 @@ import time
 import pyarrow as pa
 import pytest
 
+from vggbatch.cluster.connection import Cluster
 from vggbatch.config import ComputeOptions
 from vggbatch.executors.ray_data.dataset import data_context
-from vggbatch.pipeline.cluster import Cluster
 
 SHARDS, CHUNKS = 30, 5
 

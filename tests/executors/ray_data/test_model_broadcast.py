@@ -52,8 +52,8 @@ def test_every_node_keeps_one_copy_of_a_model_that_the_driver_alone_has(tmp_path
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     import ray
     from ray.cluster_utils import Cluster
-    from tests.images import write_folder
-    from tests.nets import colour_net
+    from tests.support.images import write_folder
+    from tests.support.nets import colour_net
     from vggbatch import api
     from vggbatch.config import load_config
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from tests.crashing import MAGIC, classifier_environment, environment
-from tests.images import write_folder
+from tests.support.crashing import MAGIC, classifier_environment, environment
+from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed
@@ -100,7 +100,7 @@ def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_pa
         def __call__(self):
             raise FileNotFoundError("no model on this node")
 
-    monkeypatch.setattr("vggbatch.pipeline.job.network_opener", lambda job, sources=None: Missing())
+    monkeypatch.setattr("vggbatch.job.job.network_opener", lambda job, sources=None: Missing())
     with pytest.raises(JobFailed, match="no model on this node"):
         api.score(config)
     monkeypatch.undo()

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from tests.images import write_folder
-from tests.nets import slow_net
+from tests.support.images import write_folder
+from tests.support.nets import slow_net
 from vggbatch import api
+from vggbatch.cluster import preflight
+from vggbatch.cluster.placement import place
 from vggbatch.config import load_config
 from vggbatch.executors.ray_data.internals import read_stages
 from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.executors.ray_data.watchdog import Watchdog
-from vggbatch.pipeline import preflight
-from vggbatch.pipeline.placement import place
 
 
 @pytest.mark.usefixtures("ray_cluster")

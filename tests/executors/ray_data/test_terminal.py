@@ -3,8 +3,8 @@
 import signal
 import time
 
-from tests.cluster import command, ray_nodes
-from tests.images import write_folder
+from tests.support.images import write_folder
+from tests.support.ray.cluster import command, ray_nodes
 
 
 def test_a_run_on_a_cluster_prints_nothing_of_ray(net, tmp_path):

@@ -6,17 +6,17 @@ import time
 import pytest
 import ray
 
-from tests.images import write_folder
+from tests.support.images import write_folder
 from vggbatch import api
+from vggbatch.cluster.connection import Cluster
+from vggbatch.cluster.placement import place
 from vggbatch.config import ComputeOptions, load_config
 from vggbatch.executors.ray_data.internals import starting_classifiers
 from vggbatch.executors.ray_data.stages import Stage
 from vggbatch.executors.ray_data.wait import ClusterSnapshot as View
 from vggbatch.executors.ray_data.wait import describe_wait
 from vggbatch.executors.ray_data.watchdog import Watchdog, await_node
-from vggbatch.pipeline import stillness
-from vggbatch.pipeline.cluster import Cluster
-from vggbatch.pipeline.placement import place
+from vggbatch.runs import stillness
 
 IDLE = Stage(waiting=0, running=0)
 PLACEMENT = place([4.0], ComputeOptions(threads=2))

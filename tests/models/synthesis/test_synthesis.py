@@ -7,7 +7,7 @@ from skimage.transform import resize
 
 from tests.models import numpy_onnx
 from vggbatch.models import catalog, synthesize
-from vggbatch.models.runtime import open_network
+from vggbatch.models.graphs.runtime import open_network
 
 onnxruntime.set_default_logger_severity(3)
 

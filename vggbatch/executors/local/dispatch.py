@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from vggbatch.chunks.chunk import ChunkKey, NumberedShard, key_of
+from vggbatch.chunks.result import ChunkResult
 from vggbatch.executors.local.messages import Allow, Index, Score
-from vggbatch.pipeline.chunk import ChunkKey, NumberedShard, key_of
-from vggbatch.pipeline.chunk_result import ChunkResult
 
 _SPARE = 2
 """Chunks that a worker has beside two for each classifier: one at work, one decoded."""

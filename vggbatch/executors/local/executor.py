@@ -16,21 +16,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from vggbatch.chunks.chunk import ChunkKey
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.cluster.node_requirements import check_own_machine
+from vggbatch.cluster.placement import Placement, place_here
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import ExecutionFailed, Report, Work, stage_context
 from vggbatch.executors.local.dispatch import Dispatch
 from vggbatch.executors.local.messages import Begin, Done, Found, Indexed, Logged, Open, Ready
 from vggbatch.executors.local.process import WorkerProcess
 from vggbatch.executors.local.timeouts import Timeouts
-from vggbatch.models.prepare import is_prepared
-from vggbatch.pipeline.chunk import ChunkKey
-from vggbatch.pipeline.chunk_result import ChunkResult
-from vggbatch.pipeline.fitness import check_own_machine
-from vggbatch.pipeline.job import Job, network_opener
-from vggbatch.pipeline.pipeline import StageContext
-from vggbatch.pipeline.placement import Placement, place_here
-from vggbatch.pipeline.runlog import RunLogger
-from vggbatch.pipeline.state import Output
+from vggbatch.job.job import Job, network_opener
+from vggbatch.models.preparation.prepare import is_prepared
+from vggbatch.output.layout import Output
+from vggbatch.pipeline.run_logging import RunLogger
+from vggbatch.pipeline.stages import StageContext
 
 _CLASSIFIERS = 8
 """Classifiers in one process at most: beyond, Python's lock makes them wait for each other."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from vggbatch.pipeline.chunk_result import ChunkResult
-from vggbatch.pipeline.pipeline import StageContext
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.pipeline.stages import StageContext
 
 
 @dataclass(frozen=True)

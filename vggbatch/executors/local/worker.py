@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vggbatch.chunks.result import ChunkResult, is_result
 from vggbatch.executors.local.messages import (
     Alive,
     Allow,
@@ -35,15 +36,7 @@ from vggbatch.executors.local.messages import (
     Ready,
     Score,
 )
-from vggbatch.pipeline.chunk_result import ChunkResult, is_result
-from vggbatch.pipeline.pipeline import (
-    Classify,
-    StageContext,
-    capture_failure,
-    decode,
-    index,
-    write,
-)
+from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
 ALIVE_INTERVAL = 2.0
 """Seconds from one sign of life to the next."""
@@ -193,7 +186,7 @@ def _end_with_the_driver() -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     _end_with_the_driver()
-    from vggbatch.pipeline.pandas_later import postpone_pandas
+    from vggbatch.executors.pandas_later import postpone_pandas
 
     postpone_pandas()
     _serve(Connection(int(sys.argv[1])))

@@ -14,11 +14,11 @@ import ray.data
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
 from ray.util.annotations import RayDeprecationWarning
 
+from vggbatch.cluster.connection import Cluster
+from vggbatch.cluster.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
 from vggbatch.config import ComputeOptions
 from vggbatch.executors.ray_data.internals import bound_queues, observe, retry_options
-from vggbatch.pipeline.cluster import Cluster
-from vggbatch.pipeline.pipeline import Classify, StageContext, capture_failure, decode, index, write
-from vggbatch.pipeline.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
+from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
 _RETRIES = 3
 """Of a task whose process died; then its chunk is left to the next pass (see passes.py)."""

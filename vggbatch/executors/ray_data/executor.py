@@ -11,18 +11,18 @@ from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from vggbatch.cluster.connection import Cluster, ray_cluster
 from vggbatch.config import ComputeOptions
+from vggbatch.executors.pandas_later import know_pandas
 from vggbatch.executors.ray_data.joining import Joining
-from vggbatch.pipeline.cluster import Cluster, ray_cluster
-from vggbatch.pipeline.pandas_later import know_pandas
 
 if TYPE_CHECKING:
+    from vggbatch.chunks.result import ChunkResult
+    from vggbatch.cluster.placement import Placement
     from vggbatch.executors.base import Report, Work
     from vggbatch.executors.ray_data.watchdog import Watchdog
-    from vggbatch.pipeline.chunk_result import ChunkResult
-    from vggbatch.pipeline.job import Job
-    from vggbatch.pipeline.placement import Placement
-    from vggbatch.pipeline.state import Output
+    from vggbatch.job.job import Job
+    from vggbatch.output.layout import Output
 
 
 class RayDataExecutor:
@@ -59,8 +59,8 @@ class RayDataExecutor:
 
     def check(self, job: Job, report: Report) -> Placement:
         """Join the cluster and let its nodes look at themselves."""
+        from vggbatch.cluster.preflight import check
         from vggbatch.executors.ray_data.watchdog import await_node
-        from vggbatch.pipeline.preflight import check
 
         self._report = report
         self._cluster = await_node(self._joined(job), report)
@@ -82,7 +82,7 @@ class RayDataExecutor:
         from vggbatch.executors.ray_data.model_broadcast import StoredLabels, broadcast_models
         from vggbatch.executors.ray_data.passes import Passes
         from vggbatch.executors.ray_data.watchdog import Watchdog
-        from vggbatch.pipeline.job import network_opener
+        from vggbatch.job.job import network_opener
 
         assert self._cluster is not None, "check comes first"
         assert self.placement is not None, "check comes first"

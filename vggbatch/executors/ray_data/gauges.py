@@ -5,7 +5,7 @@ from __future__ import annotations
 from ray.util.metrics import Gauge
 
 from vggbatch.executors.ray_data.stages import STAGES, Stage
-from vggbatch.storage import public_uri
+from vggbatch.storage.filesystem import public_uri
 
 
 class StageGauges:

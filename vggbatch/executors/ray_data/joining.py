@@ -17,8 +17,8 @@ import pyarrow  # noqa: F401
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from vggbatch.cluster.connection import Cluster, living_nodes, ray_cluster, reach, take_sigterm
 from vggbatch.config import ComputeOptions
-from vggbatch.pipeline.cluster import Cluster, living_nodes, ray_cluster, reach, take_sigterm
 
 _LEAVE_S = 5.0
 """Seconds that leaving waits for Ray to have joined; it takes a fifth of one, or minutes."""
@@ -90,7 +90,7 @@ def _wake_nodes() -> dict[str, Any]:
     def wake() -> None:
         # what is wrong with a node is told by the checks
         with suppress(Exception):
-            __import__("vggbatch.pipeline.probe")
+            __import__("vggbatch.cluster.node_report")
 
     task = ray.remote(num_cpus=0, max_retries=0)(wake)
     woken = {}

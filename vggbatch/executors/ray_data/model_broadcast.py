@@ -10,9 +10,9 @@ from typing import Any
 
 import ray
 
+from vggbatch.labels import Labels
 from vggbatch.models import Model
-from vggbatch.models.original import original_file
-from vggbatch.sources import Labels
+from vggbatch.models.source_files import original_file
 
 BLOCK = 64 * 2**20
 """Bytes of an object: what a node needs in its store at a time, and what Ray sends in one go."""
@@ -22,7 +22,7 @@ BLOCK = 64 * 2**20
 class ModelBroadcast:
     """A model's files as blocks in the object store; it pickles as references to them.
 
-    Called with a file's name, as `vggbatch.models.original.Source`. Nodes pull the blocks from
+    Called with a file's name, as `vggbatch.models.source_files.Source`. Nodes pull the blocks from
     each other, and only those ask that have no prepared file of the model.
     """
 

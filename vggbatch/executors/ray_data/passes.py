@@ -17,15 +17,15 @@ import ray.data
 from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError, RayTaskError
 
+from vggbatch.chunks.chunk import NumberedShard
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.cluster.placement import Placement
 from vggbatch.executors.base import ExecutionFailed, Work
 from vggbatch.executors.ray_data.dataset import build
 from vggbatch.executors.ray_data.results import PassResults
 from vggbatch.executors.ray_data.watchdog import Watchdog
-from vggbatch.pipeline.chunk import NumberedShard
-from vggbatch.pipeline.chunk_result import ChunkResult
-from vggbatch.pipeline.pipeline import StageContext
-from vggbatch.pipeline.placement import Placement
-from vggbatch.pipeline.runlog import RunLogger
+from vggbatch.pipeline.run_logging import RunLogger
+from vggbatch.pipeline.stages import StageContext
 
 _BLOCKS_OF_SHARDS = 1000
 """Indexing tasks at most, however many shards there are."""

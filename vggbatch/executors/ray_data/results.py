@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import ray.data
 
+from vggbatch.chunks.result import ChunkResult
 from vggbatch.executors.ray_data.internals import stop_pass
-from vggbatch.pipeline.chunk_result import ChunkResult
 
 _POLL_S = 1.0
 """Seconds for which a result is waited for at a time."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vggbatch.cluster.placement import Placement
 from vggbatch.executors.ray_data.stages import Stage
-from vggbatch.pipeline.placement import Placement
 
 NO_NODE = "a node to join: the cluster has none with a logical CPU"
 _NAMED = 3

@@ -10,6 +10,9 @@ from typing import Any
 
 import ray
 
+from vggbatch.cluster.connection import Cluster, living_nodes
+from vggbatch.cluster.placement import Placement
+from vggbatch.cluster.ports import greet, silent_nodes
 from vggbatch.executors.ray_data.gauges import StageGauges
 from vggbatch.executors.ray_data.internals import (
     read_stages,
@@ -17,10 +20,7 @@ from vggbatch.executors.ray_data.internals import (
     want_classifiers,
 )
 from vggbatch.executors.ray_data.wait import NO_NODE, ClusterSnapshot, describe_wait
-from vggbatch.pipeline.cluster import Cluster, living_nodes
-from vggbatch.pipeline.greeting import greet, silent_nodes
-from vggbatch.pipeline.placement import Placement
-from vggbatch.pipeline.runlog import RunLogger
+from vggbatch.pipeline.run_logging import RunLogger
 
 _JOIN_TIMEOUT_S = 1800.0
 """Seconds that a cluster without any node for work is given to get one."""

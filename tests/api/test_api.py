@@ -1,0 +1,92 @@
+"""The functions of the package: the examples of their docstrings, and how a job may be named."""
+
+import doctest
+import subprocess
+import sys
+
+import pytest
+
+import vggbatch
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
+from vggbatch import api
+from vggbatch.config import JobConfig, JobOptions, job_config, load_config
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """images/, labels.csv and net.onnx in the current folder, as the examples have it."""
+    names = write_folder(tmp_path / "images", 3)
+    lines = [f"{name},{number}" for number, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,class_index", *lines]) + "\n")
+    colour_net(tmp_path / "net.onnx")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_examples_of_the_docstrings_run_in_their_order(workplace, ray_cluster):
+    order = ["score", "evaluate", "plan", "predict", "status", "rescore", "compare", "write_report"]
+    runner = doctest.DocTestRunner(verbose=False)
+    finder = doctest.DocTestFinder(recurse=False)
+    tests = [test for name in order for test in finder.find(getattr(api, name), name, globs={})]
+    for test in tests:
+        test.globs = dict(vars(api))
+        runner.run(test)
+    assert (runner.failures, runner.tries > len(order)) == (0, True)
+
+
+def test_the_package_has_the_functions_and_loads_them_when_used():
+    code = (
+        "import sys, vggbatch\n"
+        "heavy = {'ray', 'onnxruntime', 'pyarrow', 'numpy', 'pydantic', 'rich'}\n"
+        "assert not heavy & set(sys.modules)\n"
+        "assert callable(vggbatch.score) and 'pyarrow' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in vggbatch.__all__:
+        assert name in dir(vggbatch)
+        assert getattr(vggbatch, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'scroe'"):
+        vggbatch.scroe  # noqa: B018
+
+
+def test_every_setting_can_be_an_option():
+    assert set(JobOptions.__annotations__) == set(JobConfig.model_fields) - {"input"}
+
+
+def test_a_job_is_an_input_with_options_or_a_configuration(tmp_path):
+    first = job_config(tmp_path / "a", {"output": tmp_path / "out", "model": "net.onnx"})
+    assert first.input == (str(tmp_path / "a"),)
+    assert (first.output, first.model.name) == (str(tmp_path / "out"), "net.onnx")
+    assert job_config(["a", tmp_path], {}).input == ("a", str(tmp_path))
+    second = job_config(first, {"chunk_size": 7, "compute": {"threads": 1}})
+    assert (second.chunk_size, second.compute.threads) == (7, 1)
+    assert second.model_copy(update={"chunk_size": None}).input == first.input
+    assert job_config(first, {}) == first
+
+
+def test_options_replace_the_environment(monkeypatch):
+    monkeypatch.setenv("VGGBATCH_CHUNK_SIZE", "5")
+    assert job_config("a", {}).chunk_size == 5
+    assert job_config("a", {"chunk_size": 7}).chunk_size == 7
+    assert job_config(load_config(environ={}), {}).chunk_size is None
+
+
+def test_mistakes_name_what_is_meant():
+    with pytest.raises(vggbatch.UsageError, match=r"'outptu', did you mean 'output'\?"):
+        vggbatch.plan("a", outptu="b")
+    with pytest.raises(vggbatch.UsageError, match="chunk_size"):
+        vggbatch.score(JobConfig(input=("a",)), chunk_size=0)
+
+
+def test_a_listener_hears_of_the_run(workplace, ray_cluster):
+    heard, announced = [], []
+    vggbatch.score(
+        "images",
+        output="out",
+        model=workplace / "net.onnx",
+        listener=heard.append,
+        announce=announced.append,
+    )
+    assert (heard[-1].rows, heard[-1].total) == (3, 3)
+    assert announced[0].estimated_images == 3

@@ -1,0 +1,104 @@
+"""Each contender, run for real on a small network: its rows are those of a plain loop."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import write_folder
+from tests.support.nets import colour_net
+from tests.support.plain_loop import plain_scores
+from vggbatch.bench.measure import measure
+from vggbatch.bench.plain import Recipe
+from vggbatch.bench.registry import NAMES, contender
+from vggbatch.bench.systems.bare import Bare, search
+from vggbatch.bench.task import Task
+from vggbatch.config import Preprocess
+
+IMAGES = 21
+PROFILE = Preprocess(resize=36, crop=32)
+SLOW = {"ray", "torch"}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> tuple[Path, Path, list[int]]:
+    folder = tmp_path_factory.mktemp("bench")
+    net = colour_net(folder / "net.onnx")
+    names = write_folder(folder / "images", IMAGES)
+    scores = plain_scores(net, [folder / "images" / name for name in names], PROFILE)
+    classes = scores.argmax(axis=1).tolist()
+    assert len(set(classes)) > IMAGES // 2
+    return net, folder / "images", classes
+
+
+@pytest.fixture
+def task(expected, tmp_path) -> Task:
+    net, images, _ = expected
+    return Task(
+        images=str(images),
+        count=IMAGES,
+        distinct=IMAGES,
+        model=str(net),
+        score_model=str(net),
+        input="data",
+        output="scores",
+        layout="NCHW",
+        recipe=Recipe(**PROFILE.model_dump()),
+        cores=2,
+        batch=4,
+        sessions=2,
+        work=str(tmp_path),
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in NAMES]
+)
+def test_rows_are_those_of_a_plain_loop(name, task, expected):
+    runner = contender(name)
+    if runner.missing():
+        pytest.skip(runner.missing())
+    assert runner.unfit(task) is None
+    found = measure(runner, task, 1, "fp32")
+    assert found.error is None, Path(task.work, "log").read_text()
+    marked = sum(images for _, images in task.read_marks())
+    if name == "decoding":
+        assert (marked, found.top1) == (IMAGES, [])
+    elif name == "bare":
+        # whole batches of the images, over and over
+        assert marked >= len(found.top1) >= 4
+        assert found.top1 == expected[2][: len(found.top1)]
+    else:
+        assert found.top1 == expected[2]
+        # staging files may be gone between two looks
+        assert marked == IMAGES or name == "vggbatch"
+    assert found.seconds > 0
+    assert found.peak_bytes > 10 * 2**20
+
+
+def test_the_search_finds_a_batch(task, monkeypatch):
+    monkeypatch.setattr("vggbatch.bench.systems.bare._SEARCH_SECONDS", 0.05)
+    best = search(task)
+    assert 1 <= best["batch"] <= IMAGES
+    assert best["sessions"] in (1, 2)
+    assert json.loads(json.dumps(best)) == best
+
+
+def test_a_failure_is_its_last_line(task, tmp_path):
+    (tmp_path / "no.onnx").write_bytes(b"no network")
+    broken = Task(**{**vars(task), "model": str(tmp_path / "no.onnx")})
+    found = measure(Bare(), broken, 1, "fp32")
+    assert found.error
+    assert "no.onnx" in found.error
+    assert found.top1 == []
+
+
+def test_networks_that_torch_cannot_take(task, tmp_path):
+    import onnx
+
+    model = onnx.load(task.model)
+    model.graph.node[0].op_type = "LpPool"
+    onnx.save(model, tmp_path / "lp.onnx")
+    reason = contender("torch").unfit(Task(**{**vars(task), "model": str(tmp_path / "lp.onnx")}))
+    assert reason is not None
+    assert "LpPool" in reason

@@ -1,0 +1,61 @@
+"""vggbatch itself: the real command, seen from outside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from vggbatch import process
+from vggbatch.api import load_predictions
+from vggbatch.bench.systems.base import Contender
+from vggbatch.bench.task import Task
+from vggbatch.chunks.stats import Stats
+from vggbatch.output.writer import STATS_KEY
+
+
+class Ours(Contender):
+    """`vggbatch score`, whole."""
+
+    name = "vggbatch"
+    title = "vggbatch"
+    package = "ray"
+    install = "pip install vggbatch"
+    clustered = True
+
+    def __init__(self) -> None:
+        self.seen: set[Path] = set()
+
+    def command(self, task: Task) -> list[str]:
+        """The command as a user gives it."""
+        command = process.python("vggbatch", "score", task.images, "--model")
+        command += [task.score_model, "-o", str(_output(task))]
+        for pair in task.score_settings:
+            command += ["--set", pair]
+        return [*command, "--address", task.address] if task.address else command
+
+    def watch(self, task: Task) -> None:
+        """Mark each chunk that was committed since, by the time of its staging file."""
+        for part in (_output(task) / "_vggbatch").glob("*/staging/*/*.parquet"):
+            if part in self.seen or part.name.startswith("."):
+                continue
+            try:
+                moment = part.stat().st_mtime
+                metadata = pq.read_schema(part).metadata
+            except OSError:  # gone into a predictions file meanwhile
+                continue
+            self.seen.add(part)
+            task.mark(Stats.from_json(metadata[STATS_KEY]).rows, moment)
+
+    def top1(self, task: Task) -> list[int]:
+        """The first of the five classes."""
+        folder = _output(task) / "predictions"
+        if not folder.exists():
+            return []
+        rows = load_predictions(str(_output(task)), ["image_id", "top5_index"])
+        ordered = sorted(rows.to_pylist(), key=lambda row: str(row["image_id"]))
+        return [row["top5_index"][0] if row["top5_index"] else -1 for row in ordered]
+
+
+def _output(task: Task) -> Path:
+    return Path(task.work) / "scored"

@@ -1,0 +1,189 @@
+"""The commands that run the pipeline: score, evaluate, and plan, which checks and runs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from vggbatch.cli import console, options
+
+if TYPE_CHECKING:
+    from vggbatch.api import Scored
+    from vggbatch.config import JobConfig
+    from vggbatch.executors.base import Executor
+    from vggbatch.job.job import Job
+    from vggbatch.runs.dry_run import Preview
+
+
+def run_score(config: JobConfig) -> Scored:
+    """Write the top-5 predictions of images to Parquet.
+
+    Repeat a command that was interrupted and it goes on where it stopped.
+    """
+    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+        # only here: beside what the executor has begun
+        from vggbatch import api
+
+        scored = api.score(config, listener=listener, announce=announce, executor=executor)
+    console.result(scored.to_json(), lambda: summarise(scored))
+    _warn_of_result(scored)
+    return scored
+
+
+def run_evaluate(config: JobConfig) -> Scored:
+    """Score labelled images, and write the metrics beside the predictions."""
+    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+        # only here: beside what the executor has begun
+        from vggbatch import api
+        from vggbatch.cli.tables import render, render_profiles
+
+        scored = api.evaluate(config, listener=listener, announce=announce, executor=executor)
+    evaluation = scored.evaluation
+    assert evaluation is not None
+
+    def show() -> None:
+        several = len(scored.evaluations) > 1
+        console.out.print(render_profiles(scored.evaluations) if several else render(evaluation))
+        console.out.print()
+        summarise(scored)
+
+    console.result(scored.to_json(), show)
+    _warn_of_result(scored)
+    return scored
+
+
+@contextmanager
+def _entered(config: JobConfig) -> Iterator[Executor]:
+    """The executor, which begins what takes long, in a process that does nothing else."""
+    from vggbatch.executors.choose import executor_for
+    from vggbatch.executors.pandas_later import postpone_pandas
+
+    postpone_pandas()
+    with executor_for(config.compute) as executor:
+        yield executor
+
+
+def run_plan(config: JobConfig) -> None:
+    """Check all that score or evaluate would need, list what would run, and run nothing."""
+    from vggbatch import api
+
+    found = api.plan(config)
+    console.result(found.to_json(), lambda: _show_plan(found))
+
+
+def _show_plan(found: Preview) -> None:
+    from vggbatch.preprocess.views import describe, in_words
+
+    job = found.job
+    config = job.config
+    facts: list[tuple[str, str]] = []
+    for count in found.formats:
+        images = ("" if count.exact else "~") + console.plural(count.images, "image")
+        shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
+        facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
+    for model in job.models:
+        synthetic = " (random weights: predictions mean nothing)" if model.synthetic else ""
+        facts.append(("model", f"{model.name}{synthetic}, SHA-256 {model.sha256[:16]}"))
+    for recipe in job.recipes:
+        for parts in dict.fromkeys(recipe.preprocess):
+            text = f"{recipe.name}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}"
+            facts.append(("preprocessing", f"{text}, crop {parts.crop}, {parts.channels}"))
+    facts += [("assumed", f"{a.what}: {a.value} ({a.because})") for a in job.assumptions]
+    facts.append(("protocol", in_words(describe(job.protocol, job.preprocess))))
+    if found.labels is not None:
+        counted = found.labels
+        facts.append(("labels", f"{counted.matched:,} images have one, {counted.unmatched:,} none"))
+    elif job.labels is not None:
+        facts.append(("labels", "matched when the shards are opened"))
+    facts += [("surprise", str(odd)) for odd in found.surprises]
+    if unopened := sum(shard.members is None for shard in job.shards):
+        what = f"{console.plural(unopened, 'shard')}: what is no image in them shows after the run"
+        facts.append(("not opened", what))
+    place = found.placement
+    where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
+    placement = (
+        f"{console.plural(place.actors, 'classifier')} of "
+        f"{console.plural(place.threads, 'thread')} each and "
+        f"{console.plural(place.decode_tasks, 'decoding task')} on "
+        f"{console.plural(place.cpus, 'CPU')}{where}"
+    )
+    if found.pinning is not None:
+        placement += f", {found.pinning}"
+    facts += [
+        ("executor", found.executor),
+        ("placement", placement),
+        ("chunks", f"of {job.chunk_size} images"),
+        ("output", f"{config.output}: {found.output}"),
+    ]
+    console.facts(facts)
+    for line in found.notes:
+        console.warning(line)
+    warn_of_assumptions(job)
+
+
+def announce(job: Job) -> None:
+    """Say what will run."""
+    from vggbatch.output.image_total import counted_images
+    from vggbatch.preprocess.views import describe, in_words
+
+    for odd in job.surprises:
+        console.note(f"input: {odd}")
+    for model in job.models:
+        if model.synthetic:
+            console.warning(
+                f"{model.name} has random weights made on this machine: its predictions mean "
+                "nothing"
+            )
+    warn_of_assumptions(job)
+    counted = all(counted_images(shard) is not None for shard in job.shards)
+    images = ("" if counted else "~") + console.plural(job.estimated_images, "image")
+    shards = sum(shard.members is None for shard in job.shards)
+    where = f" in {console.plural(shards, 'shard')}" if shards else ""
+    models = " + ".join(model.name for model in job.models)
+    profiles = ", ".join(recipe.name for recipe in job.recipes)
+    console.note(f"{images}{where}, {models}, preprocessing {profiles}")
+    if not job.protocol.single:
+        console.note(in_words(describe(job.protocol, job.preprocess)))
+
+
+def warn_of_assumptions(job: Job) -> None:
+    """Say what was assumed of the networks and makes the results wrong if it is not true."""
+    for assumption in job.assumptions:
+        if assumption.warning:
+            console.warning(assumption.sentence())
+
+
+def summarise(scored: Scored) -> None:
+    """The end of a run: counts, rate, and where the output is."""
+    from vggbatch.runs.run_record import left_out_in, unused_labels_in
+
+    counts, result = scored.record["counts"], scored.result
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts["errors_by_kind"].items())
+    rate = "nothing was left to do" if result.complete_before else "nothing was left to score"
+    if result.scored_now:
+        rate = f"{console.rate(result.images_per_second)}, {result.seconds:.1f} s in all"
+    console.facts(
+        [
+            ("images", f"{counts['images']:,}"),
+            ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
+            *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
+            *(("unused", str(kind)) for kind in unused_labels_in(scored.record)),
+            ("rate", rate),
+            *((("executor", executor),) if (executor := scored.record.get("executor")) else ()),
+            ("output", result.output.folder.uri),
+        ]
+    )
+    if any(model["synthetic"] for model in (scored.record["model"], *scored.record["ensemble"])):
+        console.warning("synthetic weights: these predictions mean nothing")
+
+
+def _warn_of_result(scored: Scored) -> None:
+    """Say what is wrong with the run as a whole, though the user allows it."""
+    for message in scored.record.get("warnings", ()):
+        console.warning(message)
+
+
+score = options.job_command(run_score)
+evaluate = options.job_command(run_evaluate)
+plan = options.job_command(run_plan)

@@ -1,0 +1,1 @@
+"""Ray clusters: the connection, what their nodes have, and what is placed where."""

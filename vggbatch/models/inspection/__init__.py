@@ -1,0 +1,1 @@
+"""What a network is: its scores, classes and preprocessing, stated, tried or assumed."""

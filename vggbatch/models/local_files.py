@@ -1,0 +1,285 @@
+"""The files of an own network, the graph and its external weights, on disk or at a URI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import onnx
+from filelock import FileLock
+from google.protobuf.message import Message
+
+from vggbatch import uris
+from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
+from vggbatch.errors import UsageError
+from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
+from vggbatch.models.durable import move_into_place, write_durably
+from vggbatch.models.graphs.endless import check_ends
+from vggbatch.models.verified import is_intact
+from vggbatch.preprocess.content import HEAD, recognize
+from vggbatch.storage.filesystem import file_version, filesystem, is_local, public_uri, store_errors
+
+_MAX_GRAPH_BYTES = 2**31
+"""Of a graph's file: more is no protobuf message."""
+_MAX_WEIGHTS_BYTES = 2**36
+"""Of a file with external weights."""
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a network."""
+
+    name: str
+    """Relative to the graph's folder."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """An own network whose files are on this machine."""
+
+    graph: Path
+    files: tuple[ModelFile, ...]
+    """The graph first, then its external weights."""
+    parsed: onnx.ModelProto | None = field(default=None, compare=False, repr=False)
+    """The graph, where it had to be read."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the graph where it is the only file, else of the names and digests of all."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        listing = "".join(f"{file.sha256}  {file.name}\n" for file in self.files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def localise(uri: str, cache_dir: str | None) -> LocalModel:
+    """Find the files of a network, and get them into the cache if they are not on this machine.
+
+    What is at a URI is read again only if the store says that it has changed.
+
+    Raises:
+        UsageError: they are not there, cannot be read, or are no ONNX model.
+    """
+    fs, path = filesystem(uri)
+    if is_local(fs):
+        # not resolved: what a link is named is what the graph and its neighbors go by
+        graph = Path(os.path.abspath(Path(path).expanduser()))
+        read = _read(graph, public_uri(uri))
+        try:
+            local = LocalModel(graph, _described(graph.parent, read), read.parsed)
+        except FileNotFoundError as error:
+            raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
+        return _without_links(local, cache_dir)
+    root = open_cache(cache_dir) / "weights"
+    root.mkdir(parents=True, exist_ok=True)
+    record = root / f"uri-{hashlib.sha256(uri.encode()).hexdigest()[:16]}.json"
+    with FileLock(record.with_suffix(".lock")):
+        return _recorded(uri, record) or _fetched(uri, root, record)
+
+
+def sibling(uri: str, name: str) -> str:
+    """The URI of a file in the same folder; a query, such as an access token, stays."""
+    if uri.startswith(("http://", "https://")):
+        parts = urlsplit(uri)
+        return urlunsplit(parts._replace(path=sibling(parts.path, name)))
+    folder, slash, _ = uri.rpartition("/")
+    return f"{folder}{slash}{name}"
+
+
+def base_name(uri: str) -> str:
+    """The file name at the end of a path or URI."""
+    return uris.without_query(uri).rsplit("/", 1)[-1]
+
+
+def read_blocks(uri: str, limit: int = _MAX_WEIGHTS_BYTES) -> Iterator[bytes]:
+    """The content of a file at a URI, of at most `limit` bytes. Raises OSError."""
+    fs, path = filesystem(uri)
+    streamed: dict[str, Any] = {}
+    if is_web(fs):
+        # a server need not know ranges for a file that is read from front to back
+        headers = {**fs.kwargs.get("headers", {}), "Accept-Encoding": "identity"}
+        streamed = {"block_size": 0, "headers": headers}
+    with store_errors(), fs.open(path, "rb", **streamed) as file:
+        if is_web(fs):
+            refuse_compressed(file.r.headers)
+        done = 0
+        for block in limited(iter(lambda: file.read(BLOCK), b""), limit):
+            done += len(block)
+            yield block
+        size = getattr(file, "size", None)
+    if size is not None and done != size:
+        raise OSError(f"ended after {done} of {size} bytes")
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
+    """Write a file, its folders too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for block in blocks:
+            file.write(block)
+
+
+@dataclass(frozen=True)
+class _Graph:
+    parsed: onnx.ModelProto
+    file: ModelFile
+    external: list[str]
+    """Names of the files that keep its weights."""
+
+
+def _described(folder: Path, graph: _Graph) -> tuple[ModelFile, ...]:
+    others = (ModelFile(name, sha256_of(folder / name)) for name in graph.external)
+    return (graph.file, *others)
+
+
+def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
+    """The tensors of a model: initializers, and those of nodes, of their graphs and functions."""
+    if isinstance(message, onnx.TensorProto):
+        yield message
+        return
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from _tensors(part)
+
+
+def _instead(data: bytes, error: Exception) -> str:
+    """What a file is that is no ONNX file, and what to do."""
+    content = recognize(data[:HEAD])
+    if content is None:
+        return f" ({type(error).__name__})"
+    if "git lfs" in content.advice:
+        return f" but {content}"
+    return f" but {content.name.removesuffix(', not an image')}: get the file again"
+
+
+def _read(graph: Path, uri: str) -> _Graph:
+    """Read the graph's file, once."""
+    data = b""
+    try:
+        with open_regular(graph) as file:
+            data = b"".join(limited(iter(lambda: file.read(BLOCK), b""), _MAX_GRAPH_BYTES))
+        if not data:
+            raise UsageError(f"{uri} is empty: get the file again")
+        model = onnx.load_from_string(data)
+    except UsageError:
+        raise
+    except FileNotFoundError:
+        raise UsageError(f"no model file {uri}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read {uri}: {error.strerror or error}") from None
+    except Exception as error:
+        raise UsageError(f"{uri} is no ONNX file{_instead(data, error)}") from None
+    check_ends(model, uri)
+    names: dict[str, None] = {}
+    for tensor in _tensors(model):
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                names[entry.value] = None
+    for name in names:
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts:
+            raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it anew")
+    names.pop(graph.name, None)
+    return _Graph(model, ModelFile(graph.name, hashlib.sha256(data).hexdigest()), list(names))
+
+
+def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
+    """The network as files of its own, where it is links to several, as in a hub's cache.
+
+    Neither onnx nor onnxruntime follows a link from a graph to its weights, since that may lead
+    anywhere, and onnx takes no hard links either: the files are copied, once.
+    """
+    folder = model.graph.parent
+    if len(model.files) == 1 or not any((folder / file.name).is_symlink() for file in model.files):
+        return model
+    open_cache(cache_dir)
+    target = weights_path(cache_dir, model.sha256, model.graph.name)
+    for file in reversed(model.files):  # the graph last: where it is, its weights are
+        path = target.parent / file.name
+        if is_intact(path, file.sha256):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        shutil.copyfile(folder / file.name, part)
+        move_into_place(part, path)
+    return replace(model, graph=target)
+
+
+def _recorded(uri: str, record: Path) -> LocalModel | None:
+    """What was fetched before, if it is still there, whole, and the store has nothing newer."""
+    try:
+        known: dict[str, Any] = json.loads(record.read_bytes())
+        model = LocalModel(
+            record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
+        )
+        recorded = list(known["versions"])
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if not all(is_intact(model.graph.parent / file.name, file.sha256) for file in model.files):
+        return None
+    try:
+        versions = [_version(sibling(uri, file.name)) for file in model.files]
+    except OSError as error:
+        raise _unreadable(uri, error) from None
+    return model if versions == recorded and all(versions) else None
+
+
+def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
+    name = base_name(uri)
+    work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
+    try:
+        versions = [_version(uri)]
+        write_blocks(work / name, read_blocks(uri, _MAX_GRAPH_BYTES))
+        read = _read(work / name, public_uri(uri))
+        for other in read.external:
+            versions.append(_version(sibling(uri, other)))
+            write_blocks(work / other, read_blocks(sibling(uri, other)))
+        files = _described(work, read)
+        target = weights_path(str(root.parent), LocalModel(work / name, files).sha256, name)
+        for file in reversed(files):  # the graph last: where it is, its weights are
+            (target.parent / file.name).parent.mkdir(parents=True, exist_ok=True)
+            move_into_place(work / file.name, target.parent / file.name)
+    except OSError as error:
+        raise _unreadable(uri, error) from None
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    known = {
+        "versions": versions,
+        "graph": target.relative_to(root).as_posix(),
+        "files": [asdict(file) for file in files],
+    }
+    write_durably(record, json.dumps(known, indent=1).encode())
+    return LocalModel(target, files, read.parsed)
+
+
+def _version(uri: str) -> str:
+    """Changes when the file does, as far as its store says; "" if it says nothing."""
+    fs, path = filesystem(uri)
+    fs.invalidate_cache()
+    with store_errors():
+        info = fs.info(path)
+    version = file_version(info)
+    return version and f"{info['size']} {version}"
+
+
+def _unreadable(uri: str, error: OSError) -> UsageError:
+    reason: BaseException = error
+    if isinstance(error, FileNotFoundError):
+        # fsspec's HTTP client says so of all that goes wrong, and keeps what it was as the cause
+        cause = error.__cause__
+        if cause is None or getattr(cause, "status", None) == 404:
+            return UsageError(f"no model file {public_uri(uri)}")
+        reason = cause
+    name = f"{type(reason).__name__}: " if getattr(reason, "status", None) is None else ""
+    text = " ".join(str(getattr(reason, "message", reason)).split())
+    return UsageError(f"cannot read {public_uri(uri)}: {name}{text}")

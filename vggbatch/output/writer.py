@@ -1,0 +1,315 @@
+"""The Parquet sink: a staging file for each chunk, and their compaction into predictions files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.chunks.chunk import ChunkKey
+from vggbatch.chunks.stats import Stats
+from vggbatch.errors import JobFailed
+from vggbatch.output.footer import footer_of_plan
+from vggbatch.output.intact import parquet_facts
+from vggbatch.output.layout import PREDICTIONS, Output
+from vggbatch.output.metadata import FORMAT
+from vggbatch.output.reader import read_table
+from vggbatch.output.schema import TOP_K, predictions_schema
+from vggbatch.storage.filesystem import arrow_file
+
+STATS_KEY = b"vggbatch.stats"
+"""Of the metadata of a staging file: its chunk's statistics as JSON."""
+_ROW_GROUP_BYTES = 32 * 2**20
+"""Compaction holds about this much of a file in memory."""
+_SHARED = ("image_id", "source", "label", "error")
+"""Columns that are the same for every profile."""
+_PARQUET: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
+"""How files are written: what is torn or overwritten inside one shows when it is read."""
+_ORDER = "image_id"
+"""What the rows of a row group are sorted by: a reader that looks for some images skips pages."""
+_READERS = 16
+"""Staging files read at a time: small objects, so latency counts and not bandwidth."""
+
+
+def predictions_table(
+    rows: pa.StructArray,
+    index: npt.NDArray[np.int32],
+    probability: npt.NDArray[np.float32],
+    *,
+    classes: tuple[str, ...],
+    features: npt.NDArray[np.float32] | None = None,
+    features_type: str | None = None,
+) -> pa.Table:
+    """Rows in the predictions schema.
+
+    Args:
+        rows: image_id, source, label and error of every image of the chunk.
+        index: (n, 5) for the n rows without an error, -1 past a model's last class.
+        probability: (n, 5).
+        classes: `n01440764 tench, Tinca tinca` and so on, in output order.
+        features: (n, width of the last hidden layer), if wanted.
+        features_type: `float32` or `float16`.
+    """
+    schema = predictions_schema(features_type)
+    scored = rows.field("error").is_null().to_numpy(zero_copy_only=False)
+    unknown = index.reshape(-1) < 0
+    classes_found = pa.array(index.reshape(-1), pa.int32(), mask=unknown)
+    columns = {name: rows.field(name) for name in _SHARED}
+    values: dict[str, pa.Array] = {
+        "top5_index": classes_found,
+        "top5_probability": pa.array(probability.reshape(-1), pa.float32(), mask=unknown),
+        "top5_synset": pa.array(classes, pa.string()).take(classes_found),
+    }
+    columns |= {name: _lists(found, TOP_K, scored) for name, found in values.items()}
+    if features_type is not None:
+        assert features is not None, "the classifier was opened with features"
+        wide = _narrowed(features, features_type)
+        columns["features"] = _lists(pa.array(wide.reshape(-1)), wide.shape[1], scored)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _narrowed(features: npt.NDArray[np.float32], kind: str) -> npt.NDArray[np.floating]:
+    """The features as a type. Raises JobFailed where that has no room for a value."""
+    with np.errstate(over="ignore"):
+        narrow = features.astype(kind)
+    if not np.array_equal(np.isfinite(narrow), np.isfinite(features)):
+        raise JobFailed(
+            f"features of up to {np.nanmax(np.abs(features)):.6g} do not fit {kind}, which ends at "
+            "65,504: write them as float32"
+        )
+    return narrow
+
+
+def _lists(values: pa.Array, width: int, valid: npt.NDArray[np.bool_]) -> pa.ListArray:
+    """Lists of `width` values for the valid rows, null for the others."""
+    ends = np.cumsum(valid * width, dtype=np.int64)
+    if len(ends) and ends[-1] > np.iinfo(np.int32).max:
+        raise ValueError("a chunk has more values than a list column can hold")
+    offsets = np.concatenate([[0], ends]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values, mask=pa.array(~valid))
+
+
+def with_profile(predictions: pa.Table, name: str, others: pa.Table) -> pa.Table:
+    """The rows with what a further profile says of the same images, in columns `NAME/...`."""
+    for column in others.column_names:
+        if column not in _SHARED:
+            predictions = predictions.append_column(f"{name}/{column}", others[column])
+    return predictions
+
+
+def _by_profile(table: pa.Table) -> dict[str, pa.Table]:
+    """Take apart what `with_profile` put together; the run's own rows are under ""."""
+    names = dict.fromkeys(name.rpartition("/")[0] for name in table.column_names)
+    own = [name for name in table.column_names if "/" not in name]
+    return {
+        profile: table.select(
+            [name if name in _SHARED or not profile else f"{profile}/{name}" for name in own]
+        ).rename_columns(own)
+        for profile in names
+    }
+
+
+def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
+    """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
+    table = predictions.replace_schema_metadata({STATS_KEY: stats.to_json()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, **_PARQUET)
+    name = output.part_name(key, predictions.num_rows)
+    output.fence.write_bytes(name, sink.getvalue().to_pybytes())
+
+
+def compact(
+    output: Output,
+    group: int,
+    shards: Sequence[int],
+    rows_per_file: int,
+    write_seconds: float = 0.0,
+) -> dict[str, Any]:
+    """Write the predictions files of a group whose chunks are all committed, then its marker.
+
+    The same chunks give the same files, so a second compaction, of a driver that was killed,
+    changes nothing.
+
+    Args:
+        output: the run's output.
+        group: its number.
+        shards: the numbers of the shards it consists of.
+        rows_per_file: about how many rows a file gets.
+        write_seconds: that writing the staging files took, which they cannot say themselves.
+
+    Returns:
+        The marker: rows, statistics, and the files with their row counts.
+
+    Raises:
+        JobFailed: staging files are missing that were committed.
+    """
+    output.fence.check()
+    marker = output.read_marker(group)
+    if marker is None or output.damage(marker):
+        try:
+            marker = _put_together(output, group, shards, rows_per_file, write_seconds)
+        except (FileNotFoundError, JobFailed):
+            # another driver may have been faster, and have cleaned up
+            marker = output.read_marker(group)
+            if marker is None:
+                raise
+    output.drop_staging(group)
+    return marker
+
+
+def _put_together(
+    output: Output,
+    group: int,
+    shards: Sequence[int],
+    rows_per_file: int,
+    write_seconds: float,
+) -> dict[str, Any]:
+    """Write a group's files and its marker. Raises JobFailed if staging files are missing."""
+    parts = list(output.parts(group))
+    missing = _missing(parts, shards)
+    if missing:
+        raise JobFailed(
+            f"{output.folder.uri}: staging files of {missing} disappeared; "
+            "run the same command again to score those images anew"
+        )
+    total = Stats(write_seconds=write_seconds)
+    files: dict[str, list[dict[str, Any]]] = {"": []}
+    for name, tables in _files(output, group, parts, rows_per_file):
+        sums, written = _write_file(output, f"{PREDICTIONS}/{name}", tables)
+        total += sums
+        for profile, facts in written.items():
+            files.setdefault(profile, []).append(facts)
+    if not files[""]:
+        # no rows, and still what was counted: shards without images, what was left out of them
+        total += sum((stats for _, stats in _row_groups(output, [p[2] for p in parts])), Stats())
+    marker = {
+        "format": FORMAT,
+        "rows": total.rows,
+        "files": files.pop(""),
+        "profiles": files,
+        "stats": total.to_json(),
+    }
+    output.write_marker(group, marker)
+    return marker
+
+
+def _write_file(
+    output: Output, name: str, tables: Iterator[tuple[pa.Table, Stats]]
+) -> tuple[Stats, dict[str, dict[str, Any]]]:
+    """Write one predictions file, and those of further profiles, with the likelihoods of each.
+
+    Returns:
+        Statistics of its rows, and what is to be recorded of the file of each profile; that of the
+        run's own is under "".
+    """
+    sums = Stats()
+    plan = output.read_plan() or {}
+    writers: dict[str, pq.ParquetWriter] = {}
+    written: dict[str, BinaryIO] = {}
+    with ExitStack() as stack:
+        for table, stats in tables:
+            for profile, rows in _by_profile(table.sort_by(_ORDER)).items():
+                if profile not in writers:
+                    place = output.fence_of(profile)
+                    file = stack.enter_context(place.open_atomic(name))
+                    written[profile] = file
+                    writers[profile] = _writer(file, rows.schema)
+                writers[profile].write_table(rows)
+            sums += stats
+        for (profile, writer), likelihood in zip(
+            writers.items(), (sums.likelihood, *sums.further), strict=True
+        ):
+            writer.add_key_value_metadata(likelihood.to_metadata())
+            writer.add_key_value_metadata(footer_of_plan(plan, profile))
+            writer.close()
+        facts = {p: parquet_facts(name, sums.rows, file) for p, file in written.items()}
+    return sums, facts
+
+
+def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    order = pq.SortingColumn.from_ordering(schema, [(_ORDER, "ascending")])
+    return pq.ParquetWriter(file, schema, write_page_index=True, sorting_columns=order, **_PARQUET)
+
+
+def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:
+    """Which shards lack chunks in a listing of a group, as text; empty if it is complete."""
+    found: dict[int, set[int]] = {shard: set() for shard in shards}
+    total: dict[int, int] = {}
+    for key, _, _ in parts:
+        found[key.shard].add(key.chunk)
+        total[key.shard] = key.chunks
+    short = [str(shard) for shard in shards if len(found[shard]) != total.get(shard, -1)]
+    return f"{len(short)} shards (numbers {', '.join(short[:3])})" if short else ""
+
+
+def _files(
+    output: Output, group: int, parts: list[tuple[ChunkKey, int, str]], rows_per_file: int
+) -> Iterator[tuple[str, Iterator[tuple[pa.Table, Stats]]]]:
+    """The predictions files that a group becomes: name and tables of each."""
+    total = sum(rows for _, rows, _ in parts)
+    if total == 0:
+        return
+    count = max(1, round(total / rows_per_file))
+    bounds = np.linspace(0, total, count + 1)
+    starts = np.concatenate([[0], np.cumsum([rows for _, rows, _ in parts])[:-1]])
+    # what has no rows and comes last belongs to the last file
+    owner = np.minimum(np.searchsorted(bounds, starts, side="right") - 1, count - 1)
+    for number in range(count):
+        names = [path for (_, _, path), own in zip(parts, owner, strict=True) if own == number]
+        if not names:
+            continue  # chunks may be larger than files
+        suffix = f"-{number:03d}" if count > 1 else ""
+        yield f"part-{group:06d}{suffix}.parquet", _row_groups(output, names)
+
+
+def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, Stats]]:
+    """Staging files, read ahead and put together to row groups, with their statistics."""
+    waiting: list[pa.Table] = []
+    stats, size = Stats(), 0
+    with ThreadPoolExecutor(_READERS) as pool:
+        for batch in range(0, len(names), _READERS):
+            some = names[batch : batch + _READERS]
+            for name, data in zip(some, pool.map(output.folder.read_bytes, some), strict=True):
+                try:
+                    table = read_table(arrow_file(data))
+                    stats += Stats.from_json(table.schema.metadata[STATS_KEY])
+                except (ValueError, KeyError, TypeError, OSError) as error:
+                    # of pyarrow for damaged files, and for what is not there
+                    raise _damaged(output, name, error) from None
+                waiting.append(table.replace_schema_metadata(None))
+                size += table.nbytes
+            if size >= _ROW_GROUP_BYTES:
+                yield pa.concat_tables(waiting), stats
+                waiting, stats, size = [], Stats(), 0
+    if waiting:
+        yield pa.concat_tables(waiting), stats
+
+
+def part_stats(output: Output, name: str) -> Stats:
+    """The statistics in a staging file.
+
+    Raises:
+        JobFailed: it is damaged.
+    """
+    try:
+        schema = pq.read_schema(arrow_file(output.folder.read_bytes(name)))
+        return Stats.from_json(schema.metadata[STATS_KEY])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _damaged(output, name, error) from None
+
+
+def _damaged(output: Output, name: str, error: Exception) -> JobFailed:
+    return JobFailed(
+        f"{output.folder.uri}/{name} is damaged ({_first_line(error)}): delete it "
+        "and run the same command again, which scores those images anew"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,303 @@
+"""The way of an image, from its shard to a row of Parquet; an executor puts the stages together.
+
+    index     a shard's members, without their bytes, cut into chunks
+    decode    a chunk's bytes -> pictures in one buffer
+    classify  an onnxruntime actor on cores of its own: pictures -> top-5
+    write     the chunk's rows -> one staging file under a name of its own
+
+Each stage takes and gives tables of one row, a chunk (see chunk.py). A stage that fails does not
+raise, for Ray would repeat it without end or drop the chunk without a word: the chunk becomes a
+ChunkResult with a `failure`, which the later stages hand through and the run acts on (see run.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vggbatch.chunks import chunk as chunks
+from vggbatch.chunks.chunk import ChunkKey
+from vggbatch.chunks.likelihood import LabelLikelihood
+from vggbatch.chunks.result import ChunkResult, is_result
+from vggbatch.chunks.stats import Stats
+from vggbatch.chunks.throughput import Throughput
+from vggbatch.classifier import Classifier, NetworkSpec
+from vggbatch.config import DecodeOptions, Protocol
+from vggbatch.errors import ImageError, VggbatchError
+from vggbatch.labels import Labels
+from vggbatch.output.layout import Output
+from vggbatch.output.schema import TOP_K
+from vggbatch.output.writer import predictions_table, with_profile, write_part
+from vggbatch.pipeline.content_check import checksum
+from vggbatch.pipeline.recipes import Recipe, geometries, pictures_for
+from vggbatch.pipeline.run_logging import RunLogger, chunk_fields
+from vggbatch.preprocess.image_buffer import Packed, PictureMaker
+from vggbatch.preprocess.isolated import IsolatedDecoder
+from vggbatch.preprocess.transform import Pixels, pixel_type
+from vggbatch.sources import reader_for
+from vggbatch.sources.input_warnings import NO_CLASS, LeftOut
+from vggbatch.versions import check_versions
+
+BAD_SCORES = "bad_scores: the network gives NaN or infinity for this image"
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Everything the stages need to know; small, and pickled into each of them."""
+
+    output: Output
+    chunk_size: int
+    recipes: tuple[Recipe, ...]
+    """The first one's predictions are the output's own."""
+    protocol: Protocol
+    decode: DecodeOptions
+    classes: tuple[str, ...]
+    open_networks: Callable[[], list[NetworkSpec]]
+    """Called on the node where a classifier starts: gets the model files ready there."""
+    threads: int
+    micro_batch: int | None
+    pin: bool
+    features: str | None
+    run_id: str
+    """Names the run in log lines."""
+    versions: Mapping[str, str]
+    """The driver's, of what changes a result (see node_report.py)."""
+    labels: Labels | Callable[[], Labels] | None = None
+    """The labels, or what gives them where a stage runs; None for unlabelled input."""
+    isolate: bool = False
+    """Decode each image in a process of its own, where an earlier pass lost its workers."""
+
+    @property
+    def pictures(self) -> PictureMaker:
+        """What decoding makes of an image."""
+        return PictureMaker(self.decode, geometries(self.recipes), self.protocol)
+
+
+def index(table: pa.Table, scoring: StageContext) -> Iterator[pa.Table]:
+    """Shards -> chunks. Chunks that the column `done` names are committed already and left out."""
+    cache = scoring.output.index_folder()
+    finished = table["done"].to_pylist()
+    for (number, group, shard), done in zip(chunks.shards_of(table), finished, strict=True):
+        started = time.perf_counter()
+        try:
+            members = reader_for(shard.format).members(shard, cache)
+        except Exception as error:
+            yield _failed("index", ChunkKey(group, number, -1, -1, -1), error, scoring)
+            continue
+        fields = {"group": group, "shard": number, "name_of_shard": shard.name}
+        fields |= {"images": members.num_rows, "seconds": round(time.perf_counter() - started, 3)}
+        RunLogger(__name__, scoring.run_id).info("shard indexed", extra=fields)
+        skip = set(done)
+        for part in chunks.split(number, group, shard, members, scoring.chunk_size):
+            if chunks.key_of(part).chunk not in skip:
+                yield part
+
+
+def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
+    """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
+
+    `pixels0` and `sizes0` are the pictures of the first geometry as pictures.Packed has them, and
+    so on; of a single centre crop, the crops in row order.
+    """
+    _, _, shard = next(chunks.shards_of(table))
+    members = shard.members
+    assert members is not None, "a chunk carries its members"
+    packers = scoring.pictures.packers(members.num_rows)
+    errors: list[str | None] = []
+    image_bytes, fetch_seconds, content = 0, 0.0, 0
+    ids = shard.image_ids(members)
+    started = clock = time.perf_counter()
+    with _maker(scoring) as make:
+        contents = reader_for(shard.format).read(shard, members, scoring.decode.max_bytes)
+        for name, data in zip(ids, contents, strict=True):
+            fetch_seconds += time.perf_counter() - clock
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                image_bytes += len(data)
+                content += checksum(name, data)
+                for packer, pictures in zip(packers, make(data), strict=True):
+                    packer.add(pictures)
+                errors.append(None)
+            except ImageError as error:
+                errors.append(str(error))
+            clock = time.perf_counter()
+    labels = pa.nulls(len(ids), pa.int32())
+    no_class = LeftOut()
+    if scoring.labels is not None:
+        known, tokens = _labels(scoring), members["label"].to_pylist()
+        labels = known.match(ids, tokens)
+        for image_id, token in known.without_class(ids, tokens):
+            no_class.add(NO_CLASS, f"{image_id} ({token})")
+    rows = pa.StructArray.from_arrays(
+        [
+            pa.array(ids, pa.string()),
+            pa.array(shard.sources(members), pa.string()),
+            labels,
+            pa.array(errors, pa.string()),
+        ],
+        fields=list(chunks.ROW),
+    )
+    stats = Stats(
+        rows=len(ids),
+        image_bytes=image_bytes,
+        fetch_seconds=fetch_seconds,
+        decode_seconds=time.perf_counter() - started - fetch_seconds,
+        left_out=chunks.left_out_in(table),
+        labels=no_class.kinds,
+        content={str(chunks.key_of(table).shard): content},
+    )
+    columns = {"rows": chunks.list_of(rows), "stats": pa.array([stats.to_json()])}
+    for number, packer in enumerate(packers):
+        packed = packer.packed()
+        columns[f"pixels{number}"] = chunks.bytes_of(packed.flat)
+        columns[f"sizes{number}"] = chunks.bytes_of(packed.sizes)
+    return chunks.with_columns(table.select(chunks.KEY), **columns)
+
+
+def _labels(scoring: StageContext) -> Labels:
+    assert scoring.labels is not None, "asked for where there are labels"
+    return scoring.labels if isinstance(scoring.labels, Labels) else scoring.labels()
+
+
+def _maker(
+    scoring: StageContext,
+) -> contextlib.AbstractContextManager[Callable[[bytes], list[list[Pixels]]]]:
+    """Image bytes -> pictures, in this process or in one of its own."""
+    maker = scoring.pictures
+    return IsolatedDecoder(maker) if scoring.isolate else contextlib.nullcontext(maker)
+
+
+class Classify:
+    """The classifier actor: opens the model on its node once, then takes chunk after chunk."""
+
+    def __init__(self, scoring: StageContext) -> None:
+        self.scoring = scoring
+        self.classifier: Classifier | None = None
+        self.failure: Exception | None = None
+        started = time.perf_counter()
+        try:
+            self.classifier = Classifier(
+                scoring.open_networks(),
+                scoring.protocol,
+                threads=scoring.threads,
+                micro_batch=scoring.micro_batch,
+                pin=scoring.pin,
+            )
+        except Exception as error:
+            # Ray would start this actor again and again; its chunks tell the run instead
+            self.failure = error
+        else:
+            claim = self.classifier.claim
+            fields: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
+            fields |= {"threads": scoring.threads, "cores": claim.cores if claim else None}
+            RunLogger(__name__, scoring.run_id).info("classifier started", extra=fields)
+
+    def twin(self) -> Classify:
+        """Another one on the same open networks, for another thread of this process."""
+        other = copy.copy(self)
+        other.classifier = self.classifier and self.classifier.twin()
+        return other
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Classify one chunk."""
+        return capture_failure(table, stage=self.classify, scoring=self.scoring)
+
+    def classify(self, table: pa.Table, scoring: StageContext) -> pa.Table:
+        """Pictures -> each recipe's predictions of the images without an error, in row order."""
+        if self.classifier is None:
+            assert self.failure is not None
+            raise self.failure
+        started = time.perf_counter()
+        rows = chunks.rows_of(table)
+        valid = rows.field("label").filter(rows.field("error").is_null())
+        labels = valid.fill_null(-1).to_numpy(zero_copy_only=False)
+        packed = [self._packed(table, number) for number in range(len(geometries(scoring.recipes)))]
+        predictions = [
+            self.classifier(
+                pictures_for(recipe, scoring.recipes, packed), recipe.preprocess, labels
+            )
+            for recipe in scoring.recipes
+        ]
+        # an image has one error, whichever recipe gave it
+        good = ~np.logical_or.reduce([found.bad for found in predictions])
+        columns = {"rows": chunks.list_of(chunks.with_errors(rows, ~good, BAD_SCORES))}
+        for number, found in enumerate(predictions):
+            columns[f"index{number}"] = chunks.bytes_of(found.index[good])
+            columns[f"probability{number}"] = chunks.bytes_of(found.probability[good])
+            if found.features is not None:
+                columns[f"features{number}"] = chunks.bytes_of(found.features[good])
+        stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
+            infer_seconds=time.perf_counter() - started,
+            likelihoods=[
+                LabelLikelihood.of(found.label_nll[good], found.beyond.keep(good))
+                for found in predictions
+            ],
+        )
+        columns["stats"] = pa.array([stats.to_json()])
+        return chunks.with_columns(table.select(chunks.KEY), **columns)
+
+    def _packed(self, table: pa.Table, number: int) -> Packed:
+        sizes = chunks.array_of(
+            table[f"sizes{number}"], np.int32, (-1, self.scoring.pictures.scales, 2)
+        )
+        dtype = pixel_type(self.scoring.pictures.geometries[number])
+        return Packed(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
+
+
+def write(table: pa.Table, scoring: StageContext) -> pa.Table:
+    """Commit a chunk: its rows in the predictions schema, in a file named after the chunk."""
+    started = time.perf_counter()
+    predictions = _predictions(table, 0, scoring)
+    for number, recipe in enumerate(scoring.recipes[1:], start=1):
+        predictions = with_profile(predictions, recipe.name, _predictions(table, number, scoring))
+    stats = Stats.from_json(table["stats"][0].as_py()).with_errors(predictions["error"])
+    stats += Stats(throughput=Throughput.of(stats.rows, time.time()))
+    key = chunks.key_of(table)
+    write_part(scoring.output, key, predictions, stats)
+    stats += Stats(write_seconds=time.perf_counter() - started)
+    return ChunkResult(key, stats).to_table()
+
+
+def _predictions(table: pa.Table, number: int, scoring: StageContext) -> pa.Table:
+    """A recipe's rows."""
+    index = chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K))
+    features = None
+    if scoring.features:
+        values = chunks.array_of(table[f"features{number}"], np.float32, (-1,))
+        features = values.reshape(len(index), len(values) // max(1, len(index)))
+    return predictions_table(
+        chunks.rows_of(table),
+        index,
+        chunks.array_of(table[f"probability{number}"], np.float32, (-1, TOP_K)),
+        classes=scoring.classes,
+        features=features,
+        features_type=scoring.features,
+    )
+
+
+def capture_failure(
+    table: pa.Table, stage: Callable[[pa.Table, StageContext], pa.Table], scoring: StageContext
+) -> pa.Table:
+    """What a stage makes of a chunk; a failed result where it fails, here or before."""
+    if is_result(table):
+        return table
+    try:
+        check_versions(scoring.versions)
+        return stage(table, scoring)
+    except Exception as error:
+        return _failed(stage.__name__, chunks.key_of(table), error, scoring)
+
+
+def _failed(stage: str, key: ChunkKey, error: Exception, scoring: StageContext) -> pa.Table:
+    text = str(error) if isinstance(error, VggbatchError) else f"{type(error).__name__}: {error}"
+    fields = {**chunk_fields(key), "stage": stage, "failure": text}
+    RunLogger(__name__, scoring.run_id).error("chunk failed", exc_info=error, extra=fields)
+    return ChunkResult(key, failure=f"{stage}: {text}").to_table()

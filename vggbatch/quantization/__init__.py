@@ -1,0 +1,1 @@
+"""An int8 network from images of the user: sampled, calibrated, written, measured."""

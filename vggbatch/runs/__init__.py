@@ -1,0 +1,1 @@
+"""One run, from opening an output to _SUCCESS, all of it under the lease on the output."""

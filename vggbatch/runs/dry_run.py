@@ -1,0 +1,136 @@
+"""What a job would do, found out without doing it: for `vggbatch plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vggbatch.classifier.cores import pinning
+from vggbatch.cluster.node_requirements import check_own_machine
+from vggbatch.cluster.placement import Placement
+from vggbatch.executors.choose import chosen_executor
+from vggbatch.job.job import Job
+from vggbatch.job.label_check import LabelCount, count_labelled
+from vggbatch.output.confined import check_confined
+from vggbatch.output.image_total import counted_images, estimated_images
+from vggbatch.output.layout import Output
+from vggbatch.runs.resume import check_continuable, check_output
+from vggbatch.sources import Shard, Surprise
+from vggbatch.storage.filesystem import Folder
+
+
+@dataclass
+class FormatCount:
+    """The input of one format."""
+
+    format: str
+    shards: int = 0
+    """0 for files listed one by one."""
+    images: int = 0
+    bytes: int = 0
+    exact: bool = True
+    """Whether all images were counted; it is an estimate where that takes opening shards."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would run."""
+
+    job: Job
+    formats: list[FormatCount]
+    labels: LabelCount | None
+    """Of the images that are listed; None without labels or where all are inside shards."""
+    output: str
+    """What would happen to the output."""
+    executor: str
+    """`local` or `ray`."""
+    placement: Placement
+    """On the cluster that would be joined, else on this machine."""
+    pinning: str | None
+    """How classifiers get cores of their own on this machine; None where a cluster decides."""
+    surprises: tuple[Surprise, ...]
+    """What is odd about the input and its labels."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the cluster's nodes."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `vggbatch plan --json` prints."""
+        job = self.job
+        models = [
+            {key: facts[key] for key in ("name", "sha256", "synthetic")}
+            for facts in job.model_facts()
+        ]
+        return {
+            "input": [asdict(count) for count in self.formats],
+            "model": models[0],
+            "ensemble": models[1:],
+            "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
+            "assumptions": [asdict(assumption) for assumption in job.assumptions],
+            "labels": asdict(self.labels) if self.labels is not None else None,
+            "surprises": [asdict(found) for found in self.surprises],
+            "executor": self.executor,
+            "placement": self.placement.describe() if self.placement is not None else None,
+            "pinning": self.pinning,
+            "chunk_size": job.chunk_size,
+            "output": {"uri": job.config.output, "state": self.output},
+        }
+
+
+def preview(job: Job) -> Preview:
+    """Check a job against its output and the cluster or this machine; nothing is left behind.
+
+    Raises:
+        UsageError: the output is another job's, no classifier fits, or a node is not fit.
+        VggbatchError: the cluster does not answer.
+    """
+    compute = job.config.compute
+    output = _output(job)
+    labels = count_labelled(job.shards, job.labels) if job.labels is not None else None
+    notes: list[str] = []
+    cores = None
+    executor = chosen_executor(compute)
+    if executor == "local" or compute.cluster_address is None:
+        placement = check_own_machine(job, notes.append)
+        cores = pinning() if compute.pin else "not pinned: compute.pin is off"
+    else:
+        from vggbatch.cluster.connection import ray_cluster
+        from vggbatch.cluster.preflight import check
+
+        with ray_cluster(compute, chunk_bytes=job.chunk_size * job.picture_bytes) as cluster:
+            placement = check(job, cluster, notes.append)
+    return Preview(
+        job=job,
+        formats=_formats(job.shards),
+        labels=labels,
+        surprises=job.surprises,
+        output=output,
+        executor=executor,
+        placement=placement,
+        pinning=cores,
+        notes=tuple(notes),
+    )
+
+
+def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
+    counts: dict[str, FormatCount] = {}
+    for shard in shards:
+        count = counts.setdefault(shard.format, FormatCount(shard.format))
+        count.shards += shard.members is None
+        count.images += estimated_images(shard)
+        count.bytes += max(0, shard.size)
+        count.exact &= counted_images(shard) is not None
+    return sorted(counts.values(), key=lambda count: count.format)
+
+
+def _output(job: Job) -> str:
+    output = Output(Folder(job.config.output))
+    if job.config.overwrite:
+        check_confined(output.folder)
+        return "what is there is deleted first"
+    if check_output(output, job) is None:
+        return "new"
+    if output.succeeded():
+        return "complete: nothing is left to do"
+    check_continuable(output)
+    return f"resumed: {output.progress().rows:,} images are done"

@@ -1,0 +1,45 @@
+"""What an output is before a run: complete, or to be opened again."""
+
+from __future__ import annotations
+
+import logging
+
+from vggbatch.job.job import Job
+from vggbatch.output.confined import check_confined
+from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
+from vggbatch.output.progress import Progress
+from vggbatch.output.verify import problems
+from vggbatch.runs.resume import check_output
+from vggbatch.runs.run_record import run_of
+
+_log = logging.getLogger(__name__)
+
+_SHOWN = 3
+"""Lines about what is damaged, at most."""
+
+
+def is_complete(output: Output, job: Job, *, metrics: bool) -> bool:
+    """Whether nothing is left to do, after a look at all that the output names."""
+    check_confined(output.folder)
+    if not output.succeeded() or output.read_plan() is None:
+        return False
+    check_output(output, job)  # another job's output is not made whole
+    wrong = problems(output.folder)
+    for line in wrong[:_SHOWN]:
+        _log.warning("%s: %s: it is made again", output.folder.uri, line)
+    if len(wrong) > _SHOWN:
+        _log.warning("%s: so are %d more", output.folder.uri, len(wrong) - _SHOWN)
+    return not wrong and (not metrics or output.read_run()["metrics"] is not None)
+
+
+def reopen(output: Output, progress: Progress) -> None:
+    """Take back what an earlier run declared, and remove what killed ones have left."""
+    for name in ("", *output.folder.folders(PROFILES)):
+        place = output.fence_of(name)
+        place.delete(SUCCESS)
+        if run_of(output, name) is None:
+            place.delete(RUN)
+    output.drop_other_plans(output.plan_id)
+    output.drop_partial_files()
+    for line in progress.lost[:_SHOWN]:
+        _log.warning("%s: %s: its images are scored again", output.folder.uri, line)

@@ -1,0 +1,278 @@
+"""The run: open the output, let an executor score what is left, commit, compact, finish."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+
+from vggbatch.chunks.chunk import NumberedShard
+from vggbatch.chunks.result import ChunkResult
+from vggbatch.chunks.stats import Stats
+from vggbatch.cluster.placement import Placement
+from vggbatch.errors import JobFailed, VggbatchError
+from vggbatch.executors.base import ExecutionFailed, Executor, Work
+from vggbatch.job.job import Job
+from vggbatch.output.image_total import Total
+from vggbatch.output.layout import Output
+from vggbatch.output.lease import OutputLease, remove_remains
+from vggbatch.pipeline.run_logging import RunLogger, told
+from vggbatch.runs.compactions import Compactions
+from vggbatch.runs.events import RunEvents
+from vggbatch.runs.opening import is_complete, reopen
+from vggbatch.runs.resume import Planned, check_continuable, open_output
+from vggbatch.runs.run_record import RunResult
+from vggbatch.runs.stillness import Stillness
+from vggbatch.runs.tracker import Listener, Tally
+from vggbatch.storage.filesystem import Folder
+
+_FAILURES_IN_A_ROW = 16
+"""So many failed chunks without one that succeeds: something is wrong that is not the images."""
+
+
+@contextmanager
+def run(
+    job: Job, executor: Executor, listener: Listener | None = None, *, metrics: bool = False
+) -> Iterator[RunResult]:
+    """Score what the output lacks, and keep its lease for the block, which has to `finish` it.
+
+    Args:
+        job: the checked job.
+        executor: scores; it has been entered.
+        listener: called with a Snapshot while results come in.
+        metrics: the output is complete only with its metrics.
+
+    Yields:
+        What is scored. The lease ends with the block; no lease is taken of an output that was
+        complete before.
+
+    Raises:
+        UsageError: the output belongs to another run or another driver is at work on it, or no
+            classifier fits.
+        JobFailed: chunks failed for a reason that is not in the images, or the output was taken
+            over by another run.
+    """
+    started = time.perf_counter()
+    run_id = uuid.uuid4().hex[:12]
+    output = Output(Folder(job.config.output))
+    with ExitStack() as stack:
+        lease = None
+        if job.config.overwrite or not is_complete(output, job, metrics=metrics):
+            if not job.config.overwrite:
+                check_continuable(output)
+            executor.prepare(job, run_id, output)  # continues while the output is opened
+            lease = stack.enter_context(OutputLease(output.folder))
+            output = Output(output.folder, fence=lease.fence)
+        else:
+            remove_remains(output.folder)
+        try:
+            result = _scored(job, executor, listener, output, lease, run_id, started)
+        except VggbatchError:
+            if lease is not None:
+                lease.fence.check()  # of an output that is another run's, that is what to say
+            raise
+        yield result
+
+
+def _scored(
+    job: Job,
+    executor: Executor,
+    listener: Listener | None,
+    output: Output,
+    lease: OutputLease | None,
+    run_id: str,
+    started: float,
+) -> RunResult:
+    numbered, planned = open_output(output, job)
+    progress = output.progress()
+    tally = Tally(progress, Total(numbered, progress))
+    placement = None
+    if lease is not None:
+        reopen(output, progress)
+        groups: dict[int, list[int]] = defaultdict(list)
+        for number, group, _ in numbered:
+            groups[group].append(number)
+        if len(progress.groups) < len(groups):
+            log = RunLogger(__name__, run_id)
+            fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
+            with told(log, executor=executor.name, **fields):
+                loop = _Loop(
+                    job, executor, run_id, output, numbered, groups, planned, tally, lease, listener
+                )
+                placement = loop.score()
+    markers = [progress.groups[group] for group in sorted(progress.groups)]
+    return RunResult(
+        run_id=run_id,
+        output=output,
+        rows=progress.rows,
+        stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
+        seconds=time.perf_counter() - started,
+        stats_now=tally.stats,
+        images_per_second=tally.rate(),
+        executor=executor.name if placement is not None else None,
+        placement=placement,
+        lease=lease,
+        folders={
+            recipe.name: output.profile(recipe.name) if number else output.folder
+            for number, recipe in enumerate(job.recipes)
+        },
+        files={
+            recipe.name: [
+                file
+                for marker in markers
+                for file in (marker["profiles"].get(recipe.name, ()) if number else marker["files"])
+            ]
+            for number, recipe in enumerate(job.recipes)
+        },
+    )
+
+
+@dataclass
+class _Loop:
+    """Commits what an executor gives and compacts it, until nothing is left."""
+
+    job: Job
+    executor: Executor
+    run_id: str
+    output: Output
+    numbered: list[NumberedShard]
+    """The whole input."""
+    groups: dict[int, list[int]]
+    """Group number -> numbers of its shards."""
+    planned: Planned
+    tally: Tally
+    """Knows what is committed, and counts on."""
+    lease: OutputLease
+    listener: Listener | None
+    _failures: list[str] = field(default_factory=list)
+    """Reasons of the chunks that failed in the attempt at work."""
+    _in_a_row: int = 0
+    """Failures since the last chunk that was committed."""
+
+    def score(self) -> Placement | None:
+        """Score and compact what is left.
+
+        Returns:
+            Where it was scored; None where nothing was left to score.
+
+        Raises:
+            UsageError: no classifier fits, or a machine is not fit for the run.
+            VggbatchError: a cluster does not answer.
+            JobFailed: what is left cannot be scored, with the reason.
+        """
+        self.tally.start()
+        progress, placement = self.tally.progress, None
+        with self._compactions() as compactions:
+            for group in self.groups:
+                compactions.start_if_complete(group)  # of a run that was killed before it did
+            if not progress.left(self.numbered):
+                self._compact_all(compactions, RunEvents(self.run_id))
+                return None
+            placement = self.executor.check(self.job, self._report)
+            with _events_of(self.executor, self.run_id, self.output, self.tally) as events:
+                events.placed(placement.describe())
+                while left := progress.left(self.numbered):
+                    self._attempt(left, compactions, events)
+                self._compact_all(compactions, events)
+        return placement
+
+    def _attempt(
+        self,
+        left: list[NumberedShard],
+        compactions: Compactions,
+        events: RunEvents,
+    ) -> None:
+        """Score all that is left, once. Raises JobFailed if nothing of it could be committed."""
+        chunks_before, self._failures = self.tally.chunks, []
+        still = Stillness()
+        work = Work(
+            job=self.job,
+            run_id=self.run_id,
+            output=self.output,
+            chunk_size=self.planned.chunk_size,
+            shards=left,
+            progress=self.tally.progress,
+        )
+        try:
+            with closing(self.executor.run(work)) as results:
+                for result in results:
+                    if result is not None:
+                        still.end()
+                        self._take(result, compactions, events)
+                    self._close_compacted(compactions, events)
+                    self._report(still.note(self.executor.waiting_for))
+        except ExecutionFailed as error:
+            raise self._failed(self._reason() or str(error)) from None
+        if self.tally.chunks == chunks_before:
+            raise self._failed(self._reason() or "nothing of what is left could be scored")
+
+    def _take(self, result: ChunkResult, compactions: Compactions, events: RunEvents) -> None:
+        """Commit a chunk, or note why it failed."""
+        key = result.key
+        if result.stats is not None:
+            self._in_a_row = 0
+            if self.tally.commit(key, result.stats):
+                events.committed(result.stats)
+                compactions.start_if_complete(key.group)
+            return
+        self._failures.append(" ".join((result.failure or "").split()))
+        self._in_a_row += 1
+        events.failed(key, self._failures[-1])
+        if self._in_a_row >= _FAILURES_IN_A_ROW:
+            raise self._failed(self._reason())
+
+    def _compactions(self) -> Compactions:
+        rows_per_file = self.planned.rows_per_file
+        return Compactions(
+            self.output, self.groups, rows_per_file, self.tally, self.executor.submit
+        )
+
+    def _compact_all(self, compactions: Compactions, events: RunEvents) -> None:
+        still = Stillness()
+        while compactions.running:
+            self._close_compacted(compactions, events, seconds=1.0)
+            self._report(still.note(_writing))
+
+    def _close_compacted(
+        self, compactions: Compactions, events: RunEvents, seconds: float = 0.0
+    ) -> None:
+        for group, marker in compactions.closed(seconds):
+            events.group_closed(group, marker["rows"])
+
+    def _report(self, note: str | None = None) -> None:
+        """Let the lease and the listener know how far the run is."""
+        snapshot = replace(self.tally.snapshot(), note=note, executor=self.executor.name)
+        self.lease.report(snapshot)
+        if self.listener:
+            self.listener(snapshot)
+
+    def _reason(self) -> str:
+        """Why chunks failed; empty if none did."""
+        if not self._failures:
+            return ""
+        count = len(self._failures)
+        if count == 1:
+            return f"a chunk failed with: {self._failures[0]}"
+        return f"{count} chunks failed, the first with: {self._failures[0]}"
+
+    def _failed(self, reason: str) -> JobFailed:
+        return JobFailed(
+            f"{reason}; {self.tally.progress.rows} rows are safe, run the same command again to "
+            "continue"
+        )
+
+
+def _writing() -> str:
+    return "the output's store: predictions files are being written"
+
+
+def _events_of(executor: Executor, run_id: str, output: Output, tally: Tally) -> RunEvents:
+    """What the run says of itself: log lines, and metrics where Ray exports them."""
+    if executor.name != "ray":
+        return RunEvents(run_id)
+    from vggbatch.runs.telemetry import Telemetry  # here, for it imports Ray
+
+    return Telemetry(run_id, output.folder.uri, tally)

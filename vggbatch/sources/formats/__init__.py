@@ -1,0 +1,1 @@
+"""The formats of images and shards, one module per format."""

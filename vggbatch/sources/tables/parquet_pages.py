@@ -1,0 +1,294 @@
+"""What a Parquet file will take in memory, seen before Arrow decompresses it.
+
+A footer may say anything. What counts stands in front of each page: how many bytes it has, and how
+many once it is decompressed. `PageGuard` passes on what Arrow reads, looks at the headers of pages
+as they come by, and raises before Arrow gets a page that would become far more than it is. Nothing
+is read for that which Arrow does not read anyway.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterator
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vggbatch.storage.stream import Seekable
+
+_PAGE = 2**25
+"""Bytes of a decompressed page that are always taken."""
+_RATIO = 64
+"""A larger page has no more than so many times its bytes: images hardly shrink."""
+_LARGEST_PAGE = 2**30
+_TEXT = 2**26
+"""Bytes of names or labels in a row group that are always taken; more by the same ratio."""
+_HEADER = 2**20
+"""Bytes of a page's header, which may hold statistics."""
+_FOOTER = 2**24
+_CONTAINERS = 2**16
+"""Row groups, and columns of one."""
+_FREE_ROWS = 2**16
+"""Rows that any file may have; see `open_guarded`."""
+
+
+class OversizedError(pa.ArrowInvalid):  # type: ignore[misc]
+    """A Parquet file that would take far more memory than it has bytes."""
+
+
+def open_guarded(
+    file: BinaryIO, size: int, *, rows_a_byte: float = 1 / 32, **options: Any
+) -> pq.ParquetFile:
+    """Open a Parquet file whose pages are looked at as they are read.
+
+    Args:
+        file: the file.
+        size: its bytes.
+        rows_a_byte: more rows for each byte, beside the first 65,536, are not believed. The least
+            that is an image has 32 bytes.
+        options: of `pq.ParquetFile`.
+
+    Raises:
+        OversizedError: the footer is too large, or says that there are more rows than can be.
+        pyarrow.ArrowException, OSError: as `pq.ParquetFile`.
+    """
+    file.seek(max(0, size - 8))
+    end = file.read(8)
+    if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > _FOOTER:
+        raise OversizedError(f"its footer has more than {_FOOTER} bytes")
+    guard = PageGuard(file, size)
+    opened = pq.ParquetFile(
+        guard, thrift_string_size_limit=_FOOTER, thrift_container_size_limit=_CONTAINERS, **options
+    )
+    rows = opened.metadata.num_rows
+    if rows > _FREE_ROWS + size * rows_a_byte:
+        raise OversizedError(f"it says that {size} bytes hold {rows} rows")
+    guard.watch(opened.metadata)
+    return opened
+
+
+def rows_at_once(metadata: pq.FileMetaData, group: int, paths: Collection[str], most: int) -> int:
+    """Rows of a row group to decode at a time.
+
+    Each may be an entry of a dictionary, as large as the dictionary at worst.
+    """
+    columns = metadata.row_group(group)
+    worst = 1
+    for number in range(columns.num_columns):
+        column = columns.column(number)
+        if column.has_dictionary_page and _named(column.path_in_schema, paths):
+            worst = max(worst, min(column.total_uncompressed_size, _LARGEST_PAGE))
+    return max(1, min(most, 2 * _TEXT // worst))
+
+
+def batches(file: pq.ParquetFile, columns: list[str], most: int = 4096) -> Iterator[pa.RecordBatch]:
+    """Some columns of all rows, at most so many rows at a time."""
+    for group in range(file.num_row_groups):
+        rows = rows_at_once(file.metadata, group, columns, most)
+        # Python's memory, which Arrow's own threads would let go of too late (see `arrow_file`)
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+
+
+def _named(path: str, paths: Collection[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in paths)
+
+
+class PageGuard(Seekable):
+    """Reads as the file does, and raises OversizedError at a page that is none to be read.
+
+    Args:
+        file: a Parquet file.
+        size: its bytes.
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        super().__init__(size)
+        self._file = file
+        self._starts: dict[int, list[_Pages]] = {}
+        """Chunks of columns by the place that they begin at."""
+        self._active: list[_Pages] = []
+        self._lock = threading.Lock()
+        self._watched = False
+
+    def watch(self, metadata: pq.FileMetaData) -> None:
+        """Look at pages from now on; before that only the footer is read."""
+        self._watched = True
+        schema = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+        text = [
+            column.physical_type != "BYTE_ARRAY" or column.converted_type == "UTF8"
+            for column in schema
+        ]
+        for group in range(metadata.num_row_groups):
+            columns = metadata.row_group(group)
+            for number in range(columns.num_columns):
+                column = columns.column(number)
+                start = column.data_page_offset
+                first = column.dictionary_page_offset
+                if first is not None and 0 < first < start:
+                    start = first
+                # Arrow reads a little more of files by one old writer
+                end = min(self.size, start + column.total_compressed_size + 100)
+                self._starts.setdefault(start, []).append(_Pages(start, end, text[number]))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next `size` bytes, fewer only at the end. Raises OversizedError, OSError."""
+        size = self.size - self._position if size is None or size < 0 else size
+        with self._lock:
+            place = self._position
+            self._file.seek(place)
+            data = self._file.read(size)
+            self._position += len(data)
+            if self._watched and data:
+                self._look(place, data)
+        return data
+
+    def close(self) -> None:
+        """Close the file as well."""
+        self._file.close()
+        super().close()
+
+    def _look(self, place: int, data: bytes) -> None:
+        begun = [_Pages(p.start, p.end, p.text) for p in self._starts.get(place, ())]
+        going = [pages for pages in self._active if pages.place == place]
+        if not begun and not going:
+            raise OversizedError(f"it is read out of order, at byte {place}")
+        for pages in (*begun, *going):
+            pages.take(memoryview(data))
+        # what is begun again takes the place of what was left in the middle
+        going = [pages for pages in self._active if not begun or pages.start != place]
+        self._active = [pages for pages in (*going, *begun) if pages.place < pages.end]
+
+
+class _Pages:
+    """The pages of a column in one row group, as their bytes come by."""
+
+    def __init__(self, start: int, end: int, text: bool) -> None:
+        self.start = self.place = start
+        """Of the first byte and of the next."""
+        self.end = end
+        self.text = text
+        self._inside = 0
+        """Bytes that are left of the page at hand."""
+        self._header = b""
+        """What has come of the next header."""
+        self._sizes = [0, 0]
+        """Decompressed and stored, of all pages so far."""
+
+    def take(self, data: memoryview) -> None:
+        self.place += len(data)
+        while len(data):
+            if self._inside:
+                taken = min(self._inside, len(data))
+                self._inside -= taken
+                data = data[taken:]
+                continue
+            known = len(self._header)
+            head = self._header + bytes(data[:_HEADER])
+            try:
+                length, size, stored, entries = _page_header(head)
+            except IndexError:
+                if len(head) >= _HEADER:
+                    raise OversizedError("the header of a page is too long") from None
+                self._header = head
+                data = data[_HEADER:]
+                continue
+            except _NoHeaderError:
+                # the bytes that an old writer's column is followed by, or damage that Arrow reports
+                self._inside = max(0, self.end - self.place) + len(data)
+                continue
+            self._check(size, stored, entries)
+            self._header = b""
+            self._inside = stored
+            data = data[length - known :]
+
+    def _check(self, size: int, stored: int, entries: int) -> None:
+        self._sizes = [self._sizes[0] + size, self._sizes[1] + stored]
+        if size > _PAGE and not size <= min(_LARGEST_PAGE, _RATIO * stored):
+            raise OversizedError(f"a page of {stored} bytes would become {size}")
+        if entries > size:
+            raise OversizedError(f"a dictionary of {size} bytes cannot have {entries} entries")
+        total, come = self._sizes
+        if self.text and total > _TEXT and total > _RATIO * come:
+            raise OversizedError(f"{come} bytes of names would become {total}")
+
+
+class _NoHeaderError(Exception):
+    """Bytes that are no page header."""
+
+
+_STRUCT_DEPTH = 8
+
+
+def _page_header(data: bytes) -> tuple[int, int, int, int]:
+    """Length of a page header; bytes of the page decompressed, and as stored; dictionary entries.
+
+    It is a structure of Thrift's compact protocol (parquet.thrift, PageHeader).
+
+    Raises:
+        IndexError: there is more of it to come.
+        _NoHeaderError: it is none.
+    """
+    fields: dict[int, int] = {}
+    place = _structure(data, 0, fields, 0)
+    size, stored = fields.get(2, -1), fields.get(3, -1)
+    if size < 0 or stored < 0:
+        raise _NoHeaderError
+    return place, size, stored, max(0, fields.get(701, 0))
+
+
+def _structure(data: bytes, place: int, fields: dict[int, int], inside: int) -> int:
+    """Where a structure ends; its integers by number, those of structures inside times 100."""
+    if inside > 100**_STRUCT_DEPTH:
+        raise _NoHeaderError
+    number = 0
+    while True:
+        byte = data[place]
+        place += 1
+        kind, step = byte & 15, byte >> 4
+        if kind == 0:
+            return place
+        if step:
+            number += step
+        else:
+            raw, place = _varint(data, place)
+            number = _signed(raw)
+        place = _value(data, place, kind, fields, 100 * inside + abs(number) % 100)
+
+
+def _value(data: bytes, place: int, kind: int, fields: dict[int, int], number: int) -> int:
+    if kind in (1, 2):  # a boolean, which is its type
+        return place
+    if kind == 3:
+        return place + 1
+    if kind in (4, 5, 6):
+        raw, place = _varint(data, place)
+        fields.setdefault(number, _signed(raw))
+        return place
+    if kind == 7:
+        return place + 8
+    if kind == 8:
+        length, place = _varint(data, place)
+        if place + length > len(data):
+            raise IndexError
+        return place + length
+    if kind == 12:
+        return _structure(data, place, fields, number)
+    raise _NoHeaderError  # no page header has lists or maps
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, place
+        shift += 7
+        if shift > 63:
+            raise _NoHeaderError
+
+
+def _signed(value: int) -> int:
+    return (value >> 1) ^ -(value & 1)
