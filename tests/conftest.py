@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for name in [name for name in os.environ if name.startswith("VGGBATCH_")]:
@@ -62,4 +62,4 @@ def ray_cluster() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network of 32 x 32 pixels and 1000 classes that tells images apart."""
-    return colour_net(tmp_path_factory.mktemp("net") / "net.onnx")
+    return color_net(tmp_path_factory.mktemp("net") / "net.onnx")

@@ -10,7 +10,7 @@ from tests.support.images import cut, jpeg
 from vggbatch import process, score
 from vggbatch.config import DecodeOptions, ModelOptions, Preprocess, Protocol
 from vggbatch.models import prepare, resolve
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.preprocess.isolated import IsolatedDecoder
 
 ROOT = Path(process.__file__).parents[1]
@@ -54,7 +54,7 @@ def test_the_users_own_path_is_kept(tmp_path, monkeypatch):
 
 
 def test_the_process_that_decodes(data_set):
-    maker = PictureMaker(DecodeOptions(), (Preprocess(resize=36, crop=32),), Protocol())
+    maker = ImageResizer(DecodeOptions(), (Preprocess(resize=36, crop=32),), Protocol())
     with IsolatedDecoder(maker) as decoder:
         assert decoder(jpeg(cut(0)))[0][0].shape == (32, 32, 3)
     assert not hostile.imported(data_set)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,7 +70,7 @@ def test_the_wheel_runs_in_an_empty_environment(built, tmp_path):
     write_folder(tmp_path / "images", 3)
     (tmp_path / "images/bad1.jpg").write_bytes(b"")
     (tmp_path / "images/bad2.jpg").write_bytes(b"")
-    colour_net(tmp_path / "net.onnx")
+    color_net(tmp_path / "net.onnx")
     command = tmp_path / "venv/bin/vggbatch"
     where = run(python, "-c", "import vggbatch; print(vggbatch.__file__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path / "venv"))

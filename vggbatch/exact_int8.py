@@ -3,7 +3,7 @@
 x86 processors without VNNI add such products up in 16 bits, and what does not fit is cut off in
 silence: a network in int8 gives other scores there, some of them far off. onnxruntime can turn
 int8 weights into uint8 ones, with the zero point moved, when it opens a network; those are added
-up in 32 bits. Only its extended optimisations do so, and only on such processors.
+up in 32 bits. Only its extended optimizations do so, and only on such processors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def open_exactly(
 
     Args:
         network: ONNX file, or its content.
-        options: of the session; changed. A file that was optimised for this machine already keeps
+        options: of the session; changed. A file that was optimized for this machine already keeps
             what was made of it.
         checked: preparation looks, or has looked, for products that are left inexact. Without, a
             network that can only be opened as it is opens with a warning.

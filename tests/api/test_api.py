@@ -8,7 +8,7 @@ import pytest
 
 import vggbatch
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch import api
 from vggbatch.config import JobConfig, JobOptions, job_config, load_config
 
@@ -19,7 +19,7 @@ def workplace(tmp_path, monkeypatch):
     names = write_folder(tmp_path / "images", 3)
     lines = [f"{name},{number}" for number, name in enumerate(names)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,class_index", *lines]) + "\n")
-    colour_net(tmp_path / "net.onnx")
+    color_net(tmp_path / "net.onnx")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -85,7 +85,7 @@ def test_a_listener_hears_of_the_run(workplace, ray_cluster):
         "images",
         output="out",
         model=workplace / "net.onnx",
-        listener=heard.append,
+        on_progress=heard.append,
         announce=announced.append,
     )
     assert (heard[-1].rows, heard[-1].total) == (3, 3)

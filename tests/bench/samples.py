@@ -7,7 +7,7 @@ from typing import Any
 from vggbatch.bench.measure import Measurement
 
 
-def measurement(contender: str, number: int = 1, network: str = "fp32", **more: Any) -> Measurement:
+def measurement(system: str, number: int = 1, network: str = "fp32", **more: Any) -> Measurement:
     """A run of 100 images in 10 s."""
     values: dict[str, Any] = {
         "whole": True,
@@ -18,4 +18,4 @@ def measurement(contender: str, number: int = 1, network: str = "fp32", **more: 
         "peak_bytes": 10**9,
         "top1": [1, 2, 3, 4],
     }
-    return Measurement(number, network, contender, **(values | more))
+    return Measurement(number, network, system, **(values | more))

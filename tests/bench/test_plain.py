@@ -11,7 +11,7 @@ from vggbatch.bench.plain import Recipe, crop_of, network_input
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.profiles import PROFILES
-from vggbatch.preprocess.transform import Normaliser, center_crop
+from vggbatch.preprocess.transform import Normalizer, center_crop
 
 
 @settings(max_examples=30, deadline=None)
@@ -30,11 +30,11 @@ def test_values_are_those_of_the_library(name, layout):
     crops = np.stack([np.asarray(cut(i, width=24, height=24)) for i in range(3)])
     found = network_input(crops, Recipe(**profile.model_dump()), layout)
     assert found.dtype == np.float32
-    expected = Normaliser(profile, layout=layout)(crops)
+    expected = Normalizer(profile, layout=layout)(crops)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_grey_images(tmp_path):
-    Image.new("L", (60, 50), 7).save(tmp_path / "grey.png")
+    Image.new("L", (60, 50), 7).save(tmp_path / "gray.png")
     recipe = Recipe(**Preprocess(resize=40, crop=32).model_dump())
-    assert (crop_of(tmp_path / "grey.png", recipe) == 7).all()
+    assert (crop_of(tmp_path / "gray.png", recipe) == 7).all()

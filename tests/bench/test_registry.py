@@ -1,11 +1,11 @@
 import pytest
 
-from vggbatch.bench.registry import NAMES, REFERENCE, choose, contender
+from vggbatch.bench.registry import NAMES, REFERENCE, choose, system
 from vggbatch.errors import UsageError
 
 
 def test_names_are_those_of_the_classes():
-    assert [contender(name).name for name in NAMES] == list(NAMES)
+    assert [system(name).name for name in NAMES] == list(NAMES)
     assert REFERENCE in NAMES
 
 
@@ -18,5 +18,5 @@ def test_choice():
 def test_mistakes():
     with pytest.raises(UsageError, match="did you mean 'daft'"):
         choose(only=["dafd"])
-    with pytest.raises(UsageError, match="no contender is left"):
+    with pytest.raises(UsageError, match="no system is left"):
         choose(only=["ray"], skip=["ray"])

@@ -2,7 +2,7 @@ from rich.console import Console
 
 from tests.bench.samples import measurement
 from vggbatch.bench.render import WIDTH, render
-from vggbatch.bench.summary import summarise
+from vggbatch.bench.summary import summarize
 
 FACTS = {
     "images": 1000,
@@ -16,7 +16,7 @@ FACTS = {
 
 def text_of(*measurements) -> str:
     names = ["loop1", "loop", "vggbatch"]
-    summary = summarise(
+    summary = summarize(
         measurements,
         networks=["fp32"],
         cores=dict.fromkeys(names, 2),

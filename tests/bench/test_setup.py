@@ -5,7 +5,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.images import cut, jpeg, write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch.bench.setup import collect_images, prepare_networks
 from vggbatch.config import JobConfig
 from vggbatch.errors import UsageError
@@ -37,7 +37,7 @@ def test_no_image_at_all(tmp_path):
 
 
 def test_networks_take_batches(tmp_path):
-    fixed = colour_net(tmp_path / "fixed.onnx", batch=1)
+    fixed = color_net(tmp_path / "fixed.onnx", batch=1)
     [network] = prepare_networks([str(fixed)], JobConfig(), tmp_path)
     assert network.label == "fp32"
     assert network.recipe.crop == 32
@@ -48,14 +48,14 @@ def test_networks_take_batches(tmp_path):
 
 
 def test_two_networks_of_one_kind_go_by_their_names(tmp_path):
-    first = colour_net(tmp_path / "first.onnx")
-    second = colour_net(tmp_path / "second.onnx", seed=1)
+    first = color_net(tmp_path / "first.onnx")
+    second = color_net(tmp_path / "second.onnx", seed=1)
     networks = prepare_networks([str(first), str(second)], JobConfig(), tmp_path)
     assert [network.label for network in networks] == ["first", "second"]
 
 
 def test_int8_is_known_by_its_operators(tmp_path):
-    model = onnx.load(colour_net(tmp_path / "net.onnx"))
+    model = onnx.load(color_net(tmp_path / "net.onnx"))
     kinds = [
         onnx.helper.make_tensor("scale", 1, [], [0.1]),
         onnx.helper.make_tensor("zero", 2, [], [128]),

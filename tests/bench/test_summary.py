@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.bench.samples import measurement
-from vggbatch.bench.summary import Spread, Summary, summarise
+from vggbatch.bench.summary import Spread, Summary, summarize
 
 TITLES = {"bare": "bare onnxruntime", "decoding": "decoding", "loop1": "loop", "vggbatch": "ours"}
 
@@ -12,7 +12,7 @@ TITLES = {"bare": "bare onnxruntime", "decoding": "decoding", "loop1": "loop", "
 def summary(measurements) -> Summary:
     networks = list(dict.fromkeys(m.network for m in measurements))
     cores = dict.fromkeys(TITLES, 2)
-    return summarise(measurements, networks=networks, cores=cores, titles=TITLES, facts={})
+    return summarize(measurements, networks=networks, cores=cores, titles=TITLES, facts={})
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_files(found, tmp_path):
     found.write(tmp_path)
     table = pq.read_table(tmp_path / "bench.parquet").to_pylist()
     lines = json.loads((tmp_path / "bench.json").read_text())["lines"]
-    assert [row["contender"] for row in table] == [line["contender"] for line in lines]
-    [loop] = [row for row in table if row["contender"] == "loop1"]
+    assert [row["system"] for row in table] == [line["system"] for line in lines]
+    [loop] = [row for row in table if row["system"] == "loop1"]
     assert (loop["rate"], loop["rate_low"], loop["rate_high"]) == (8.0, 5.0, 10.0)
     assert lines[0]["steady"] == {"median": 20.0, "low": 20.0, "high": 20.0}

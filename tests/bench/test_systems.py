@@ -1,4 +1,4 @@
-"""Each contender, run for real on a small network: its rows are those of a plain loop."""
+"""Each system, run for real on a small network: its rows are those of a plain loop."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from tests.support.plain_loop import plain_scores
 from vggbatch.bench.measure import measure
 from vggbatch.bench.plain import Recipe
-from vggbatch.bench.registry import NAMES, contender
+from vggbatch.bench.registry import NAMES, system
 from vggbatch.bench.systems.bare import Bare, search
 from vggbatch.bench.task import Task
 from vggbatch.config import Preprocess
@@ -23,7 +23,7 @@ SLOW = {"ray", "torch"}
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory) -> tuple[Path, Path, list[int]]:
     folder = tmp_path_factory.mktemp("bench")
-    net = colour_net(folder / "net.onnx")
+    net = color_net(folder / "net.onnx")
     names = write_folder(folder / "images", IMAGES)
     scores = plain_scores(net, [folder / "images" / name for name in names], PROFILE)
     classes = scores.argmax(axis=1).tolist()
@@ -55,7 +55,7 @@ def task(expected, tmp_path) -> Task:
     "name", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else ()) for n in NAMES]
 )
 def test_rows_are_those_of_a_plain_loop(name, task, expected):
-    runner = contender(name)
+    runner = system(name)
     if runner.missing():
         pytest.skip(runner.missing())
     assert runner.unfit(task) is None
@@ -99,6 +99,6 @@ def test_networks_that_torch_cannot_take(task, tmp_path):
     model = onnx.load(task.model)
     model.graph.node[0].op_type = "LpPool"
     onnx.save(model, tmp_path / "lp.onnx")
-    reason = contender("torch").unfit(Task(**{**vars(task), "model": str(tmp_path / "lp.onnx")}))
+    reason = system("torch").unfit(Task(**{**vars(task), "model": str(tmp_path / "lp.onnx")}))
     assert reason is not None
     assert "LpPool" in reason

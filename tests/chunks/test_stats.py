@@ -16,7 +16,7 @@ def test_sums_add_up_and_survive_json():
     assert both.fetch_seconds == 0.5
 
 
-def test_likelihood_of_labelled_images_only():
+def test_likelihood_of_labeled_images_only():
     nll = np.array([0.5, np.nan, 0.0, 2.5])
     stats = Stats(rows=4).with_scores(
         infer_seconds=1, likelihoods=[LabelLikelihood.of(nll), LabelLikelihood.of(nll + 1)]

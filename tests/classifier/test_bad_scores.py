@@ -6,18 +6,18 @@ import pyarrow as pa
 from onnx import helper
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch import api
 from vggbatch.chunks.chunk import ROW, with_errors
 from vggbatch.classifier.classifier import Classifier, NetworkSpec
 from vggbatch.classifier.session import SessionSpec
 from vggbatch.config import Preprocess
-from vggbatch.preprocess.image_buffer import Packer
+from vggbatch.preprocess.image_buffer import ImageBufferBuilder
 
 
 def overflowing(path):
     """Scores that are infinite for an image whose first class scores below zero: 1 / relu."""
-    model = onnx.load(colour_net(path))
+    model = onnx.load(color_net(path))
     model.graph.node[-1].output[0] = "raw"
     zero = onnx.numpy_helper.from_array(np.array([0], np.int64), "zero")
     model.graph.initializer.append(zero)
@@ -42,7 +42,7 @@ def test_other_rows_of_the_batch_are_as_without_it(tmp_path):
     pixels = (pixels * np.linspace(0.1, 1, 8)[:, None, None, None]).astype(np.uint8)
 
     def predicted(some):
-        packer = Packer(1, some.size)
+        packer = ImageBufferBuilder(1, some.size)
         for picture in some:
             packer.add([picture])
         return classifier([packer.packed()], [profile], np.full(len(some), 7, np.int32))

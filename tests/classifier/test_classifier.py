@@ -7,12 +7,12 @@ import onnx
 import pytest
 
 from tests.support.images import cut, jpeg
-from tests.support.nets import SIZE, colour_net
+from tests.support.nets import SIZE, color_net
 from tests.support.plain_loop import plain_protocol
 from vggbatch.classifier import Classifier, NetworkSpec, SessionSpec
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.models.graphs.dense import make_dense
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 
 SMALL = Preprocess(resize=SIZE + 4, crop=SIZE)
 SQUASH = Preprocess(resize=SIZE + 8, crop=SIZE, resize_mode="squash", channels="BGR")
@@ -33,7 +33,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def nets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nets")
-    return [colour_net(folder / f"{seed}.onnx", seed=seed) for seed in range(3)]
+    return [color_net(folder / f"{seed}.onnx", seed=seed) for seed in range(3)]
 
 
 def spec(path, *, probabilities=False, outputs=("scores",)):
@@ -49,8 +49,8 @@ def network(path, **options):
 
 
 def classify(networks, files, profiles, protocol, *, labels=None, micro_batch=None):
-    geometries = tuple(profile.geometry() for profile in profiles)
-    maker = PictureMaker(DecodeOptions(), geometries, protocol)
+    resize_specs = tuple(profile.resize_spec() for profile in profiles)
+    maker = ImageResizer(DecodeOptions(), resize_specs, protocol)
     packers = maker.packers(len(files))
     for path in files:
         for packer, pictures in zip(packers, maker(path.read_bytes()), strict=True):
@@ -110,7 +110,7 @@ def test_micro_batches_change_nothing(nets, files, kind):
 
 def test_a_network_that_ends_in_softmax_is_the_same_network(tmp_path, nets, files):
     """Also in a dense evaluation, which averages scores and not probabilities."""
-    ends = network(colour_net(tmp_path / "softmax.onnx", softmax=True), probabilities=True)
+    ends = network(color_net(tmp_path / "softmax.onnx", softmax=True), probabilities=True)
     protocol = Protocol(views="grid+dense")
     found = classify([ends], files, [SMALL], protocol)
     same = classify([network(nets[0])], files, [SMALL], protocol)

@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.support.images import cut, jpeg
-from tests.support.nets import SIZE, colour_net
+from tests.support.nets import SIZE, color_net
 from vggbatch.classifier import Classifier, NetworkSpec, SessionSpec
 from vggbatch.classifier.session import Session
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 
 PROFILE = Preprocess(resize=SIZE + 4, crop=SIZE)
 
@@ -87,7 +87,7 @@ def test_memory_stays_flat_over_full_and_last_batches(convolutions):
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory):
-    return colour_net(tmp_path_factory.mktemp("net") / "net.onnx")
+    return color_net(tmp_path_factory.mktemp("net") / "net.onnx")
 
 
 def spec(net, **options):
@@ -106,7 +106,7 @@ def test_every_run_gives_the_same_scores(net):
 
 @pytest.mark.parametrize(("own", "asked", "sizes"), [(3, None, [3, 3, 1]), (3, 5, [5, 2])])
 def test_a_network_says_its_micro_batch_unless_the_user_does(net, own, asked, sizes, monkeypatch):
-    maker = PictureMaker(DecodeOptions(), (PROFILE.geometry(),), Protocol())
+    maker = ImageResizer(DecodeOptions(), (PROFILE.resize_spec(),), Protocol())
     (packer,) = maker.packers(7)
     for number in range(7):
         packer.add(maker(jpeg(cut(number)))[0])

@@ -10,9 +10,9 @@ from vggbatch.output.progress import Snapshot
 
 
 def test_a_note_is_shown_at_once_and_progress_every_ten_seconds(capsys):
-    with console.progress() as listener:
-        listener(Snapshot(1, 9, 0, 1.0))
-        listener(Snapshot(2, 9, 0, 1.0, "no progress for 30 s, waiting for [free] CPUs"))
+    with console.progress() as on_progress:
+        on_progress(Snapshot(1, 9, 0, 1.0))
+        on_progress(Snapshot(2, 9, 0, 1.0, "no progress for 30 s, waiting for [free] CPUs"))
     assert capsys.readouterr().err == "no progress for 30 s, waiting for [free] CPUs\n"
 
 
@@ -43,9 +43,9 @@ def terminal(monkeypatch):
 
 
 def test_a_terminal_has_a_bar_with_counts_and_notes_above_it(terminal):
-    with console.progress() as listener:
-        listener(Snapshot(1_024, 9_000, 2, 12.5, exact=False))
-        listener(Snapshot(1_024, 9_000, 2, 12.5, "waiting for [free] CPUs", exact=False))
+    with console.progress() as on_progress:
+        on_progress(Snapshot(1_024, 9_000, 2, 12.5, exact=False))
+        on_progress(Snapshot(1_024, 9_000, 2, 12.5, "waiting for [free] CPUs", exact=False))
     shown = terminal.getvalue()
     assert "scoring" in shown
     assert "1,024/~9,000 12.5 images/s, 2 errors" in shown
@@ -53,8 +53,8 @@ def test_a_terminal_has_a_bar_with_counts_and_notes_above_it(terminal):
 
 
 def test_a_terminal_has_a_bar_of_bytes_and_one_line_of_steps(terminal):
-    with console.transfer("vgg16-7.onnx") as listener:
-        listener(10_000_000, 553_000_000)
+    with console.transfer("vgg16-7.onnx") as on_progress:
+        on_progress(10_000_000, 553_000_000)
     with console.steps() as step:
         step("layer 1 of 50: [conv]")
     shown = terminal.getvalue()
@@ -65,8 +65,8 @@ def test_a_terminal_has_a_bar_of_bytes_and_one_line_of_steps(terminal):
 def test_quiet_shows_none_of_it(terminal):
     console.configure(quiet=True)
     try:
-        with console.progress() as listener, console.steps() as step:
-            listener(Snapshot(1, 9, 0, 1.0, "note"))
+        with console.progress() as on_progress, console.steps() as step:
+            on_progress(Snapshot(1, 9, 0, 1.0, "note"))
             step("layer 1")
     finally:
         console.configure()

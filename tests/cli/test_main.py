@@ -89,7 +89,7 @@ def test_a_signal_ends_a_run_with_one_line(net, tmp_path, number, status, word):
     first, *progress, last = err.splitlines()
     assert first.startswith("300 images")
     assert all("of 300 images" in line for line in progress)
-    assert last == f"error: {word}: what is committed stays, the same command goes on from there"
+    assert last == f"error: {word}: what is committed stays, the same command continues from there"
 
 
 def test_unknown_options_are_usage_errors(folder):

@@ -190,16 +190,16 @@ def test_shells_complete_commands_and_models():
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])
-@pytest.mark.parametrize("colour", [{"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}])
-def test_help_fits_the_terminal_and_keeps_to_no_color(width, colour):
+@pytest.mark.parametrize("color", [{"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}])
+def test_help_fits_the_terminal_and_keeps_to_no_color(width, color):
     environ = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
     done = subprocess.run(
         [sys.executable, "-m", "vggbatch", "score", "--help"],
-        env={**environ, **colour, "COLUMNS": str(width), "TERM": "xterm-256color"},
+        env={**environ, **color, "COLUMNS": str(width), "TERM": "xterm-256color"},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert ("\x1b[" in done.stdout) == ("FORCE_COLOR" in colour)
-    if "NO_COLOR" in colour:
+    assert ("\x1b[" in done.stdout) == ("FORCE_COLOR" in color)
+    if "NO_COLOR" in color:
         assert max(map(len, done.stdout.splitlines())) <= width

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import vggbatch
-from vggbatch.cluster.node_report import Question, answer, may_write, unreadable
+from vggbatch.cluster.node_report import NodeCheck, inspect_node, may_write, unreadable
 from vggbatch.errors import VggbatchError
 from vggbatch.memory import free_memory
 from vggbatch.versions import check_versions, result_versions
@@ -25,12 +25,12 @@ def question(tmp_path, **changes):
         "models": ("net",),
         "temporary": str(tmp_path),
     }
-    return Question(**{**values, **changes})
+    return NodeCheck(**{**values, **changes})
 
 
 def test_a_healthy_machine(tmp_path):
     (tmp_path / "image.jpg").write_bytes(b"")
-    found = answer(question(tmp_path, inputs=(str(tmp_path / "image.jpg"),)))
+    found = inspect_node(question(tmp_path, inputs=(str(tmp_path / "image.jpg"),)))
     assert found.versions["vggbatch"] == vggbatch.__version__
     assert found.versions["python"] == f"{sys.version_info.major}.{sys.version_info.minor}"
     assert (found.unreadable, found.output_failure, found.output_unseen) == ({}, None, False)
@@ -43,22 +43,22 @@ def test_a_healthy_machine(tmp_path):
 
 def test_every_network_must_be_prepared(tmp_path):
     for name in ("net-0123456789abcdef", "other-0123456789abcdef"):
-        assert not answer(question(tmp_path, models=("net", "other"))).prepared
+        assert not inspect_node(question(tmp_path, models=("net", "other"))).prepared
         (tmp_path / "cache/prepared" / name).mkdir(parents=True)
         (tmp_path / "cache/prepared" / name / "prepared.json").write_text("{}")
-    assert answer(question(tmp_path, models=("net", "other"))).prepared
+    assert inspect_node(question(tmp_path, models=("net", "other"))).prepared
 
 
 def test_what_is_missing_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     gone = str(tmp_path / "gone.jpg")
-    found = answer(question(tmp_path, inputs=(gone,), output=str(tmp_path / "file/out")))
+    found = inspect_node(question(tmp_path, inputs=(gone,), output=str(tmp_path / "file/out")))
     assert "No such file" in found.unreadable[gone]
     assert "Not a directory" in found.output_failure
 
 
 def test_another_disk_under_the_same_name_is_noticed(tmp_path):
-    found = answer(question(tmp_path, mark="_vggbatch/.mark-1"))
+    found = inspect_node(question(tmp_path, mark="_vggbatch/.mark-1"))
     assert found.output_unseen
     assert not (tmp_path / "out").exists()
 
@@ -121,6 +121,6 @@ def test_a_tiny_disk_is_seen_as_tiny(tmp_path):
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        assert answer(question(tmp_path)).cache_free <= 2**20
+        assert inspect_node(question(tmp_path)).cache_free <= 2**20
     finally:
         subprocess.run(["umount", tmp_path / "cache"], check=True)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from vggbatch.cluster.node_report import Question, Report
-from vggbatch.cluster.node_requirements import Needs, faults, oddities, tightness
+from vggbatch.cluster.node_report import NodeCheck, NodeReport
+from vggbatch.cluster.node_requirements import Needs, find_problems, find_warnings, tightness
 from vggbatch.preprocess.places import Places
 
-QUESTION = Question(
+QUESTION = NodeCheck(
     inputs=("s3://in/a.tar", "https://user:secret@host/b.tar?token=secret"),
     output="s3://out/x",
     write=True,
@@ -18,7 +18,7 @@ QUESTION = Question(
     temporary="/tmp/ray",
 )
 NEEDS = Needs({"pillow": "12.0.0", "vggbatch": "1.0"}, model_bytes=500_000_000)
-FIT = Report(
+FIT = NodeReport(
     host="h",
     versions=dict(NEEDS.versions),
     instructions="avx2",
@@ -34,7 +34,7 @@ FIT = Report(
 
 
 def found(classifiers=2, needs=NEEDS, **changes):
-    return list(faults(replace(FIT, **changes), QUESTION, needs, classifiers))
+    return list(find_problems(replace(FIT, **changes), QUESTION, needs, classifiers))
 
 
 def test_a_fit_machine_has_none():
@@ -102,6 +102,6 @@ def test_a_line_keeps_secrets():
 
 
 def test_different_cpus_are_odd_but_stop_nothing():
-    assert oddities([FIT, FIT]) == []
-    (line,) = oddities([FIT, replace(FIT, instructions="avx512_vnni")])
+    assert find_warnings([FIT, FIT]) == []
+    (line,) = find_warnings([FIT, replace(FIT, instructions="avx512_vnni")])
     assert "avx2, avx512_vnni" in line

@@ -5,7 +5,7 @@ import socket
 import pytest
 import ray
 
-from vggbatch.cluster.ports import greet, silent_nodes
+from vggbatch.cluster.ports import check_grpc_port, unresponsive_nodes
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def gone():
 @pytest.mark.usefixtures("ray_cluster")
 def test_nodes_that_do_not_answer_are_told_from_those_that_do(mute, gone):
     [node] = ray.nodes()
-    assert silent_nodes([node], 5) == ()
-    assert silent_nodes([mute, node, gone], 1) == ("127.0.0.1", "localhost")
+    assert unresponsive_nodes([node], 5) == ()
+    assert unresponsive_nodes([mute, node, gone], 1) == ("127.0.0.1", "localhost")
 
 
 def test_where_none_answers_none_can_be_reached_from_here(mute, gone):
-    assert silent_nodes([mute, gone], 0.2) == ()
+    assert unresponsive_nodes([mute, gone], 0.2) == ()
 
 
 def test_who_says_nothing_is_waited_for_no_longer_than_told(mute):
     with pytest.raises(TimeoutError):
-        greet("127.0.0.1", mute["NodeManagerPort"], 0.2)
+        check_grpc_port("127.0.0.1", mute["NodeManagerPort"], 0.2)

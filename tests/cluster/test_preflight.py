@@ -50,7 +50,7 @@ def plan(nodes, *arguments, status):
     return out, err.splitlines()
 
 
-def customised(folder, code):
+def customized(folder, code):
     """The environment of a node whose Python processes run some code at their start."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(code)
@@ -70,7 +70,7 @@ def test_all_faults_of_all_nodes_are_told_at_once(nodes, net, tmp_path, s3_serve
 
     s3fs.S3FileSystem().mkdir("preflight")
     write_folder(tmp_path / "images", 1)
-    other = nodes.add(env=customised(tmp_path / "other", OTHER_VERSION))
+    other = nodes.add(env=customized(tmp_path / "other", OTHER_VERSION))
     reader = nodes.add(env=READER)
     inputs = [tmp_path / "images", "-o", "s3://preflight/out", "-m", net]
     try:
@@ -89,7 +89,7 @@ def test_all_faults_of_all_nodes_are_told_at_once(nodes, net, tmp_path, s3_serve
 @pytest.mark.slow
 def test_a_node_that_cannot_answer_is_named(nodes, net, tmp_path):
     write_folder(tmp_path / "images", 1)
-    bare = nodes.add(env=customised(tmp_path / "bare", NOT_INSTALLED))
+    bare = nodes.add(env=customized(tmp_path / "bare", NOT_INSTALLED))
     stopped = nodes.add()
     os.kill(nodes.raylet(stopped), signal.SIGSTOP)
     try:
@@ -193,7 +193,7 @@ def test_each_fault_of_a_node_is_told_with_what_to_do(
 def test_ray_itself_refuses_another_python(unfit, net, tmp_path):
     cluster, _ = unfit
     write_folder(tmp_path / "images", 1)
-    other = customised(tmp_path / "other", OTHER_PYTHON)
+    other = customized(tmp_path / "other", OTHER_PYTHON)
     driver = command(
         *("plan", tmp_path / "images", "-o", tmp_path / "out", "-m", net),
         *("--address", cluster.address),

@@ -115,5 +115,5 @@ def test_a_protocol_named_on_the_command_line_keeps_the_files_scales(tmp_path):
 
 
 def test_what_several_keys_get_wrong_together_is_told_without_all_of_them():
-    with pytest.raises(UsageError, match=r"^configuration: features are .* centre crop$"):
+    with pytest.raises(UsageError, match=r"^configuration: features are .* center crop$"):
         load_config(options={"protocol": "ten", "features": "float32"}, environ={})

@@ -43,7 +43,7 @@ def test_a_protocol_by_its_name_or_its_parts():
         ({"protocol": {"scales": "256,0"}}, "1 to 8192"),
         ({"protocol": {"scales": "large"}}, "such as 256,384,512"),
         ({"protocol": {"scales": [256, 256]}}, "twice"),
-        ({"protocol": "ten", "features": "float32"}, "single centre crop"),
+        ({"protocol": "ten", "features": "float32"}, "single center crop"),
         ({"model": ["a.onnx", "b.onnx"], "features": "float32"}, "one network"),
         ({"profiles": {"../x": "zoo"}}, "cannot name a folder"),
     ],
@@ -74,7 +74,7 @@ def test_opencv_has_the_bilinear_filter_and_float_pixels():
 
 def test_the_same_pixels_have_the_same_geometry():
     bgr = Preprocess(channels="BGR", mean=(1, 2, 3))
-    assert bgr.geometry() == Preprocess().geometry()
+    assert bgr.resize_spec() == Preprocess().resize_spec()
     others = {"resize_mode": "squash", "resizer": "opencv", "long_side": "truncate"}
     for name, value in others.items():
-        assert Preprocess(**{name: value}).geometry() != Preprocess().geometry()
+        assert Preprocess(**{name: value}).resize_spec() != Preprocess().resize_spec()

@@ -149,7 +149,7 @@ def closed(schema):
 def test_a_try_that_fails_is_followed_by_one_that_resumes(resources, job):
     assert job["backoffLimit"] > 0
     assert job["shutdownAfterJobFinishes"], "a cluster that is left over costs money"
-    assert "overwrite" not in settings(resources)[1], "a second try would start anew"
+    assert "overwrite" not in settings(resources)[1], "a second try would start again"
 
 
 def words(entrypoint, jobname="vggbatch-nightly-29412345"):

@@ -111,8 +111,8 @@ def test_scored_from_and_written_to(box, net, tmp_path):
         assert row["source"].startswith(f"{box}/all/")
         assert row["top5_index"] == best[number].tolist(), row["image_id"]
         np.testing.assert_allclose(row["top5_probability"], scores[number][best[number]], atol=1e-5)
-        labelled = row["source"].split("/")[4] not in ("tar", "list")
-        assert row["label"] == (labels[number] if labelled else None), row["source"]
+        labeled = row["source"].split("/")[4] not in ("tar", "list")
+        assert row["label"] == (labels[number] if labeled else None), row["source"]
     again = vggbatch(*words)
     assert again.returncode == 0, again.stderr
     assert len(api.load_predictions(f"{box}/out")) == len(rows)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from tests.support.configure import configure
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from tests.support.plain_loop import plain_protocol, plain_scores
 from vggbatch import api
 from vggbatch.cli import app
@@ -126,7 +126,7 @@ def test_the_plan_and_the_summary_say_what_is_averaged(net, folder, tmp_path):
     assert done.exit_code == 0, done.output
     rows = re.findall(r"^([ab]) +(top\d) % .* (\d+) *$", done.output, re.MULTILINE)
     assert rows == [(p, m, str(COUNT)) for p in "ab" for m in ("top1", "top5")]
-    assert "first, b: 1 labelled image that could not be scored: left out" in done.output
+    assert "first, b: 1 labeled image that could not be scored: left out" in done.output
 
 
 def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
@@ -141,7 +141,7 @@ def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        api.evaluate(config, listener=stop)
+        api.evaluate(config, on_progress=stop)
     assert not (output / "_SUCCESS").exists()
     safe = api.status(str(output)).rows
     assert safe > 0
@@ -195,7 +195,7 @@ def test_all_plausible_profiles_of_a_zoo_model(folder, tmp_path):
 
 
 def test_an_ensemble_under_a_protocol_equals_the_plain_loop(net, folder, tmp_path):
-    second = colour_net(tmp_path / "second.onnx", seed=1)
+    second = color_net(tmp_path / "second.onnx", seed=1)
     protocol = {"views": "grid+dense", "scales": (34, 40)}
     config = configure(net, tmp_path / "out", folder, ensemble=(str(second),), protocol=protocol)
     done = api.score(config)
@@ -240,7 +240,7 @@ def test_what_does_not_fit_the_network_is_refused(net, folder, tmp_path, options
 
 
 def test_networks_of_other_classes_make_no_ensemble(net, folder, tmp_path):
-    other = colour_net(tmp_path / "other.onnx")
+    other = color_net(tmp_path / "other.onnx")
     (tmp_path / "classes.txt").write_text("\n".join(f"n{i:08d} class {i}" for i in range(1000)))
     text = other.with_suffix(".yaml").read_text()
     other.with_suffix(".yaml").write_text(f"{text}\nclasses: classes.txt\n")

@@ -59,7 +59,7 @@ class Run:
         wait_until(lambda: any(text in line for line in self.lines), lambda: self.lines[-5:])
 
     def staged(self):
-        """Images that are committed and not put together yet."""
+        """Images that are committed and not merged yet."""
         return len(list(self.output.glob("_vggbatch/*/staging/*/*")))
 
     def rows(self):

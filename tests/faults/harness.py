@@ -40,7 +40,7 @@ from PIL import Image
 
 from tests.faults.forking import Command, Forks
 from tests.support.images import cut, jpeg
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch.output.layout import PLAN
 
 IMAGES, SHARDS = 12, 2
@@ -92,7 +92,7 @@ class Bench:
         self.folder = folder
         self.store = store or str(folder / "outputs")
         self.shim = compiled(folder)
-        self.net = colour_net(folder / "net.onnx")
+        self.net = color_net(folder / "net.onnx")
         self.environ = {
             **{name: value for name, value in os.environ.items() if "VGGBATCH_" not in name},
             "VGGBATCH_CACHE_DIR": str(folder / "cache"),

@@ -127,7 +127,7 @@ class Proxy:
     ) -> tuple[int, list[tuple[str, str]], bytes]:
         """The server's own answer."""
         connection = http.client.HTTPConnection(self._target, timeout=60)
-        # the Host that the client signed goes on, or the signature would not hold
+        # the Host that the client signed is passed on, or the signature would not hold
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             if name.lower() not in _HOP_BY_HOP:

@@ -15,10 +15,10 @@ from vggbatch.errors import UsageError
 from vggbatch.job.job import prepare_job
 from vggbatch.job.label_check import (
     FEW_CLASSES,
-    UNLABELLED,
+    UNLABELED,
     LabelCount,
-    check_labelled,
-    count_labelled,
+    check_labeled,
+    count_labeled,
 )
 from vggbatch.job.own_classes import OWN_CLASSES
 from vggbatch.sources import reader_for
@@ -26,7 +26,7 @@ from vggbatch.sources.input_warnings import NO_CLASS
 
 
 @pytest.fixture
-def labelled(net, tmp_path):
+def labeled(net, tmp_path):
     """A job on three images, of which the names that are given have labels."""
     names = write_folder(tmp_path / "images", 3)
 
@@ -43,35 +43,35 @@ def empty(shard):
     return replace(shard, members=shard.members.slice(0, 0))
 
 
-def test_labels_of_other_images_are_refused_with_the_first_image(labelled):
-    make, names = labelled
+def test_labels_of_other_images_are_refused_with_the_first_image(labeled):
+    make, names = labeled
     found = make("somewhere/else.jpg")
     with pytest.raises(UsageError, match=rf"labels\.csv; the first of 3 images is .*{names[0]}"):
-        check_labelled(found)
+        check_labeled(found)
 
 
-def test_one_label_is_enough_wherever_it_is(labelled):
-    make, names = labelled
-    check_labelled(make(names[2]))
+def test_one_label_is_enough_wherever_it_is(labeled):
+    make, names = labeled
+    check_labeled(make(names[2]))
 
 
-def test_a_shard_without_images_says_nothing_of_the_labels(labelled):
-    make, names = labelled
+def test_a_shard_without_images_says_nothing_of_the_labels(labeled):
+    make, names = labeled
     found = make("somewhere/else.jpg")
     [shard] = found.shards
-    check_labelled(replace(found, shards=(empty(shard),)))
+    check_labeled(replace(found, shards=(empty(shard),)))
     with pytest.raises(UsageError, match=rf"the first of 3 images is .*{names[0]}"):
-        check_labelled(replace(found, shards=(empty(shard), shard, empty(shard))))
+        check_labeled(replace(found, shards=(empty(shard), shard, empty(shard))))
 
 
-def test_images_inside_shards_are_not_judged(labelled):
-    make, _ = labelled
+def test_images_inside_shards_are_not_judged(labeled):
+    make, _ = labeled
     found = make("somewhere/else.jpg")
     [shard] = found.shards
     closed = replace(shard, members=None)
-    check_labelled(replace(found, shards=(shard, closed)))
-    assert count_labelled([closed], found.labels) is None
-    assert count_labelled([shard, closed], found.labels) == LabelCount(0, 3)
+    check_labeled(replace(found, shards=(shard, closed)))
+    assert count_labeled([closed], found.labels) is None
+    assert count_labeled([shard, closed], found.labels) == LabelCount(0, 3)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def planned(net, tmp_path):
             ids = shard.image_ids(members)
             classes = found.job.labels.match(ids, members["label"].to_pylist()).to_pylist()
             result |= dict(zip(ids, classes, strict=True))
-        return result, [odd.what for odd in found.surprises]
+        return result, [odd.what for odd in found.input_warnings]
 
     return make
 
@@ -222,7 +222,7 @@ def test_pictures_and_masks_of_one_stem(planned, tmp_path):
     (tmp_path / "l.csv").write_text("file,label\n0.jpg,5\n")
     found, odd = planned(root, labels=tmp_path / "l.csv")
     assert found == {"0.jpg": 5, "0.png": None}
-    assert odd == [UNLABELLED]
+    assert odd == [UNLABELED]
 
 
 def test_an_image_that_is_named_twice_has_its_label_twice(planned, tmp_path):

@@ -76,7 +76,7 @@ class MadeUpRun:
 
 
 def make_run(
-    path: Path, n: int = 400, *, seed: int = 0, unlabelled: float = 0.1, failing: float = 0.05
+    path: Path, n: int = 400, *, seed: int = 0, unlabeled: float = 0.1, failing: float = 0.05
 ) -> MadeUpRun:
     """Predictions that are often right, from a seed; not yet written."""
     rng = np.random.default_rng(seed)
@@ -88,7 +88,7 @@ def make_run(
         folder=Folder(str(path)),
         ids=[f"val.tar/ILSVRC2012_val_{i + 1:08d}.JPEG" for i in range(n)],
         probabilities=(odds / odds.sum(1, keepdims=True)).astype(np.float32),
-        labels=[None if rng.random() < unlabelled else int(c) for c in truth],
+        labels=[None if rng.random() < unlabeled else int(c) for c in truth],
         failed=rng.random(n) < failing,
     )
 

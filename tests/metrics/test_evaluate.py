@@ -28,7 +28,7 @@ def lines(evaluation: Evaluation, label_set: str = RECORDED.name) -> dict[str, M
     return {m.metric: m for m in evaluation.metrics if m.label_set == label_set}
 
 
-def labelled(run) -> np.ndarray:
+def labeled(run) -> np.ndarray:
     return np.array([label is not None for label in run.labels])
 
 
@@ -45,7 +45,7 @@ class Lookup:
 
 def test_equals_scikit_learn(run):
     got = evaluate(run, errors="left_out")
-    keep = labelled(run) & ~run.failed
+    keep = labeled(run) & ~run.failed
     truth = np.array([c for c, k in zip(run.labels, keep, strict=True) if k])
     scores = run.probabilities[keep]
     guess = scores.argmax(1)
@@ -102,7 +102,7 @@ def test_calibration_equals_a_plain_loop(run):
 
 
 def test_rows_with_errors_count_as_wrong_or_not_at_all(run):
-    keep = labelled(run)
+    keep = labeled(run)
     right = np.array([s.argmax() == c for s, c in zip(run.probabilities, run.labels, strict=True)])
     right &= ~run.failed
     assert (keep & run.failed).sum() > 5
@@ -122,7 +122,7 @@ def test_rows_with_errors_count_as_wrong_or_not_at_all(run):
 
 
 def test_likelihood_is_bounded_from_five_and_exact_with_the_recorded_sums(run):
-    keep = labelled(run) & ~run.failed
+    keep = labeled(run) & ~run.failed
     truth = [c for c, k in zip(run.labels, keep, strict=True) if k]
     exact = sk.log_loss(truth, run.probabilities[keep].astype(float), labels=range(run.classes))
 
@@ -201,7 +201,7 @@ def test_a_subset_of_the_classes_brackets_timms_valid_labels(run):
 
 
 def test_a_subset_is_exact_where_the_five_decide(tmp_path: Path, make_run):
-    run = make_run(tmp_path / "run", unlabelled=0, failing=0).write()
+    run = make_run(tmp_path / "run", unlabeled=0, failing=0).write()
     wide = tuple(range(2, run.classes))
     found = lines(evaluate(run, LabelSet("wide", classes=wide)), "wide")
     keep = np.array([c in wide for c in run.labels])
@@ -277,7 +277,7 @@ def test_writes_the_tables_of_the_contract(run, tmp_path: Path):
 
 
 def test_no_labels_at_all(tmp_path: Path, make_run):
-    run = make_run(tmp_path / "run", unlabelled=1).write()
+    run = make_run(tmp_path / "run", unlabeled=1).write()
     found = evaluate(run)
     assert lines(found)["top1"].value is None
     assert lines(found)["top1"].n == 0

@@ -97,7 +97,7 @@ def test_a_class_list_that_another_user_names_is_not_opened(run, shifted, tmp_pa
     with pytest.raises(UsageError, match=r"was not recorded by this user: name that list"):
         rescore(open_source(run.folder), [shifted])
     asked = load_label_options([f"indices.names={names}", "indices.start=1", "columns.label=truth"])
-    assert rescore(open_source(run.folder), [shifted], options=asked).labelled
+    assert rescore(open_source(run.folder), [shifted], options=asked).labeled
 
 
 def test_runs_that_read_a_file_in_different_ways(run, shifted, tmp_path: Path, make_run):
@@ -107,7 +107,7 @@ def test_runs_that_read_a_file_in_different_ways(run, shifted, tmp_path: Path, m
     with pytest.raises(UsageError, match="with different columns or indices"):
         api.compare(run.folder.uri, other.folder.uri, labels=shifted)
     asked = load_label_options(["indices.start=1"])
-    assert api.compare(run.folder.uri, other.folder.uri, labels=shifted, options=asked).labelled
+    assert api.compare(run.folder.uri, other.folder.uri, labels=shifted, options=asked).labeled
 
 
 def test_a_recorded_list_that_is_not_the_networks_is_not_taken(run):
@@ -129,10 +129,10 @@ def test_labels_of_no_image_fail(run, tmp_path: Path):
     assert not list(Path(target.root).glob("run.json"))
     with pytest.raises(JobFailed, match="no image in both runs has a label"):
         api.compare(run.folder.uri, run.folder.uri, labels=str(labels))
-    assert not rescore(source, [str(labels)], target, max_error_rate=1).labelled
+    assert not rescore(source, [str(labels)], target, max_error_rate=1).labeled
     assert not list(Path(target.root).glob("metrics/*"))
     record(run, max_error_rate=1.0)
-    assert not rescore(open_source(run.folder), [str(labels)]).labelled
+    assert not rescore(open_source(run.folder), [str(labels)]).labeled
 
 
 @pytest.mark.parametrize(

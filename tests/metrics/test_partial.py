@@ -82,7 +82,7 @@ def test_an_empty_part_changes_nothing(batch):
 def test_counts_equal_a_plain_loop(batch, subset):
     rows, labels = batch
     sums = part(rows, labels, slice(None), subset)
-    top1 = top5 = labelled = failed = open1 = open5 = 0
+    top1 = top5 = labeled = failed = open1 = open5 = 0
     n, predicted, hits = (np.zeros(CLASSES, int) for _ in range(3))
     confused: dict[tuple[int, int], int] = {}
     for i, accepted in enumerate(labels):
@@ -92,7 +92,7 @@ def test_counts_equal_a_plain_loop(batch, subset):
         if not rows.scored[i]:
             failed += 1
             continue
-        labelled += 1
+        labeled += 1
         guesses = [int(c) for c in rows.index[i] if subset is None or int(c) in subset]
         right = [c in allowed for c in guesses]
         top1 += right[:1] == [True]
@@ -107,7 +107,7 @@ def test_counts_equal_a_plain_loop(batch, subset):
             for c in [] if right[0] else allowed:
                 confused[c, guesses[0]] = confused.get((c, guesses[0]), 0) + 1
     assert (sums.rows, sums.errors) == (len(rows), (~rows.scored).sum())
-    assert (sums.labelled, sums.labelled_errors) == (labelled, failed)
+    assert (sums.labeled, sums.labeled_errors) == (labeled, failed)
     assert (sums.top1, sums.top5, sums.open_top1, sums.open_top5) == (top1, top5, open1, open5)
     assert sums.classes.n.tolist() == n.tolist()
     assert sums.classes.predicted.tolist() == predicted.tolist()

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.metrics.test_evaluate import Lookup, evaluate, labelled, lines
+from tests.metrics.test_evaluate import Lookup, evaluate, labeled, lines
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.classifier.topk import beyond_five, top_k
 from vggbatch.metrics import LabelSet
@@ -42,7 +42,7 @@ def test_top1_and_top5_have_bounds_where_places_tie(tmp_path: Path, make_run):
     run = coarse(make_run(tmp_path / "run", failing=0.05)).write(files=3)
     record(run)
     least, most, ties = {1: 0, 5: 0}, {1: 0, 5: 0}, {1: 0, 5: 0}
-    keep = labelled(run)
+    keep = labeled(run)
     for scores, label, failed, known in zip(
         run.probabilities, run.labels, run.failed, keep, strict=True
     ):
@@ -105,7 +105,7 @@ def test_brier_equals_scikit_learns(run):
     from sklearn.preprocessing import label_binarize
 
     record(run)
-    keep = labelled(run) & ~run.failed
+    keep = labeled(run) & ~run.failed
     truth = [label for label, kept in zip(run.labels, keep, strict=True) if kept]
     exact = ((run.probabilities[keep] - label_binarize(truth, classes=range(20))) ** 2).sum(axis=1)
     found = lines(evaluate(run))["brier"]
@@ -117,7 +117,7 @@ def test_brier_equals_scikit_learns(run):
 
 
 def test_every_place_and_both_policies(run):
-    keep = labelled(run)
+    keep = labeled(run)
     order = np.argsort(-run.probabilities, axis=1, kind="stable")
     place = np.array(
         [
@@ -137,7 +137,7 @@ def test_every_place_and_both_policies(run):
 
 
 def test_class_wise_calibration_equals_a_plain_loop(run):
-    keep = labelled(run) & ~run.failed
+    keep = labeled(run) & ~run.failed
     gaps = np.zeros((20, 15))
     for scores, label in zip(
         run.probabilities[keep], np.array(run.labels, object)[keep], strict=True

@@ -21,7 +21,7 @@ DATA = np.random.default_rng(0).bytes(3_000_000)
 
 
 class Server(ThreadingHTTPServer):
-    """Serves DATA at /<behaviour>/net.onnx and counts the requests."""
+    """Serves DATA at /<behavior>/net.onnx and counts the requests."""
 
     daemon_threads = True
 
@@ -38,51 +38,51 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        behaviour = self.path.split("/")[1]
+        behavior = self.path.split("/")[1]
         asked = self.headers.get("Range")
-        self.server.requests.append((behaviour, asked))
-        count = sum(b == behaviour for b, _ in self.server.requests)
+        self.server.requests.append((behavior, asked))
+        count = sum(b == behavior for b, _ in self.server.requests)
         offset = int(re.match(r"bytes=(\d+)-", asked)[1]) if asked else 0
         body = DATA
-        if behaviour == "redirect":
+        if behavior == "redirect":
             self.send_response(302)
             self.send_header("Location", f"{self.server.url}/good/net.onnx")
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        if behaviour in ("404", "503") or (behaviour == "busy" and count < 3):
-            self.send_response(404 if behaviour == "404" else 503)
+        if behavior in ("404", "503") or (behavior == "busy" and count < 3):
+            self.send_response(404 if behavior == "404" else 503)
             self.send_header("Content-Length", "0")
             return self.end_headers()
-        if behaviour == "corrupt":
+        if behavior == "corrupt":
             body = bytes([DATA[0] ^ 1]) + DATA[1:]
-        if behaviour == "short":
+        if behavior == "short":
             body = DATA[:-5]
-        if behaviour == "norange":
+        if behavior == "norange":
             offset, asked = 0, None
         body = body[offset:]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if behaviour in ("cut", "norange") and count < 6:
-            body = body[: 600_000 if behaviour == "cut" or count == 1 else None]
+        if behavior in ("cut", "norange") and count < 6:
+            body = body[: 600_000 if behavior == "cut" or count == 1 else None]
             self.close_connection = True
-        if behaviour in ("trickle", "crumbs"):
+        if behavior in ("trickle", "crumbs"):
             self.close_connection = True
-            for byte in range(50 if behaviour == "trickle" else 1):
+            for byte in range(50 if behavior == "trickle" else 1):
                 self.wfile.write(body[byte : byte + 1])
-                time.sleep(0.05 if behaviour == "trickle" else 0)
+                time.sleep(0.05 if behavior == "trickle" else 0)
             return None
-        if behaviour == "never":
+        if behavior == "never":
             self.close_connection = True
             return None
-        if behaviour == "stall" and count == 1:
+        if behavior == "stall" and count == 1:
             self.wfile.write(body[:100_000])
             time.sleep(3)
             return None
-        step = 100_000 if behaviour == "throttle" else len(body) or 1
+        step = 100_000 if behavior == "throttle" else len(body) or 1
         for start in range(0, len(body), step):
             self.wfile.write(body[start : start + step])
-            if behaviour == "throttle":
+            if behavior == "throttle":
                 time.sleep(0.01)
         return None
 
@@ -109,12 +109,12 @@ def only_own_mirrors(monkeypatch):
     monkeypatch.setattr(fetch, "BACKOFF_SECONDS", 0.01)
 
 
-@pytest.mark.parametrize("behaviour", ["trickle", "crumbs"])
+@pytest.mark.parametrize("behavior", ["trickle", "crumbs"])
 def test_a_mirror_that_gives_next_to_nothing_is_left(
-    server, entry, tmp_path, monkeypatch, behaviour
+    server, entry, tmp_path, monkeypatch, behavior
 ):
     monkeypatch.setattr(fetch, "FIRST_SECONDS", 0.5)
-    mirrors = [f"{server.url}/{behaviour}", f"{server.url}/good"]
+    mirrors = [f"{server.url}/{behavior}", f"{server.url}/good"]
     started = time.monotonic()
     assert pull(entry, mirrors=mirrors, cache_dir=str(tmp_path)).read_bytes() == DATA
     assert time.monotonic() - started < 20
@@ -123,24 +123,24 @@ def test_a_mirror_that_gives_next_to_nothing_is_left(
 
 
 @pytest.mark.parametrize(
-    "behaviour", ["good", "cut", "norange", "redirect", "throttle", "busy", "stall"]
+    "behavior", ["good", "cut", "norange", "redirect", "throttle", "busy", "stall"]
 )
-def test_good_bytes_arrive(server, entry, tmp_path, monkeypatch, behaviour):
+def test_good_bytes_arrive(server, entry, tmp_path, monkeypatch, behavior):
     monkeypatch.setattr(fetch, "READ_SECONDS", 0.5)
     seen = []
     path = pull(
         entry,
-        mirrors=[f"{server.url}/{behaviour}"],
+        mirrors=[f"{server.url}/{behavior}"],
         cache_dir=str(tmp_path),
         progress=lambda done, total: seen.append((done, total)),
     )
     assert path.read_bytes() == DATA
     assert seen[-1] == (len(DATA), len(DATA))
-    if behaviour not in ("norange",):
+    if behavior not in ("norange",):
         assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert not list(path.parent.glob("*.partial"))
     ranges = [asked for _, asked in server.requests if asked]
-    assert bool(ranges) == (behaviour in ("cut", "norange", "stall"))
+    assert bool(ranges) == (behavior in ("cut", "norange", "stall"))
 
 
 def test_cuts_never_fetch_a_byte_twice(server, entry, tmp_path):
@@ -150,7 +150,7 @@ def test_cuts_never_fetch_a_byte_twice(server, entry, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "reason"),
+    ("behavior", "reason"),
     [
         ("corrupt", "SHA-256 is not the zoo's"),
         ("short", f"is {len(DATA) - 5} bytes, not {len(DATA)}"),
@@ -159,8 +159,8 @@ def test_cuts_never_fetch_a_byte_twice(server, entry, tmp_path):
         ("never", "connection broke"),
     ],
 )
-def test_bad_mirror_is_named_and_the_next_is_tried(server, entry, tmp_path, behaviour, reason):
-    bad = f"{server.url}/{behaviour}"
+def test_bad_mirror_is_named_and_the_next_is_tried(server, entry, tmp_path, behavior, reason):
+    bad = f"{server.url}/{behavior}"
     with pytest.raises(VggbatchError, match=re.escape(reason)) as error:
         pull(entry, mirrors=[bad], cache_dir=str(tmp_path / "a"))
     assert f"{bad}/net.onnx" in str(error.value)

@@ -22,16 +22,16 @@ EXTERNAL = {"save_as_external_data": True, "size_threshold": 0}
 
 
 @pytest.fixture(scope="module")
-def twin():
+def synthetic():
     return synthesize("vgg16-12", shrink=64, size=32)
 
 
 @pytest.fixture
-def folder(twin, tmp_path):
+def folder(synthetic, tmp_path):
     """A network in two files with a description."""
     path = tmp_path / "nets"
     path.mkdir()
-    copy = onnx.ModelProto.FromString(twin.SerializeToString())
+    copy = onnx.ModelProto.FromString(synthetic.SerializeToString())
     onnx.save(copy, path / "net.onnx", location="net.onnx.data", **EXTERNAL)
     (path / "net.yaml").write_text("preprocess: {resize: 32, crop: 32}\nclasses: names.txt\n")
     (path / "names.txt").write_text("".join(f"n{i:08} thing\n" for i in range(1000)))
@@ -71,22 +71,22 @@ def scores(model, cache):
     return images, session.run(None, {prepared.input: images})[0]
 
 
-def check(model, twin, cache):
+def check(model, synthetic, cache):
     images, found = scores(model, cache)
-    expected = np.concatenate([numpy_onnx.run(twin, image[None]) for image in images])
+    expected = np.concatenate([numpy_onnx.run(synthetic, image[None]) for image in images])
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_weights_beside_the_graph_are_part_of_the_model(twin, folder, tmp_path):
+def test_weights_beside_the_graph_are_part_of_the_model(synthetic, folder, tmp_path):
     model = resolve(ModelOptions(name=str(folder / "net.onnx")))
     assert [file.name for file in model.files] == ["net.onnx", "net.onnx.data"]
-    check(model, twin, tmp_path / "cache")
+    check(model, synthetic, tmp_path / "cache")
     with (folder / "net.onnx.data").open("r+b") as file:
         file.write(b"other")
     assert resolve(ModelOptions(name=str(folder / "net.onnx"))).sha256 != model.sha256
 
 
-def test_a_uri_is_read_with_all_that_lies_beside_it(twin, folder, tmp_path):
+def test_a_uri_is_read_with_all_that_lies_beside_it(synthetic, folder, tmp_path):
     with http_server(folder) as (address, _):
         uri = f"{address}/net.onnx?token=secret"
         model = resolve(ModelOptions(name=uri), cache_dir=str(tmp_path / "driver"))
@@ -95,7 +95,7 @@ def test_a_uri_is_read_with_all_that_lies_beside_it(twin, folder, tmp_path):
         assert model.classes[3] == "n00000003 thing"
         assert model.sha256 == resolve(ModelOptions(name=str(folder / "net.onnx"))).sha256
         node = pickle.loads(pickle.dumps(model))
-        check(node, twin, tmp_path / "node")
+        check(node, synthetic, tmp_path / "node")
     prepared = next((tmp_path / "node/prepared").glob("net-*/model.onnx"))
     assert "secret" not in str(prepared)
 
@@ -111,7 +111,7 @@ def test_a_uri_that_gives_no_version_is_read_each_time(folder, tmp_path):
     assert first.graph.is_relative_to(tmp_path / "cache")
 
 
-def test_a_bucket_is_read_again_only_when_it_has_changed(twin, folder, tmp_path, s3_server):
+def test_a_bucket_is_read_again_only_when_it_has_changed(synthetic, folder, tmp_path, s3_server):
     import s3fs
 
     store = s3fs.S3FileSystem()
@@ -120,7 +120,7 @@ def test_a_bucket_is_read_again_only_when_it_has_changed(twin, folder, tmp_path,
         store.put_file(str(path), f"model-files/{path.name}")
     options = ModelOptions(name="s3://model-files/net.onnx")
     model = resolve(options, cache_dir=str(tmp_path / "cache"))
-    check(model, twin, tmp_path / "node")
+    check(model, synthetic, tmp_path / "node")
     kept = next((tmp_path / "cache").rglob("net.onnx.data"))
     changed = kept.stat().st_mtime_ns
     assert resolve(options, cache_dir=str(tmp_path / "cache")) == model
@@ -131,10 +131,10 @@ def test_a_bucket_is_read_again_only_when_it_has_changed(twin, folder, tmp_path,
     assert resolve(options, cache_dir=str(tmp_path / "cache")).sha256 != model.sha256
 
 
-def test_the_same_file_under_two_names_is_kept_twice(twin, tmp_path):
+def test_the_same_file_under_two_names_is_kept_twice(synthetic, tmp_path):
     (tmp_path / "nets").mkdir()
-    onnx.save(twin, tmp_path / "nets/a.onnx")
-    onnx.save(twin, tmp_path / "nets/b.onnx")
+    onnx.save(synthetic, tmp_path / "nets/a.onnx")
+    onnx.save(synthetic, tmp_path / "nets/b.onnx")
     with http_server(tmp_path / "nets") as (address, _):
         found = [
             localise(f"{address}/{name}.onnx", cache_dir=str(tmp_path / "cache")) for name in "ab"

@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.nets import CLASSES, SIZE, colour_net
+from tests.support.nets import CLASSES, SIZE, color_net
 from vggbatch.classifier.session import Session
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
@@ -21,7 +21,7 @@ class Net:
 
     def __init__(self, path, batch="N"):
         self.path = path
-        self.model = onnx.load(colour_net(path, batch=batch))
+        self.model = onnx.load(color_net(path, batch=batch))
         self.graph = self.model.graph
         self.weight = numpy_helper.to_array(self.graph.initializer[0])
 
@@ -256,7 +256,7 @@ def test_every_export_gives_the_same_scores(edit, tmp_path):
 
 
 def test_uint8_pixels_last_channel(tmp_path):
-    """TensorFlow Serving's networks normalise themselves, and put the channels last."""
+    """TensorFlow Serving's networks normalize themselves, and put the channels last."""
     net = Net(tmp_path / "net.onnx")
     net.constant("scale", np.float32(1 / 255))
     net.graph.node[0].input[0] = "scaled"

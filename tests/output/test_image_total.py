@@ -89,7 +89,7 @@ def test_a_run_knows_all_once_the_shards_are_open(folder, net, tmp_path):
         output=str(tmp_path / "out"),
         model=str(net),
         chunk_size=8,
-        listener=snapshots.append,
+        on_progress=snapshots.append,
     )
     assert {(one.total, one.exact) for one in snapshots} >= {(42, True)}
     assert (snapshots[-1].rows, snapshots[-1].total) == (42, 42)

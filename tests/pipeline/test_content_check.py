@@ -1,4 +1,4 @@
-"""Files with other times: what they hold decides whether a run goes on."""
+"""Files with other times: what they hold decides whether a run continues."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def stop_after(monkeypatch, chunks):
     """Let the run fail after so many chunks are committed."""
     import vggbatch.runs.tracker as tally
 
-    commit, seen = tally.Tally.commit, []
+    commit, seen = tally.RunTracker.commit, []
 
     def counted(self, *args, **options):
         seen.append(args)
@@ -102,4 +102,4 @@ def stop_after(monkeypatch, chunks):
             raise JobFailed("stopped")
         return commit(self, *args, **options)
 
-    monkeypatch.setattr(tally.Tally, "commit", counted)
+    monkeypatch.setattr(tally.RunTracker, "commit", counted)

@@ -13,7 +13,7 @@ from vggbatch.preprocess import backstop, decode, image_buffer
 from vggbatch.preprocess.backstop import Limited, TooSlow
 
 OPTIONS = DecodeOptions(timeout_s=0.5)
-MAKER = image_buffer.PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
+MAKER = image_buffer.ImageResizer(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
 
 
 @pytest.fixture

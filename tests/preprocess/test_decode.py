@@ -87,18 +87,18 @@ def test_draft_is_off_by_default_and_for_jpeg_alone():
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_grey(format):
-    grey = picture().convert("L")
-    out = pixels(encode(grey, format, **({"quality": 100} if format == "JPEG" else {})))
-    assert abs(out - np.asarray(grey).astype(int)[..., None]).max() <= 2
+    gray = picture().convert("L")
+    out = pixels(encode(gray, format, **({"quality": 100} if format == "JPEG" else {})))
+    assert abs(out - np.asarray(gray).astype(int)[..., None]).max() <= 2
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM", "JPEG2000"])
 def test_16_bit_grey_keeps_its_upper_bits(format):
-    grey = (np.arange(64 * 48).reshape(48, 64) * 21).astype(np.uint16)
-    assert (pixels(encode(Image.fromarray(grey), format)) == (grey >> 8)[..., None]).all()
+    gray = (np.arange(64 * 48).reshape(48, 64) * 21).astype(np.uint16)
+    assert (pixels(encode(Image.fromarray(gray), format)) == (gray >> 8)[..., None]).all()
 
 
-def test_16_bit_colour():
+def test_16_bit_color():
     rows = b"".join(
         b"\0" + struct.pack(">6H", *range(r * 3000, r * 3000 + 6000, 1000)) for r in (0, 1)
     )
@@ -124,12 +124,12 @@ def test_palette_with_and_without_transparency():
     assert (pixels(encode(image, "GIF", transparency=3)) == expected).all()
 
 
-def test_transparency_shows_the_colours_beneath():
+def test_transparency_shows_the_colors_beneath():
     image = picture()
     image.putalpha(Image.fromarray(np.arange(64 * 48, dtype=np.uint8).reshape(48, 64)))
     assert (pixels(encode(image, "PNG")) == TRUTH).all()
-    grey = picture().convert("LA")
-    assert (pixels(encode(grey, "PNG")) == np.asarray(grey)[..., :1]).all()
+    gray = picture().convert("LA")
+    assert (pixels(encode(gray, "PNG")) == np.asarray(gray)[..., :1]).all()
 
 
 @pytest.mark.parametrize("format", ["WEBP", "AVIF", "JPEG2000", "TIFF"])
@@ -180,7 +180,7 @@ def test_exif_orientation_is_ignored_unless_asked_for():
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_first_frame(format):
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
     assert (pixels(data) == [255, 0, 0]).all()

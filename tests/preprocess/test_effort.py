@@ -16,12 +16,12 @@ from vggbatch.errors import ImageError
 from vggbatch.preprocess import places
 from vggbatch.preprocess.decode import decode_here, decode_image
 from vggbatch.preprocess.effort import is_ordinary
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.preprocess.isolated import seconds_for
 from vggbatch.preprocess.places import Places, place, places_of
 
 OPTIONS = DecodeOptions()
-MAKER = PictureMaker(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
+MAKER = ImageResizer(OPTIONS, (Preprocess(resize=36, crop=32),), Protocol())
 
 
 def encode(image: Image.Image, form: str, **options) -> bytes:
@@ -90,7 +90,7 @@ HOSTILE = {
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_images_are_no_work_for_a_thread_and_end(data):
     assert not is_ordinary(data)
-    maker = PictureMaker(DecodeOptions(timeout_s=0.5), MAKER.geometries, MAKER.protocol)
+    maker = ImageResizer(DecodeOptions(timeout_s=0.5), MAKER.resize_specs, MAKER.protocol)
     started = time.monotonic()
     with contextlib.suppress(ImageError):
         maker(data)
@@ -110,7 +110,7 @@ def test_a_decoder_that_takes_too_long_is_ended():
 def test_a_decoder_that_takes_too_much_memory_is_ended():
     large = encode(Image.new("RGB", (4_200, 4_200)), "JPEG")
     with pytest.raises(ImageError) as caught:
-        MAKER.__class__(DecodeOptions(max_memory_mb=64), MAKER.geometries, MAKER.protocol)(large)
+        MAKER.__class__(DecodeOptions(max_memory_mb=64), MAKER.resize_specs, MAKER.protocol)(large)
     assert caught.value.kind == "too_large"
     assert MAKER(large)[0][0].shape == (32, 32, 3)
 

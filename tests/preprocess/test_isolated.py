@@ -8,12 +8,12 @@ from tests.support.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError
 from vggbatch.preprocess.decode import decode_image
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.transform import center_crop
 
 PROFILE = Preprocess(resize=36, crop=32)
-MAKER = PictureMaker(DecodeOptions(), (PROFILE,), Protocol())
+MAKER = ImageResizer(DecodeOptions(), (PROFILE,), Protocol())
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def test_gives_the_same_crops_as_in_this_process():
 def test_gives_the_same_pictures_of_every_kind():
     protocol = Protocol(views="grid+dense", scales=(40, 33))
     squash = {"resize_mode": "squash", "resizer": "opencv", "pixels": "float32"}
-    geometries = (PROFILE, PROFILE.model_copy(update=squash))
-    maker = PictureMaker(DecodeOptions(), geometries, protocol)
+    resize_specs = (PROFILE, PROFILE.model_copy(update=squash))
+    maker = ImageResizer(DecodeOptions(), resize_specs, protocol)
     data = jpeg(cut(3))
     with IsolatedDecoder(maker) as decoder:
         for found, expected in zip(decoder(data), maker(data), strict=True):

@@ -20,7 +20,7 @@ from vggbatch.config import DecodeOptions
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.opencv import resize_window
 from vggbatch.preprocess.profiles import ORIGINS, PROFILES
-from vggbatch.preprocess.transform import Normaliser, center_crop
+from vggbatch.preprocess.transform import Normalizer, center_crop
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
@@ -100,11 +100,11 @@ RECIPES = {
 
 def ours(pixels: np.ndarray, name: str) -> np.ndarray:
     profile = PROFILES[name]
-    return Normaliser(profile)(center_crop(Image.fromarray(pixels), profile)[None])[0]
+    return Normalizer(profile)(center_crop(Image.fromarray(pixels), profile)[None])[0]
 
 
-def grey_levels(name: str, pixels: np.ndarray) -> float:
-    """The largest difference from the original code, in grey levels of the crop."""
+def gray_levels(name: str, pixels: np.ndarray) -> float:
+    """The largest difference from the original code, in gray levels of the crop."""
     profile = PROFILES[name]
     scale = profile.scale * max(profile.std)
     return float(np.abs(ours(pixels, name) - RECIPES[name](pixels)).max()) * scale
@@ -125,7 +125,7 @@ def test_a_profile_gives_what_the_original_code_gives(name):
         image = np.asarray(photograph(photo).convert("RGB"))
         for pixels in (image, image[:301, :], image[:, :257], image[::7, ::5], image[:40, :333]):
             limit = 0.02 if name == "intel256" else 0.001
-            assert grey_levels(name, np.ascontiguousarray(pixels)) < limit, (photo, pixels.shape)
+            assert gray_levels(name, np.ascontiguousarray(pixels)) < limit, (photo, pixels.shape)
 
 
 @pytest.mark.skipif(not sample(), reason="IMAGENET_SAMPLE names no folder of images")
@@ -133,7 +133,7 @@ def test_a_profile_gives_what_the_original_code_gives(name):
 def test_a_profile_gives_what_the_original_code_gives_on_the_sample(name):
     for path in sample():
         pixels = np.asarray(decode_image(path.read_bytes(), DecodeOptions()))
-        assert grey_levels(name, pixels) < 0.02, path.name
+        assert gray_levels(name, pixels) < 0.02, path.name
 
 
 SIDES = st.one_of(st.integers(1, 6), st.integers(1, 700))

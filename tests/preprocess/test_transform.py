@@ -12,7 +12,7 @@ from tests.support.images import PHOTOGRAPHS, jpeg, photograph
 from tests.support.plain_loop import plain_input
 from vggbatch.config import Preprocess
 from vggbatch.preprocess.profiles import PROFILES
-from vggbatch.preprocess.transform import Normaliser, center_crop, resized_size
+from vggbatch.preprocess.transform import Normalizer, center_crop, resized_size
 
 PILLOWS = [name for name, parts in PROFILES.items() if parts.resizer == "pillow"]
 """Recipes that resize with Pillow; those of OpenCV are in test_recipes.py, against cv2 itself."""
@@ -26,7 +26,7 @@ def test_profiles_equal_the_plain_implementation(profile, name, tmp_path):
     parts = PROFILES[profile]
     with Image.open(path) as image:
         crop = center_crop(image.convert("RGB"), parts)
-    values = Normaliser(parts)(crop[None])[0]
+    values = Normalizer(parts)(crop[None])[0]
     assert values.shape == (3, 224, 224)
     assert values.dtype == np.float32
     np.testing.assert_array_equal(values, plain_input(path, parts))
@@ -35,10 +35,10 @@ def test_profiles_equal_the_plain_implementation(profile, name, tmp_path):
 def test_the_zoo_profile_is_the_zoos_arithmetic():
     """One pixel by hand, with the constants written out once more."""
     image = Image.new("RGB", (256, 256), (10, 20, 30))
-    zoo = Normaliser(PROFILES["zoo"])(center_crop(image, PROFILES["zoo"])[None])[0, :, 0, 0]
+    zoo = Normalizer(PROFILES["zoo"])(center_crop(image, PROFILES["zoo"])[None])[0, :, 0, 0]
     expected = [(10 / 255 - 0.485) / 0.229, (20 / 255 - 0.456) / 0.224, (30 / 255 - 0.406) / 0.225]
     np.testing.assert_allclose(zoo, expected, rtol=1e-6)
-    caffe = Normaliser(PROFILES["caffe2"])(center_crop(image, PROFILES["caffe2"])[None])[0, :, 0, 0]
+    caffe = Normalizer(PROFILES["caffe2"])(center_crop(image, PROFILES["caffe2"])[None])[0, :, 0, 0]
     np.testing.assert_allclose(caffe, [30 - 103.939, 20 - 116.779, 10 - 123.68], rtol=1e-6)
 
 
@@ -82,8 +82,8 @@ def test_any_size_gives_a_crop(width, height):
 
 def test_channels_last_is_the_same_values():
     crops = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
-    first = Normaliser(PROFILES["caffe2"])(crops)
-    last = Normaliser(PROFILES["caffe2"], layout="NHWC")(crops)
+    first = Normalizer(PROFILES["caffe2"])(crops)
+    last = Normalizer(PROFILES["caffe2"], layout="NHWC")(crops)
     np.testing.assert_array_equal(first.transpose(0, 2, 3, 1), last)
 
 
@@ -96,4 +96,4 @@ def test_normalising_is_exact(seed):
     profile = Preprocess(mean=tuple(mean), std=tuple(std))
     crops = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(1, 16, 16, 3)
     expected = ((crops.astype(np.float64) / 255 - mean) / std).astype(np.float32)
-    np.testing.assert_array_equal(Normaliser(profile)(crops), expected.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(Normalizer(profile)(crops), expected.transpose(0, 3, 1, 2))

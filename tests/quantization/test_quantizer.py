@@ -12,17 +12,17 @@ from vggbatch.errors import UsageError
 from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.graphs.runtime import open_network
 from vggbatch.preprocess.profiles import resolve_profile
-from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization import quantizer as quantization
 from vggbatch.quantization.quantizer import Quantizer
 
 PROFILE = Preprocess(resize=32, crop=32)
-NORMALISE = Normaliser(PROFILE)
+NORMALISE = Normalizer(PROFILE)
 CAFFE2 = resolve_profile("caffe2")[1]
 
 
 def images(count, seed):
-    """Blocks of colour: neighbouring pixels agree, as in a picture."""
+    """Blocks of color: neighboring pixels agree, as in a picture."""
     rng = np.random.default_rng(seed)
     return rng.integers(0, 256, (count, 4, 4, 3), np.uint8).repeat(8, 1).repeat(8, 2)
 
@@ -32,26 +32,26 @@ def centred_logits(probabilities):
     return logits - logits.mean(axis=1, keepdims=True)
 
 
-def quantize(model, pixels, normalise, target, **options):
+def quantize(model, pixels, normalize, target, **options):
     with tempfile.TemporaryDirectory() as folder:
-        Quantizer(model, pixels, normalise, Path(folder), **options).write(target)
+        Quantizer(model, pixels, normalize, Path(folder), **options).write(target)
 
 
 def own(name, tmp_path):
-    twin = synthesize(name, shrink=8, size=32)
-    onnx.save(twin, tmp_path / "net.onnx")
-    return twin, resolve(ModelOptions(name=str(tmp_path / "net.onnx")))
+    synthetic = synthesize(name, shrink=8, size=32)
+    onnx.save(synthetic, tmp_path / "net.onnx")
+    return synthetic, resolve(ModelOptions(name=str(tmp_path / "net.onnx")))
 
 
 @pytest.mark.parametrize("name", ["vgg16-bn-7", "vgg16-12", "vgg19-caffe2-3"])
 @pytest.mark.parametrize("quant_format", ["qdq", "qoperator"])
 def test_int8_stays_near_numpys_fp32_in_a_batch(name, quant_format, tmp_path):
-    twin, model = own(name, tmp_path)
+    synthetic, model = own(name, tmp_path)
     target = tmp_path / "int8.onnx"
-    normalise = Normaliser(CAFFE2) if "caffe2" in name else NORMALISE
-    quantize(model, images(10, 0), normalise, target, quant_format=quant_format)
-    given = normalise(images(4, 1))
-    expected = np.concatenate([numpy_onnx.run(twin, image[None]) for image in given])
+    normalize = Normalizer(CAFFE2) if "caffe2" in name else NORMALISE
+    quantize(model, images(10, 0), normalize, target, quant_format=quant_format)
+    given = normalize(images(4, 1))
+    expected = np.concatenate([numpy_onnx.run(synthetic, image[None]) for image in given])
     prepared = prepare(resolve(ModelOptions(name=str(target))), cache_dir=str(tmp_path / "cache"))
     session = onnxruntime.InferenceSession(prepared.path)
     (found,) = session.run(None, {prepared.input: given})
@@ -133,11 +133,11 @@ def test_what_cannot_be_quantized_is_one_line(tmp_path):
 @pytest.mark.parametrize("name", ["vgg16-12", "vgg19-caffe2-3"])
 def test_scores_are_not_one_of_256_levels(name, quant_format, tmp_path):
     _, model = own(name, tmp_path)
-    normalise = Normaliser(CAFFE2) if "caffe2" in name else NORMALISE
+    normalize = Normalizer(CAFFE2) if "caffe2" in name else NORMALISE
     target = tmp_path / "int8.onnx"
-    quantize(model, images(10, 0), normalise, target, quant_format=quant_format)
+    quantize(model, images(10, 0), normalize, target, quant_format=quant_format)
     session = open_network(target)
-    scores = session.run(None, {model.input: normalise(images(1, 1))})[0]
+    scores = session.run(None, {model.input: normalize(images(1, 1))})[0]
     assert len(np.unique(scores)) > 500
     kinds = {node.op_type for node in onnx.load(target).graph.node}
     assert kinds >= ({"QGemm"} if quant_format == "qoperator" else {"Gemm"})

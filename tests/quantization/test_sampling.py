@@ -6,7 +6,7 @@ from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.labels import load_labels
 from vggbatch.quantization.sampling import sample
-from vggbatch.sources import surprise
+from vggbatch.sources import input_warning
 from vggbatch.sources.input_warnings import RAW
 
 PROFILE = Preprocess(resize=32, crop=32)
@@ -15,7 +15,7 @@ CLASSES = tuple(f"n{i:08} thing" for i in range(20))
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twenty images, each of one grey that tells its number."""
+    """Twenty images, each of one gray that tells its number."""
     for i in range(20):
         Image.new("RGB", (40, 40), (10 * i,) * 3).save(tmp_path / f"{i:02}.png")
     return tmp_path
@@ -63,4 +63,4 @@ def test_several_inputs_give_their_share(folder, tmp_path):
 
 def test_what_is_no_image_is_named(folder):
     (folder / "raw.nef").write_bytes(b"")
-    assert sample([str(folder)], 3, PROFILE).left_out == (surprise(RAW, ["raw.nef"]),)
+    assert sample([str(folder)], 3, PROFILE).left_out == (input_warning(RAW, ["raw.nef"]),)

@@ -7,11 +7,11 @@ from onnx import TensorProto, helper, numpy_helper
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.models import resolve
 from vggbatch.models.graphs.runtime import open_network
-from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization.quantizer import Quantizer
-from vggbatch.quantization.sensitivity import Labelled, compare, layer_noise, leave_worst
+from vggbatch.quantization.sensitivity import Labeled, compare, layer_noise, leave_worst
 
-NORMALISE = Normaliser(Preprocess(resize=32, crop=32))
+NORMALISE = Normalizer(Preprocess(resize=32, crop=32))
 CLASSES = 40
 
 
@@ -72,11 +72,11 @@ def quantizer(fragile, tmp_path):
 
 
 @pytest.fixture
-def labelled(fragile):
+def labeled(fragile):
     """Labels that the fp32 network gives, so that it is right on all of them."""
     crops = images(200, 1)
     scores = onnxruntime.InferenceSession(fragile).run(None, {"data": NORMALISE(crops)})[0]
-    return Labelled(crops, scores.argmax(1).astype(np.int32))
+    return Labeled(crops, scores.argmax(1).astype(np.int32))
 
 
 def test_the_layers_that_are_made_to_hurt_are_the_worst(quantizer, tmp_path):
@@ -86,29 +86,29 @@ def test_the_layers_that_are_made_to_hurt_are_the_worst(quantizer, tmp_path):
     assert noise[2].decibels - noise[1].decibels > 10
 
 
-def test_layers_are_left_until_the_accuracy_is_near_enough(quantizer, labelled, tmp_path):
+def test_layers_are_left_until_the_accuracy_is_near_enough(quantizer, labeled, tmp_path):
     target = tmp_path / "int8.onnx"
     quantizer.write(target)
-    measured = compare(quantizer, target, labelled, quiet)
+    measured = compare(quantizer, target, labeled, quiet)
     exact, int8 = measured
     assert exact.top1 == 100
     assert int8.top1 < 90
     noise = layer_noise(quantizer, images(4, 2), tmp_path, quiet)
     near = 100 - int8.top1
-    assert leave_worst(quantizer, target, labelled, measured, noise, near, quiet) == []
-    steps = leave_worst(quantizer, target, labelled, measured, noise, 3, quiet)
+    assert leave_worst(quantizer, target, labeled, measured, noise, near, quiet) == []
+    steps = leave_worst(quantizer, target, labeled, measured, noise, 3, quiet)
     assert steps[-1].top1 >= 97
     assert set(steps[-1].left_float) == {"first", "second"}
     assert all(step.rate > 0 for step in steps)
-    scores = open_network(target).run(None, {"data": NORMALISE(labelled.crops)})[0]
-    assert (scores.argmax(1) == labelled.labels).sum() == steps[-1].correct
+    scores = open_network(target).run(None, {"data": NORMALISE(labeled.crops)})[0]
+    assert (scores.argmax(1) == labeled.labels).sum() == steps[-1].correct
 
 
-def test_no_drop_at_all_ends_with_fp32(quantizer, labelled, tmp_path):
+def test_no_drop_at_all_ends_with_fp32(quantizer, labeled, tmp_path):
     target = tmp_path / "int8.onnx"
     quantizer.write(target)
-    measured = compare(quantizer, target, labelled, quiet)
+    measured = compare(quantizer, target, labeled, quiet)
     noise = layer_noise(quantizer, images(4, 2), tmp_path, quiet)
-    steps = leave_worst(quantizer, target, labelled, measured, noise, 0, quiet)
+    steps = leave_worst(quantizer, target, labeled, measured, noise, 0, quiet)
     assert steps[-1].top1 == 100
     assert [len(step.left_float) for step in steps] == list(range(1, len(steps) + 1))

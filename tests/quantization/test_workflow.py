@@ -10,7 +10,7 @@ from tests.quantization.test_sensitivity import fragile  # noqa: F401 (a fixture
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models import resolve
-from vggbatch.preprocess.transform import Normaliser, center_crop
+from vggbatch.preprocess.transform import Normalizer, center_crop
 from vggbatch.quantization.workflow import quantize_model
 
 PROFILE = Preprocess(resize=32, crop=32)
@@ -22,7 +22,7 @@ def net(fragile):  # noqa: F811
 
 
 @pytest.fixture
-def labelled(net, tmp_path):
+def labeled(net, tmp_path):
     """A folder of images and what the fp32 network says of them."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -33,14 +33,14 @@ def labelled(net, tmp_path):
         pixels = rng.integers(0, 256, (8, 8, 3), np.uint8).repeat(4, 0).repeat(4, 1)
         Image.fromarray(pixels).save(folder / f"{i:02}.png")
         crop = center_crop(Image.fromarray(pixels), PROFILE)[None]
-        scores = session.run(None, {"data": Normaliser(PROFILE)(crop)})[0]
+        scores = session.run(None, {"data": Normalizer(PROFILE)(crop)})[0]
         lines.append(f"{i:02}.png,{scores.argmax()}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     return folder, str(tmp_path / "labels.csv")
 
 
-def test_the_drop_is_kept_on_images_that_were_held_out(net, labelled, tmp_path):
-    folder, labels = labelled
+def test_the_drop_is_kept_on_images_that_were_held_out(net, labeled, tmp_path):
+    folder, labels = labeled
     target = tmp_path / "out/int8.onnx"
     done = quantize_model(net, [str(folder)], str(target), images=20, labels=labels, max_drop=5.0)
     assert (done.calibrated, done.held_out, done.failed) == (20, True, 0)
@@ -55,18 +55,18 @@ def test_the_drop_is_kept_on_images_that_were_held_out(net, labelled, tmp_path):
     assert "DequantizeLinear" in kinds
 
 
-def test_too_few_images_are_measured_on_all_and_said_so(net, labelled, tmp_path):
-    folder, labels = labelled
+def test_too_few_images_are_measured_on_all_and_said_so(net, labeled, tmp_path):
+    folder, labels = labeled
     done = quantize_model(net, [str(folder)], str(tmp_path / "int8.onnx"), images=40, labels=labels)
     assert not done.held_out
     assert [measured.images for measured in done.measured] == [60, 60]
 
 
-def test_a_bucket_takes_the_result_and_gives_the_images(net, labelled, tmp_path, s3_server):
+def test_a_bucket_takes_the_result_and_gives_the_images(net, labeled, tmp_path, s3_server):
     import s3fs
 
     store = s3fs.S3FileSystem()
-    store.put(str(labelled[0]), "quantization/images", recursive=True)
+    store.put(str(labeled[0]), "quantization/images", recursive=True)
     output = "s3://quantization/nets/int8.onnx"
     quantize_model(net, ["s3://quantization/images"], output, images=8)
     found = resolve(ModelOptions(name=output), cache_dir=str(tmp_path / "cache"))
@@ -83,11 +83,11 @@ def test_a_bucket_takes_the_result_and_gives_the_images(net, labelled, tmp_path,
         ({"labels": "empty.csv"}, "has no label for any of 20 images"),
     ],
 )
-def test_wrong_usage_is_one_line(net, labelled, tmp_path, monkeypatch, options, message):
+def test_wrong_usage_is_one_line(net, labeled, tmp_path, monkeypatch, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.csv").write_text("file,class_index\nother.png,3\n")
     given = {"output": "int8.onnx", **options}
     output = given.pop("output")
     with pytest.raises(UsageError, match=message) as error:
-        quantize_model(net, [str(labelled[0] / "[01]*")], output, images=8, **given)
+        quantize_model(net, [str(labeled[0] / "[01]*")], output, images=8, **given)
     assert "\n" not in str(error.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.images import cut, jpeg, write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch import api
 from vggbatch.config import load_config
 
@@ -79,16 +79,16 @@ def run(images, net, ray_cluster, tmp_path_factory) -> Path:
 def other_run(images, run, ray_cluster, tmp_path_factory) -> Path:
     """The same images and labels under another network."""
     folder = tmp_path_factory.mktemp("other")
-    net = colour_net(folder / "other.onnx", seed=1)
+    net = color_net(folder / "other.onnx", seed=1)
     labels = str(images.parent / "half.csv")
     api.evaluate(options(images, net, folder / "out", labels=labels))
     return folder / "out"
 
 
 @pytest.fixture(scope="session")
-def unlabelled_run(images, net, ray_cluster, tmp_path_factory) -> Path:
+def unlabeled_run(images, net, ray_cluster, tmp_path_factory) -> Path:
     """A run without labels."""
-    output = tmp_path_factory.mktemp("unlabelled") / "out"
+    output = tmp_path_factory.mktemp("unlabeled") / "out"
     api.score(options(images / "more.tar", net, output))
     return output
 

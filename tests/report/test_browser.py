@@ -7,8 +7,8 @@ from vggbatch.storage.filesystem import Folder
 
 
 @pytest.fixture(scope="module")
-def pages(run, other_run, unlabelled_run):
-    folders = [Folder(str(path)) for path in (run, unlabelled_run)]
+def pages(run, other_run, unlabeled_run):
+    folders = [Folder(str(path)) for path in (run, unlabeled_run)]
     found = [write_report(folder, gallery=8) for folder in folders]
     return [*found, write_comparison(folders[0], Folder(str(other_run)), gallery=8)]
 

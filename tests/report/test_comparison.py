@@ -46,6 +46,6 @@ def test_a_run_against_itself_differs_in_nothing(run, capsys):
     assert "Right in A" not in page
 
 
-def test_runs_without_labels_show_where_they_part(unlabelled_run, other_run, page):
-    write_comparison(Folder(str(other_run)), Folder(str(unlabelled_run)), gallery=4)
-    assert "Same first class" in (unlabelled_run / "comparison.html").read_text()
+def test_runs_without_labels_show_where_they_part(unlabeled_run, other_run, page):
+    write_comparison(Folder(str(other_run)), Folder(str(unlabeled_run)), gallery=4)
+    assert "Same first class" in (unlabeled_run / "comparison.html").read_text()

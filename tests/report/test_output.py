@@ -27,8 +27,8 @@ def test_a_run_with_its_tables(run):
     assert output.label_set(lines).name == output.metrics()[0].label_set
 
 
-def test_classes_that_only_the_project_knows(unlabelled_run):
-    output = open_output(Folder(str(unlabelled_run)))
+def test_classes_that_only_the_project_knows(unlabeled_run):
+    output = open_output(Folder(str(unlabeled_run)))
     assert output.metrics() == []
     assert output.class_lines()[999] == "n15075141 toilet tissue, toilet paper, bathroom tissue"
     output.record["model"]["classes_sha256"] = "another network's"

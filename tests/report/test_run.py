@@ -29,10 +29,10 @@ def page(run):
 
 def test_the_headline_is_the_accuracy_with_its_interval(run, page):
     rows = api.load_predictions(str(run)).to_pylist()
-    labelled = [row for row in rows if row["label"] is not None]
-    right = [row for row in labelled if row["top5_index"] and row["top5_index"][0] == row["label"]]
-    assert 0 < len(right) < len(labelled)
-    assert f'<p class="big">{100 * len(right) / len(labelled):.2f}<small>%' in page
+    labeled = [row for row in rows if row["label"] is not None]
+    right = [row for row in labeled if row["top5_index"] and row["top5_index"][0] == row["label"]]
+    assert 0 < len(right) < len(labeled)
+    assert f'<p class="big">{100 * len(right) / len(labeled):.2f}<small>%' in page
     assert "95 % interval" in page
 
 
@@ -80,12 +80,12 @@ def test_every_class_with_images_has_its_row(run, page):
     assert section(page, "classes").count('<tr><th scope="row"') == len(labels)
 
 
-def test_a_run_without_labels_shows_what_was_predicted(unlabelled_run):
-    write_report(Folder(str(unlabelled_run)))
-    page = (unlabelled_run / "report.html").read_text()
+def test_a_run_without_labels_shows_what_was_predicted(unlabeled_run):
+    write_report(Folder(str(unlabeled_run)))
+    page = (unlabeled_run / "report.html").read_text()
     best = {
         row["top5_index"][0]
-        for row in api.load_predictions(str(unlabelled_run)).to_pylist()
+        for row in api.load_predictions(str(unlabeled_run)).to_pylist()
         if row["top5_index"]
     }
     assert section(page, "classes").count('<tr><th scope="row"') == len(best)

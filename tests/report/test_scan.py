@@ -8,21 +8,21 @@ from vggbatch.storage.filesystem import Folder
 
 def test_counts_agree_with_a_plain_loop(run):
     found = scan(Folder(str(run)), RECORDED, 4)
-    right, wrong, unlabelled = (np.zeros(BINS, int) for _ in range(3))
+    right, wrong, unlabeled = (np.zeros(BINS, int) for _ in range(3))
     predicted = {}
     for row in api.load_predictions(str(run)).to_pylist():
         if row["error"]:
             continue
         best, probability = row["top5_index"][0], row["top5_probability"][0]
         predicted.setdefault(best, []).append(probability)
-        counts = unlabelled
+        counts = unlabeled
         if row["label"] is not None:
             counts = right if best == row["label"] else wrong
         counts[min(BINS - 1, int(probability * BINS))] += 1
     assert found.rows == 41
     np.testing.assert_array_equal(found.right, right)
     np.testing.assert_array_equal(found.wrong, wrong)
-    np.testing.assert_array_equal(found.unlabelled, unlabelled)
+    np.testing.assert_array_equal(found.unlabeled, unlabeled)
     assert found.predicted == {best: len(values) for best, values in predicted.items()}
     for best, values in predicted.items():
         np.testing.assert_allclose(found.confidence[best], sum(values), rtol=1e-6)

@@ -11,7 +11,7 @@ from tests.support.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
 from vggbatch.job.job import prepare_job
-from vggbatch.job.label_check import UNLABELLED, UNUSED
+from vggbatch.job.label_check import UNLABELED, UNUSED
 from vggbatch.runs.dry_run import preview
 from vggbatch.sources.input_warnings import LEFT_OUT
 
@@ -36,8 +36,8 @@ def test_says_what_is_there_and_touches_nothing(net, tmp_path):
     assert sorted((c.shards, c.exact) for c in counts.values()) == [(0, True), (1, False)]
     assert counts["tar"].bytes == (tmp_path / "a.tar").stat().st_size
     assert (found.labels.matched, found.labels.unmatched) == (2, 1)
-    (odd,) = found.surprises
-    assert (odd.what, odd.count, odd.examples) == (UNLABELLED, 2, (names[1], "a.tar/packed.jpg"))
+    (odd,) = found.input_warnings
+    assert (odd.what, odd.count, odd.examples) == (UNLABELED, 2, (names[1], "a.tar/packed.jpg"))
     assert found.output == "new"
     assert found.placement.actors * found.placement.threads <= found.placement.cpus
     assert not (tmp_path / "out").exists()
@@ -50,12 +50,12 @@ def test_labels_and_images_without_each_other(net, tmp_path):
     (tmp_path / "labels.csv").write_text(f"file,class_index\n{rows}")
     labels = str(tmp_path / "labels.csv")
     found = vggbatch.plan(tmp_path / "images", output=tmp_path / "out", model=net, labels=labels)
-    assert [(odd.what, odd.count, odd.examples) for odd in found.surprises] == [
+    assert [(odd.what, odd.count, odd.examples) for odd in found.input_warnings] == [
         (LEFT_OUT, 1, ("notes.txt",)),
-        (UNLABELLED, 3, tuple(names[1:])),
+        (UNLABELED, 3, tuple(names[1:])),
         (UNUSED, 2, ("away.jpg", "x/gone.jpg")),
     ]
-    assert found.to_json()["surprises"][2]["count"] == 2
+    assert found.to_json()["input_warnings"][2]["count"] == 2
 
 
 def test_somebody_elses_files_are_refused(net, tmp_path):

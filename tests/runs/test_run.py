@@ -37,17 +37,17 @@ def job(net, folder, output, *settings):
 
 
 @contextmanager
-def scored(job, listener=None):
+def scored(job, on_progress=None):
     with (
         executor_for(ComputeOptions(executor="local")) as executor,
-        run(job, executor, listener) as result,
+        run(job, executor, on_progress) as result,
     ):
         yield result
 
 
-def score(job, listener=None):
+def score(job, on_progress=None):
     """Scored, and killed before it is finished."""
-    with scored(job, listener) as result:
+    with scored(job, on_progress) as result:
         return result
 
 

@@ -6,7 +6,7 @@ from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.chunks.stats import Stats
 from vggbatch.output.image_total import Total
 from vggbatch.output.progress import Progress
-from vggbatch.runs.tracker import Tally
+from vggbatch.runs.tracker import RunTracker
 from vggbatch.sources import Shard
 
 
@@ -21,7 +21,7 @@ def total(images, progress=None):
 
 
 def test_counts_every_chunk_once():
-    tally = Tally(Progress(), total(12))
+    tally = RunTracker(Progress(), total(12))
     assert commit(tally, 0, errors={"corrupt": 1})
     assert commit(tally, 1)
     assert not commit(tally, 0, errors={"corrupt": 1})
@@ -34,7 +34,7 @@ def test_what_earlier_runs_committed_is_safe_but_not_of_this_run():
     progress = Progress()
     progress.close(0, [0], {"rows": 100, "files": []})
     progress.commit(ChunkKey(1, 1, 0, 2, 14), 7)
-    tally = Tally(progress, total(100, progress))
+    tally = RunTracker(progress, total(100, progress))
     assert tally.rows == 0
     assert tally.rate() == 0
     assert not commit(tally, 0, group=0), "its group is complete"
@@ -44,7 +44,7 @@ def test_what_earlier_runs_committed_is_safe_but_not_of_this_run():
 
 
 def test_an_estimate_gives_way_to_the_count_once_the_shard_is_open():
-    tally = Tally(Progress(), Total([(0, 0, Shard("tar", "/a", "a", 1, "v"))], Progress()))
+    tally = RunTracker(Progress(), Total([(0, 0, Shard("tar", "/a", "a", 1, "v"))], Progress()))
     assert (tally.snapshot().total, tally.snapshot().exact) == (1, False)
     commit(tally, 0, rows=50)
     assert (tally.snapshot().total, tally.snapshot().exact) == (150, True)
@@ -53,7 +53,7 @@ def test_an_estimate_gives_way_to_the_count_once_the_shard_is_open():
 def test_the_rate_ends_with_the_last_chunk(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
-    tally = Tally(Progress(), total(100))
+    tally = RunTracker(Progress(), total(100))
     clock[0] = 110.0
     tally.start()
     clock[0] = 112.0
@@ -66,7 +66,7 @@ def test_the_rate_ends_with_the_last_chunk(monkeypatch):
 
 
 def test_time_spent_on_writing_is_kept_by_group():
-    tally = Tally(Progress(), total(100))
+    tally = RunTracker(Progress(), total(100))
     commit(tally, 0, write_seconds=0.5)
     commit(tally, 1, write_seconds=0.25)
     commit(tally, 1, write_seconds=9.0)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch import api
 from vggbatch.config import job_config
 from vggbatch.errors import JobFailed
@@ -15,7 +15,7 @@ from vggbatch.runs.verdict import judge
 
 @pytest.fixture
 def options(tmp_path):
-    net = colour_net(tmp_path / "net.onnx")
+    net = color_net(tmp_path / "net.onnx")
     return {
         "model": str(net),
         "output": str(tmp_path / "out"),
@@ -65,11 +65,11 @@ def test_labels_that_no_image_has(tmp_path, options):
     result = api.score(folder, **options).result
     for limit, fails in ((None, True), (0.5, True), (1.0, False)):
         job = prepare_job(job_config(folder, options | {"max_error_rate": limit}))
-        verdict = judge(job, result, labelled=0)
+        verdict = judge(job, result, labeled=0)
         assert verdict.fails is fails
         assert "none of 3 images has a label in" in verdict.message
         assert "images was taken for image files" in verdict.message
-        assert judge(job, result, labelled=1) is None
+        assert judge(job, result, labeled=1) is None
 
 
 def test_assumptions_are_in_the_plan_and_in_run_json(tmp_path, options):

@@ -9,7 +9,14 @@ from vggbatch.errors import UsageError
 from vggbatch.sources.base import Member, Shard
 from vggbatch.sources.discover import discover, reader_for, survey
 from vggbatch.sources.formats.manifest import below_common_folder
-from vggbatch.sources.input_warnings import ARCHIVE, EMPTY, LEFT_OUT, NO_IMAGES, SAME_NAME, surprise
+from vggbatch.sources.input_warnings import (
+    ARCHIVE,
+    EMPTY,
+    LEFT_OUT,
+    NO_IMAGES,
+    SAME_NAME,
+    input_warning,
+)
 
 
 def write(root, files: dict[str, bytes]) -> str:
@@ -44,7 +51,7 @@ def test_folder_of_images_and_shards(tmp_path):
     )
     found = survey([root])
     assert [s.format for s in found.shards] == ["tar", "files"]
-    assert found.surprises == (surprise(LEFT_OUT, ["README", "labels.csv"]),)
+    assert found.input_warnings == (input_warning(LEFT_OUT, ["README", "labels.csv"]),)
     assert read_all(found.shards) == {
         "n01440764/a.JPEG": jpeg(1),
         "b.png": jpeg(2),
@@ -59,14 +66,14 @@ def test_surprises_are_counted_with_three_examples(tmp_path):
     files |= {f"a/{i}.txt": b"" for i in range(5)}
     write(tmp_path, files)
     found = survey([str(tmp_path)])
-    assert {(odd.what, odd.count, odd.examples) for odd in found.surprises} == {
+    assert {(odd.what, odd.count, odd.examples) for odd in found.input_warnings} == {
         (LEFT_OUT, 5, ("a/0.txt", "a/1.txt", "a/2.txt")),
         (ARCHIVE, 2, ("a/old.zip", "a/x.tar.gz")),
         (NO_IMAGES, 1, ("metrics.parquet",)),
         (EMPTY, 2, ("a/empty.jpg", "a/none.tar")),
     }
     found = survey([str(tmp_path / "a"), str(tmp_path / "b")])
-    same = next(odd for odd in found.surprises if odd.what == SAME_NAME)
+    same = next(odd for odd in found.input_warnings if odd.what == SAME_NAME)
     assert (same.count, same.examples) == (2, ("0.jpg", "1.jpg"))
 
 

@@ -71,7 +71,7 @@ def test_a_loose_file_of_another_size_than_was_listed(memory, tmp_path, store, l
     assert (found if kind is None else found.kind) == (kind or DATA)
 
 
-def test_neighbours_of_what_is_missing_are_whole(memory):
+def test_neighbors_of_what_is_missing_are_whole(memory):
     wanted = [Range(memory, len(DATA) - 300 + 100 * i, 100) for i in range(5)]
     *whole, cut, none = read_ranges(wanted, 2**40)
     assert whole == [DATA[-300:-200], DATA[-200:-100], DATA[-100:]]

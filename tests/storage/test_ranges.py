@@ -26,7 +26,7 @@ def memory(offset: int, size: int) -> Range:
     return Range("memory://ranges/a", offset, size)
 
 
-def test_neighbours_are_one_request(requests):
+def test_neighbors_are_one_request(requests):
     wanted = [memory(i * 1000, 900) for i in range(50)]
     assert read(*wanted) == [DATA[r.offset : r.offset + 900] for r in wanted]
     assert requests == [(0, 49_900)]

@@ -23,7 +23,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch import api
 from vggbatch.config import load_config
 
@@ -34,7 +34,7 @@ def main() -> None:
     """Run it."""
     folder, mode = Path(sys.argv[1]), sys.argv[2]
     write_folder(folder / "images", IMAGES)
-    net = colour_net(folder / "net.onnx")
+    net = color_net(folder / "net.onnx")
     cluster = Cluster(
         initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
     )
@@ -51,7 +51,7 @@ def main() -> None:
     config = load_config(options=options, settings=["chunk_size=4"], environ={})
     started = time.perf_counter()
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(api.score, config, listener=watch)
+        run = pool.submit(api.score, config, on_progress=watch)
         # nodes can be added from the main thread alone
         while not struck.wait(0.1) and not run.done():
             pass

@@ -27,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from vggbatch.output.layout import PREDICTIONS, Output
 from vggbatch.storage.filesystem import Folder
 
@@ -104,7 +104,7 @@ class Storm:
         self.random = random.Random(seed)
         self.uri = uri or str(folder)
         write_folder(folder / "images", IMAGES)
-        self.net = colour_net(folder / "net.onnx")
+        self.net = color_net(folder / "net.onnx")
         (folder / "site").mkdir()
         (folder / "site/sitecustomize.py").write_text(_COUNTER)
         self.log = folder / "decoded"
@@ -180,7 +180,7 @@ class Storm:
     def _kill(self, driver: int, kind: str) -> bool:
         children = _children(driver)
         if kind == "driver":
-            # what it leaves behind goes on for a while, beside the next run
+            # what it leaves behind continues for a while, beside the next run
             self.leftovers += children
             os.kill(driver, 9)
             return True

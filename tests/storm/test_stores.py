@@ -1,4 +1,4 @@
-"""Stores that fill up or disappear: the run says so, keeps what it has, and goes on later."""
+"""Stores that fill up or disappear: the run says so, keeps what it has, and continues later."""
 
 import os
 import subprocess

@@ -88,7 +88,7 @@ def test_ctrl_c_is_no_failure(server, seconds):
     client.send_signal(signal.SIGINT)
     printed, errors = client.communicate(timeout=30)
     assert client.returncode == 130
-    assert errors.splitlines() == ["job raysubmit_1 goes on"]
+    assert errors.splitlines() == ["job raysubmit_1 continues"]
     assert f"ray job stop --address {server.url} raysubmit_1" in printed
 
 

@@ -56,6 +56,6 @@ onnxruntime.InferenceSession.run = run
 
 
 def classifier_environment(folder: Path) -> dict[str, str]:
-    """What a process needs in its environment so that an image of one colour kills onnxruntime."""
+    """What a process needs in its environment so that an image of one color kills onnxruntime."""
     (folder / "sitecustomize.py").write_text(_CLASSIFIER)
     return {"PYTHONPATH": os.pathsep.join([str(folder), *_paths()])}

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from tests.executors.plain import score_with
 from tests.support.images import write_folder
-from tests.support.nets import colour_net
+from tests.support.nets import color_net
 from tests.support.outputs import owned
 from vggbatch.cluster.placement import place_here
 from vggbatch.config import JobConfig, load_config
@@ -101,7 +101,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as place:
         made = Path(place) / "made"
         made.mkdir()
-        make(made, colour_net(Path(place) / "net.onnx"))
+        make(made, color_net(Path(place) / "net.onnx"))
         shutil.rmtree(FIXTURE, ignore_errors=True)
         shutil.copytree(made, FIXTURE)
     print(f"written: {FIXTURE}")

@@ -1,4 +1,4 @@
-"""Small networks that tell images apart: their scores depend on the colours of every part."""
+"""Small networks that tell images apart: their scores depend on the colors of every part."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SIZE = 32
 CLASSES = 1000
 
 
-def colour_net(path: Path, *, softmax: bool = False, batch: int | str = "N", seed: int = 0) -> Path:
-    """Average colours of 64 cells through one random dense layer.
+def color_net(path: Path, *, softmax: bool = False, batch: int | str = "N", seed: int = 0) -> Path:
+    """Average colors of 64 cells through one random dense layer.
 
     Input `data` [batch, 3, 32, 32], output `scores` [batch, 1000]; logits, or with `softmax`
     probabilities.
@@ -31,7 +31,7 @@ def colour_net(path: Path, *, softmax: bool = False, batch: int | str = "N", see
         nodes.append(helper.make_node("Softmax", ["raw"], ["scores"], axis=1))
     graph = helper.make_graph(
         nodes,
-        "colours",
+        "colors",
         [helper.make_tensor_value_info("data", TensorProto.FLOAT, [batch, 3, SIZE, SIZE])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, CLASSES])],
         [numpy_helper.from_array(weight, "weight")],
@@ -43,11 +43,11 @@ def colour_net(path: Path, *, softmax: bool = False, batch: int | str = "N", see
 
 
 def hidden_net(path: Path) -> Path:
-    """`colour_net` with 4096 hidden units, as fc7 has, between the colours and the scores.
+    """`color_net` with 4096 hidden units, as fc7 has, between the colors and the scores.
 
     The units' weights are in the constant `hidden` [4096, 192]; a ReLU follows.
     """
-    model = onnx.load(colour_net(path))
+    model = onnx.load(color_net(path))
     graph = model.graph
     rng = np.random.default_rng(1)
     hidden = rng.normal(0, 0.1, (4096, 3 * 64)).astype(np.float32)
@@ -64,14 +64,14 @@ def hidden_net(path: Path) -> Path:
 
 
 def slow_net(path: Path, *, convolutions: int = 4) -> Path:
-    """The same scores as `colour_net` for about a thousand times the arithmetic.
+    """The same scores as `color_net` for about a thousand times the arithmetic.
 
     Each convolution of 256 channels takes a core about 30 ms.
     """
-    model = onnx.load(colour_net(path))
+    model = onnx.load(color_net(path))
     graph = model.graph
     rng = np.random.default_rng(0)
-    graph.node[-1].output[0] = "colours"
+    graph.node[-1].output[0] = "colors"
     source, channels = "data", 3
     for number in range(convolutions + 1):
         weight = rng.normal(0, 1 / np.sqrt(9 * channels), (256, channels, 3, 3))
@@ -84,6 +84,6 @@ def slow_net(path: Path, *, convolutions: int = 4) -> Path:
     graph.node.append(helper.make_node("GlobalAveragePool", [source], ["pooled"]))
     graph.node.append(helper.make_node("Flatten", ["pooled"], ["row"]))
     graph.node.append(helper.make_node("MatMul", ["row", "zeros"], ["nothing"]))
-    graph.node.append(helper.make_node("Add", ["colours", "nothing"], ["scores"]))
+    graph.node.append(helper.make_node("Add", ["colors", "nothing"], ["scores"]))
     onnx.save(model, path)
     return path

@@ -52,7 +52,7 @@ def plain_protocol(
         model: gives logits; its feature map is not padded, so that a window of it is what the
             network sees of a crop.
         path: the image.
-        p: how it is resized and normalised.
+        p: how it is resized and normalized.
         kind: `ten`, `grid`, `dense` or `grid+dense`, mirrored too; `center`, not mirrored.
         scales: sizes of the short side.
         stride: pixels from one place of the feature map to the next.

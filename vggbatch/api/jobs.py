@@ -18,7 +18,7 @@ from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
 from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import Job, prepare_job
-from vggbatch.job.label_check import check_labelled
+from vggbatch.job.label_check import check_labeled
 from vggbatch.job.predict import predict as predict_job
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.evaluate import write_metrics
@@ -29,7 +29,7 @@ from vggbatch.output.footer import footer_of_plan
 from vggbatch.runs.dry_run import Preview, preview
 from vggbatch.runs.run import run
 from vggbatch.runs.run_record import Metrics, RunResult, WrittenMetrics, finish
-from vggbatch.runs.tracker import Listener
+from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ Announce = Callable[[Job], None]
 def score(
     input: Input,
     *,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
     announce: Announce | None = None,
     executor: Executor | None = None,
     **options: Unpack[JobOptions],
@@ -98,7 +98,7 @@ def score(
 
     Args:
         input: the images, or a whole job.
-        listener: called with a Snapshot (`rows`, `total`, `errors`, `images_per_second`) while
+        on_progress: called with a Snapshot (`rows`, `total`, `errors`, `images_per_second`) while
             results come in.
         announce: called with the checked job before anything runs.
         executor: one that was entered before (`executor_for`); None: by `compute.executor`.
@@ -108,14 +108,14 @@ def score(
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    with _run(job_config(input, options), listener, announce, executor) as (job, result):
+    with _run(job_config(input, options), on_progress, announce, executor) as (job, result):
         return Scored(result, finish(job, result), {})
 
 
 def evaluate(
     input: Input,
     *,
-    listener: Listener | None = None,
+    on_progress: ProgressCallback | None = None,
     announce: Announce | None = None,
     executor: Executor | None = None,
     **options: Unpack[JobOptions],
@@ -131,13 +131,13 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    with _run(config, listener, announce, executor, metrics=True) as (job, result):
+    with _run(config, on_progress, announce, executor, metrics=True) as (job, result):
         evaluations = _evaluated(job, result)
         if result.complete_before:
             return Scored(result, finish(job, result), evaluations)
         written = _written(evaluations, result)
-        labelled = max(evaluation.labelled for evaluation in evaluations.values())
-        return Scored(result, finish(job, result, written, labelled=labelled), evaluations)
+        labeled = max(evaluation.labeled for evaluation in evaluations.values())
+        return Scored(result, finish(job, result, written, labeled=labeled), evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -213,7 +213,7 @@ def _written(evaluations: dict[str, Evaluation], result: RunResult) -> Metrics:
 @contextmanager
 def _run(
     config: JobConfig,
-    listener: Listener | None,
+    on_progress: ProgressCallback | None,
     announce: Announce | None,
     executor: Executor | None,
     *,
@@ -226,7 +226,7 @@ def _run(
         job = _checked(config)
         if announce:
             announce(job)
-        with run(job, chosen, listener, metrics=metrics) as result:
+        with run(job, chosen, on_progress, metrics=metrics) as result:
             yield job, result
 
 
@@ -236,4 +236,4 @@ def _checked(config: JobConfig) -> Job:
     Folder(config.output)  # an unknown protocol shows before anything is listed
     job = prepare_job(config)
     check_subsets(config.labels, job.model.classes)
-    return replace(job, surprises=(*job.surprises, *check_labelled(job)))
+    return replace(job, input_warnings=(*job.input_warnings, *check_labeled(job)))

@@ -1,4 +1,4 @@
-"""What a run has left: its rows, its record, metrics anew, comparisons and pages.
+"""What a run has left: its rows, its record, metrics again, comparisons and pages.
 
 An output is named by its folder or URI, and read with no inference.
 """
@@ -93,7 +93,7 @@ def rescore(
     options: LabelOptions | None = None,
     max_error_rate: float | None = None,
 ) -> Evaluation:
-    """Metrics anew from saved predictions, with other labels; no inference.
+    """Metrics again from saved predictions, with other labels; no inference.
 
     >>> evaluation = rescore("out", "labels.csv")
     >>> evaluation.metrics[0].n
@@ -103,7 +103,7 @@ def rescore(
         predictions: output of a run.
         labels: label sets, each `[NAME=]LABELS[@SUBSET]`.
         output: gets metrics/ and run.json; None: nothing is written.
-        errors: what a labelled image that could not be scored counts as.
+        errors: what a labeled image that could not be scored counts as.
         classes: the network's class file, where run.json does not list its classes.
         partial: take the rows of an unfinished run, with a warning that says how many they are.
         options: how label files are to be read; else as the run has read them, if it has.
@@ -142,7 +142,7 @@ def compare(
         a: output of the reference run.
         b: output of the other run.
         labels: what is right; `embedded`: what the runs recorded.
-        errors: what a labelled image that could not be scored counts as.
+        errors: what a labeled image that could not be scored counts as.
         classes: the networks' class file, where run.json does not list their classes.
         partial: take the rows of unfinished runs, with a warning that says how many they are.
         options: how the label file is to be read; else as the runs have read it, if they have.
@@ -162,7 +162,7 @@ def compare(
         first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
     )
     spec = LabelSpec.parse(labels)
-    if spec.source != EMBEDDED and not comparison.labelled:
+    if spec.source != EMBEDDED and not comparison.labeled:
         raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")
     return comparison
 

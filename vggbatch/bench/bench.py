@@ -1,4 +1,4 @@
-"""The benchmark: rounds over all contenders and networks, one run after the other."""
+"""The benchmark: rounds over all systems and networks, one run after the other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vggbatch.bench import machine
 from vggbatch.bench.child import SEARCH
 from vggbatch.bench.measure import Measurement, last_line, measure, run
 from vggbatch.bench.record import Record
-from vggbatch.bench.registry import contender
+from vggbatch.bench.registry import system
 from vggbatch.bench.setup import Images, Network, collect_images, prepare_networks
-from vggbatch.bench.summary import Summary, summarise
-from vggbatch.bench.systems.base import Contender, child_command
+from vggbatch.bench.summary import Summary, summarize
+from vggbatch.bench.systems.base import System, child_command
 from vggbatch.bench.task import Task
 from vggbatch.config import JobConfig
 from vggbatch.errors import VggbatchError
@@ -32,13 +32,13 @@ class Settings:
     inputs: tuple[str, ...]
     models: tuple[str, ...]
     images: int | None
-    """Files that every contender reads; None: as many as the input has."""
+    """Files that every system reads; None: as many as the input has."""
     rounds: int
-    contenders: tuple[str, ...]
+    systems: tuple[str, ...]
     score_settings: tuple[str, ...] = ()
     """`key=value` pairs for vggbatch itself, as `score --set` takes them."""
     address: str | None = None
-    """Ray cluster that the contenders which use Ray join; its nodes must see the output folder."""
+    """Ray cluster that the systems which use Ray join; its nodes must see the output folder."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ class _Bench:
     record: Record
     work: Path
 
-    def cores_of(self, runner: Contender) -> int:
+    def cores_of(self, runner: System) -> int:
         return self.cluster_cores if runner.clustered else self.cores
 
     @contextmanager
-    def task(self, runner: Contender, network: Network) -> Iterator[Task]:
+    def task(self, runner: System, network: Network) -> Iterator[Task]:
         """A task with a folder that lasts as long as it."""
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.work))
         best = self.record.best.get(network.label, {"batch": 1, "sessions": 1})
@@ -69,8 +69,8 @@ class _Bench:
         )
         shutil.rmtree(folder)
 
-    def turn(self, number: int, runner: Contender, network: Network, note: Note) -> str | None:
-        """Measure a contender and record it; why it cannot run the network, None if it can."""
+    def turn(self, number: int, runner: System, network: Network, note: Note) -> str | None:
+        """Measure a system and record it; why it cannot run the network, None if it can."""
         if runner.name == "bare" and network.label not in self.record.best:
             note(f"{network.label}: looking for onnxruntime's best batch")
             self.search(runner, network)
@@ -82,7 +82,7 @@ class _Bench:
         note(f"round {number} of {self.settings.rounds}, {_line(found)}")
         return None
 
-    def search(self, runner: Contender, network: Network) -> None:
+    def search(self, runner: System, network: Network) -> None:
         """Find out once how onnxruntime is fastest on its own."""
         with self.task(runner, network) as task:
             log = Path(task.work) / "log"
@@ -98,7 +98,7 @@ class _Bench:
 def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Summary:
     """Measure what the output folder lacks, and write bench.json, bench.parquet and bench.txt.
 
-    Every measurement is kept at once, so the same command goes on where one was interrupted.
+    Every measurement is kept at once, so the same command continues where one was interrupted.
 
     Args:
         settings: what is to be measured.
@@ -111,7 +111,7 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
         VggbatchError: onnxruntime cannot run a network, or no cluster answers.
     """
     record = Record.open(output, asdict(settings))
-    runners, missing = _able(settings.contenders)
+    runners, missing = _able(settings.systems)
     for name, reason in missing.items():
         note(f"without {name}: {reason}")
     cores = machine.cores()
@@ -132,7 +132,7 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
                         missing[f"{runner.name}, {network.label}"] = unfit
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    summary = summarise(
+    summary = summarize(
         record.measurements,
         networks=[network.label for network in networks],
         cores={runner.name: plan.cores_of(runner) for runner in runners},
@@ -152,11 +152,11 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
     return summary
 
 
-def _able(names: tuple[str, ...]) -> tuple[list[Contender], dict[str, str]]:
-    """The contenders that can run here, and why others cannot."""
+def _able(names: tuple[str, ...]) -> tuple[list[System], dict[str, str]]:
+    """The systems that can run here, and why others cannot."""
     runners, missing = [], {}
     for name in names:
-        runner = contender(name)
+        runner = system(name)
         reason = runner.missing()
         if reason:
             missing[name] = reason
@@ -165,13 +165,13 @@ def _able(names: tuple[str, ...]) -> tuple[list[Contender], dict[str, str]]:
     return runners, missing
 
 
-def _turns(number: int, runners: list[Contender]) -> list[Contender]:
+def _turns(number: int, runners: list[System]) -> list[System]:
     """Every other round runs backwards, so that a drift of the machine hits all alike."""
     return runners if number % 2 else runners[::-1]
 
 
 def _line(found: Measurement) -> str:
-    what = f"{found.network}, {found.contender}: "
+    what = f"{found.network}, {found.system}: "
     if found.error:
         return f"{what}failed: {found.error}"
     steady = f", {found.steady_rate:.1f} images/s steady" if found.steady_rate else ""

@@ -1,14 +1,14 @@
-"""The process of a contender that is written here: `python -m vggbatch.bench.child NAME TASK`."""
+"""The process of a system that is written here: `python -m vggbatch.bench.child NAME TASK`."""
 
 from __future__ import annotations
 
 import sys
 
-from vggbatch.bench.registry import contender
+from vggbatch.bench.registry import system
 from vggbatch.bench.task import Task
 
 SEARCH = "search"
-"""In place of a contender's name: find out how bare onnxruntime is fastest."""
+"""In place of a system's name: find out how bare onnxruntime is fastest."""
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
 
         search_to_file(task)
         return
-    chosen = contender(name)
+    chosen = system(name)
     from vggbatch.bench.systems.base import Program
 
     assert isinstance(chosen, Program), f"{name} is a command of its own"

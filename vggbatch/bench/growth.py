@@ -79,7 +79,7 @@ def grow(
 
 
 def small_network(folder: Path) -> Path:
-    """The average colours of 7 x 7 cells through one random dense layer to 1000 classes."""
+    """The average colors of 7 x 7 cells through one random dense layer to 1000 classes."""
     weight = np.random.default_rng(0).normal(0, 1, (1000, 3 * 49)).astype(np.float32)
     nodes = [
         helper.make_node(

@@ -1,4 +1,4 @@
-"""One run of one contender: its process is started, watched, and its figures are taken."""
+"""One run of one system: its process is started, watched, and its figures are taken."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vggbatch.bench import processes
-from vggbatch.bench.systems.base import Contender
+from vggbatch.bench.systems.base import System
 from vggbatch.bench.task import Task
 from vggbatch.process import environment as python_environment
 
@@ -30,7 +30,7 @@ class Measurement:
 
     round: int
     network: str
-    contender: str
+    system: str
     whole: bool
     """Whether it did all of the work."""
     images: int
@@ -59,24 +59,24 @@ class Usage:
     peak_bytes: int
 
 
-def measure(contender: Contender, task: Task, number: int, network: str) -> Measurement:
-    """Run a contender once."""
+def measure(system: System, task: Task, number: int, network: str) -> Measurement:
+    """Run a system once."""
     log = Path(task.work) / "log"
-    usage = run(contender.command(task), log, watch=lambda: contender.watch(task))
+    usage = run(system.command(task), log, watch=lambda: system.watch(task))
     marks = task.read_marks()
     done = sum(images for _, images in marks)
     error = None if usage.status == 0 else last_line(log, usage.status)
     return Measurement(
         round=number,
         network=network,
-        contender=contender.name,
-        whole=contender.whole,
-        images=task.count if contender.whole else done,
+        system=system.name,
+        whole=system.whole,
+        images=task.count if system.whole else done,
         seconds=usage.seconds,
         first_seconds=marks[0][0] - usage.started if marks else None,
         steady_rate=steady_rate(marks),
         peak_bytes=usage.peak_bytes,
-        top1=[] if error else contender.top1(task),
+        top1=[] if error else system.top1(task),
         error=error,
     )
 

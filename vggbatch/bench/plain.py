@@ -79,7 +79,7 @@ def batches_of_crops(
 
 
 def network_input(crops: Pixels, recipe: Recipe, layout: str) -> npt.NDArray[np.float32]:
-    """RGB (n, crop, crop, 3) -> normalised float32 (n, 3, crop, crop), or as it is (NHWC)."""
+    """RGB (n, crop, crop, 3) -> normalized float32 (n, 3, crop, crop), or as it is (NHWC)."""
     ordered = crops if recipe.channels == "RGB" else crops[..., ::-1]
     mean, std = np.array(recipe.mean, np.float32), np.array(recipe.std, np.float32)
     values = (ordered / np.float32(recipe.scale) - mean) / std

@@ -1,4 +1,4 @@
-"""What a benchmark keeps while it goes on: a measurement a line, and what was asked for."""
+"""What a benchmark keeps while it continues: a measurement a line, and what was asked for."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Record:
             record.measurements = [Measurement(**json.loads(line)) for line in whole]
         return record
 
-    def has(self, number: int, network: str, contender: str) -> bool:
+    def has(self, number: int, network: str, system: str) -> bool:
         """Whether a measurement is there."""
-        key = (number, network, contender)
-        return any((m.round, m.network, m.contender) == key for m in self.measurements)
+        key = (number, network, system)
+        return any((m.round, m.network, m.system) == key for m in self.measurements)
 
     def add(self, measurement: Measurement) -> None:
         """Keep a measurement."""

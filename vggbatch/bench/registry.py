@@ -1,4 +1,4 @@
-"""Which contenders there are, in the order of the table."""
+"""Which systems there are, in the order of the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from vggbatch.bench.systems.base import Contender
+    from vggbatch.bench.systems.base import System
 
 _CLASSES = {
     "bare": "bare.Bare",
@@ -23,19 +23,17 @@ _CLASSES = {
     "openvino": "openvino.OpenVINO",
     "vggbatch": "ours.Ours",
 }
-"""Name -> module and class: a contender's process imports no other's module."""
+"""Name -> module and class: a system's process imports no other's module."""
 
 NAMES = tuple(_CLASSES)
 REFERENCE = "loop1"
-"""The contender whose top-1 the others are held against."""
+"""The system whose top-1 the others are held against."""
 
 
-def contender(name: str) -> Contender:
-    """The contender of a name."""
+def system(name: str) -> System:
+    """The system of a name."""
     module, kind = _CLASSES[name].split(".")
-    found: type[Contender] = getattr(
-        importlib.import_module(f"vggbatch.bench.systems.{module}"), kind
-    )
+    found: type[System] = getattr(importlib.import_module(f"vggbatch.bench.systems.{module}"), kind)
     return found()
 
 
@@ -49,9 +47,9 @@ def choose(only: Sequence[str] = (), skip: Sequence[str] = ()) -> list[str]:
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, n=1, cutoff=0.0)[0]
             raise UsageError(
-                f"no contender {name!r}, did you mean {near!r}? There are {', '.join(NAMES)}"
+                f"no system {name!r}, did you mean {near!r}? There are {', '.join(NAMES)}"
             )
     wanted = [name for name in NAMES if (name in only or not only) and name not in skip]
     if not wanted:
-        raise UsageError("no contender is left: --skip takes away all that --only names")
+        raise UsageError("no system is left: --skip takes away all that --only names")
     return wanted

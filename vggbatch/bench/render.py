@@ -15,7 +15,7 @@ WIDTH = 124
 """Characters that the table needs."""
 _TITLE_WIDTH = 22
 DOUBTFUL = 0.99
-"""Agreement below which a contender's figures are marked: it computes something else."""
+"""Agreement below which a system's figures are marked: it computes something else."""
 
 
 def render(summary: Summary) -> Group:

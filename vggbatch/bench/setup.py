@@ -1,4 +1,4 @@
-"""What all contenders share: the same image files, and the same network in a file all can read."""
+"""What all systems share: the same image files, and the same network in a file all can read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.sources import discover, reader_for
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
-"""Formats that every contender reads, by the names that Ray Data asks for."""
+"""Formats that every system reads, by the names that Ray Data asks for."""
 _QUANTIZED = {"QLinearConv", "QLinearMatMul", "QuantizeLinear", "ConvInteger", "MatMulInteger"}
 
 
@@ -55,7 +55,7 @@ class Network:
     recipe: Recipe
 
     def task(self, images: Images, *, work: Path, cores: int, **others: Any) -> Task:
-        """What a contender is told that is to run this network on those images."""
+        """What a system is told that is to run this network on those images."""
         return Task(
             images=str(images.folder),
             count=images.count,
@@ -75,7 +75,7 @@ class Network:
 def collect_images(inputs: Sequence[str], count: int | None, folder: Path) -> Images:
     """Write images of any source as files of one folder, repeated under other names up to `count`.
 
-    Images that do not decode are left out: most contenders end at one.
+    Images that do not decode are left out: most systems end at one.
 
     Args:
         inputs: as `vggbatch score` takes them.
@@ -123,8 +123,8 @@ def prepare_networks(names: Sequence[str], config: JobConfig, work: Path) -> lis
 
 
 def _network(model: Model, cache_dir: str | None, folder: Path) -> Network:
-    if model.twin is not None:
-        graph = synthesize(model.twin)
+    if model.synthetic_of is not None:
+        graph = synthesize(model.synthetic_of)
     else:
         graph = onnx.load(original_file(model, folder, cache_dir, None))
     outputs = make_batchable(

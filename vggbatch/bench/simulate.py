@@ -30,7 +30,7 @@ from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.progress import Progress
 from vggbatch.pipeline.recipes import Recipe
-from vggbatch.runs.tracker import Tally
+from vggbatch.runs.tracker import RunTracker
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage.filesystem import Folder
 from vggbatch.versions import result_versions
@@ -133,7 +133,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     from vggbatch.runs.telemetry import Telemetry
 
     numbered = _shards(what)
-    tally = Tally(Progress(), Total(numbered, Progress()))
+    tally = RunTracker(Progress(), Total(numbered, Progress()))
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
     started: list[float] = []
     used: list[_Driver] = []

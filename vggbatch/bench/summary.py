@@ -38,10 +38,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Line:
-    """One contender with one network. None: it has no such figure."""
+    """One system with one network. None: it has no such figure."""
 
     network: str
-    contender: str
+    system: str
     title: str
     rounds: int
     """That succeeded."""
@@ -74,20 +74,20 @@ class Summary:
 
     lines: list[Line]
     facts: dict[str, Any]
-    """Machine, versions, settings, models, and why contenders were left out."""
+    """Machine, versions, settings, models, and why systems were left out."""
 
-    def line(self, network: str, contender: str) -> Line | None:
-        """The line of a contender, None where it did not run."""
-        found = (x for x in self.lines if (x.network, x.contender) == (network, contender))
+    def line(self, network: str, system: str) -> Line | None:
+        """The line of a system, None where it did not run."""
+        found = (x for x in self.lines if (x.network, x.system) == (network, system))
         return next(found, None)
 
     def speedups(self) -> dict[str, float]:
-        """int8 against fp32, steady, for every contender that ran both."""
+        """int8 against fp32, steady, for every system that ran both."""
         found = {}
         for line in self.lines:
-            other = self.line("fp32", line.contender)
+            other = self.line("fp32", line.system)
             if line.network == "int8" and other and line.steady and other.steady:
-                found[line.contender] = line.steady.median / other.steady.median
+                found[line.system] = line.steady.median / other.steady.median
         return found
 
     def to_table(self) -> pa.Table:
@@ -113,7 +113,7 @@ class Summary:
         pq.write_table(self.to_table(), folder / "bench.parquet")
 
 
-def summarise(
+def summarize(
     measurements: Sequence[Measurement],
     *,
     networks: Sequence[str],
@@ -126,25 +126,25 @@ def summarise(
     Args:
         measurements: of all rounds.
         networks: in the order of the table.
-        cores: contender -> cores it had, in the order of the table.
-        titles: contender -> what the table calls it.
+        cores: system -> cores it had, in the order of the table.
+        titles: system -> what the table calls it.
         facts: what the figures belong to.
     """
     lines: list[Line] = []
     for network in networks:
         own = [m for m in measurements if m.network == network]
-        good = {name: [m for m in own if m.contender == name and not m.error] for name in cores}
+        good = {name: [m for m in own if m.system == name and not m.error] for name in cores}
         reference = _reference(good)
         ours = _rates(good.get(OURS, []))
         for name, count in cores.items():
-            errors = [m.error for m in own if m.contender == name and m.error]
+            errors = [m.error for m in own if m.system == name and m.error]
             if not good[name] and not errors:
                 continue
             rate, steady = _rates(good[name])
             lines.append(
                 Line(
                     network=network,
-                    contender=name,
+                    system=name,
                     title=titles[name],
                     rounds=len(good[name]),
                     cores=count,
@@ -167,7 +167,7 @@ def summarise(
             lines.append(
                 Line(
                     network=network,
-                    contender=LIMIT,
+                    system=LIMIT,
                     title=title,
                     rounds=len(good["bare"]),
                     cores=count,

@@ -1,4 +1,4 @@
-"""What a contender is told, in a file that its process reads, and what it leaves behind."""
+"""What a system is told, in a file that its process reads, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vggbatch.bench.plain import Recipe
 
 @dataclass(frozen=True)
 class Task:
-    """One run of one contender."""
+    """One run of one system."""
 
     images: str
     """Folder of the image files; nothing else is in it."""
@@ -36,7 +36,7 @@ class Task:
     """NCHW or NHWC."""
     recipe: Recipe
     cores: int
-    """That the contender may use."""
+    """That the system may use."""
     work: str
     """Folder for what this run leaves."""
     batch: int = 1
@@ -46,7 +46,7 @@ class Task:
     score_settings: tuple[str, ...] = ()
     """`key=value` pairs for `vggbatch score --set`."""
     address: str | None = None
-    """Ray cluster to join; None: the contenders that use Ray start one."""
+    """Ray cluster to join; None: the systems that use Ray start one."""
 
     def files(self) -> list[Path]:
         """The images in the order of their names."""

@@ -51,7 +51,7 @@ class LabelLikelihood:
     possible: int = 0
     """Rows whose label is among the first five if ties are broken in its favor."""
     images: int = 0
-    """Rows without an error, labelled or not, of which ties are known."""
+    """Rows without an error, labeled or not, of which ties are known."""
     tied: int = 0
     """Of `images`, those whose places 5 and 6 have the same probability."""
 

@@ -19,8 +19,8 @@ from vggbatch.classifier.topk import (
     top_k,
 )
 from vggbatch.config import Preprocess, Protocol
-from vggbatch.preprocess.image_buffer import Packed
-from vggbatch.preprocess.transform import Normaliser, Pixels
+from vggbatch.preprocess.image_buffer import ImageBuffer
+from vggbatch.preprocess.transform import Normalizer, Pixels
 from vggbatch.preprocess.views import View, cut, views
 
 
@@ -98,7 +98,7 @@ class Classifier:
 
         self.networks = [_Network(opened(spec.crops), opened(spec.dense)) for spec in networks]
 
-    def twin(self) -> Classifier:
+    def share(self) -> Classifier:
         """Another one on the same open networks, for a thread with a core of its own.
 
         A network that is open runs in any number of threads at once; so only where each run stays
@@ -110,7 +110,7 @@ class Classifier:
 
     def __call__(
         self,
-        pictures: Sequence[Packed],
+        pictures: Sequence[ImageBuffer],
         profiles: Sequence[Preprocess],
         labels: npt.NDArray[np.int32] | None = None,
     ) -> Predictions:
@@ -153,17 +153,17 @@ class Classifier:
         return Predictions(index, probability, likelihood, found, bad, beyond)
 
     def _look(
-        self, session: Session, packed: Packed, profile: Preprocess, view: View
+        self, session: Session, packed: ImageBuffer, profile: Preprocess, view: View
     ) -> Iterator[tuple[slice, npt.NDArray[np.float32], npt.NDArray[np.float32] | None]]:
         """One view of all images, batch by batch: which images, their scores and features."""
-        normalise = Normaliser(profile, layout=session.spec.layout)
+        normalize = Normalizer(profile, layout=session.spec.layout)
         seen = [self._cut(picture, view, profile.crop) for picture in packed.column(view.scale)]
         # whole pictures differ in size
         wanted = session.spec.batch or self.micro_batch or session.spec.micro_batch
         step = 1 if view.crop is None else wanted
         for start in range(0, len(seen), step):
             batch = np.stack(seen[start : start + step])
-            yield slice(start, start + len(batch)), *session(normalise(batch))
+            yield slice(start, start + len(batch)), *session(normalize(batch))
 
     def _cut(self, picture: Pixels, view: View, crop: int) -> Pixels:
         kind = self.protocol.crops

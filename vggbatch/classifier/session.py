@@ -29,8 +29,8 @@ class SessionSpec:
     """NCHW or NHWC."""
     probabilities: bool
     """Whether the scores went through softmax already."""
-    optimised: bool = False
-    """The file was optimised and prepacked for this machine: load it as it is."""
+    optimized: bool = False
+    """The file was optimized and prepacked for this machine: load it as it is."""
     micro_batch: int = MICRO_BATCH
     """Images in one run, where the user does not say."""
     batch: int | None = None
@@ -58,7 +58,7 @@ class Session:
         options.enable_mem_pattern = False
         # decoding shares the cores: a spinning pool would take their time while it waits
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if spec.optimised:
+        if spec.optimized:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.spec = spec
         self._session = open_exactly(spec.path, options, checked=True)
@@ -70,7 +70,7 @@ class Session:
     def __call__(
         self, values: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32] | None]:
-        """Scores (n, classes) of n normalised inputs, and their features (n, width), if wanted."""
+        """Scores (n, classes) of n normalized inputs, and their features (n, width), if wanted."""
         n, batch = len(values), self.spec.batch or len(values)
         parts = [
             self._run(_filled(values[start : start + batch], batch)) for start in range(0, n, batch)

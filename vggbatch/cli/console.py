@@ -97,7 +97,7 @@ def warning(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """One line on what is going on."""
+    """One line on what is continuing."""
     if not _wanted.quiet:
         err.print(_shown(message), soft_wrap=True)
 
@@ -126,7 +126,7 @@ class Interrupted(VggbatchError):
     """The user pressed Ctrl-C, or a scheduler ended the process."""
 
     def __init__(self, how: str = "interrupted", status: int = 130) -> None:
-        super().__init__(f"{how}: what is committed stays, the same command goes on from there")
+        super().__init__(f"{how}: what is committed stays, the same command continues from there")
         self.exit_status = status
 
 
@@ -165,7 +165,7 @@ def about(count: int, *, exact: bool) -> str:
 
 @contextmanager
 def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
-    """A listener for (bytes done, bytes in all) that draws a bar on a terminal."""
+    """A progress callback for (bytes done, bytes in all) that draws a bar on a terminal."""
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -196,7 +196,7 @@ def rate(images_per_second: float) -> str:
 
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
-    """A listener for what is being done: the last on a terminal, else a line now and then."""
+    """A callback for what is being done: the last on a terminal, else a line now and then."""
     if _wanted.quiet:
         yield lambda text: None
         return
@@ -223,7 +223,7 @@ class _Seldom:
 
 @contextmanager
 def progress() -> Iterator[Callable[[Snapshot], None]]:
-    """A listener that draws a bar on a terminal and prints plain lines elsewhere."""
+    """A progress callback that draws a bar on a terminal and prints plain lines elsewhere."""
     if _wanted.quiet:
         yield lambda snapshot: None
         return

@@ -18,11 +18,11 @@ CLUSTER, MESSAGES = "Cores and cluster", "Messages"
 
 
 def model_names(incomplete: str) -> list[str]:
-    """Zoo names that complete a word; the twins once there is an @."""
+    """Zoo names that complete a word; the synthetic models once there is an @."""
     from vggbatch.models import catalog
 
-    twin = "@synthetic" if "@" in incomplete else ""
-    return [name + twin for name in catalog() if (name + twin).startswith(incomplete)]
+    synthetic = "@synthetic" if "@" in incomplete else ""
+    return [name + synthetic for name in catalog() if (name + synthetic).startswith(incomplete)]
 
 
 Inputs = Annotated[
@@ -164,7 +164,7 @@ Features = Annotated[
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Delete what is in OUTPUT and start anew."),
+    typer.Option("--overwrite", help="Delete what is in OUTPUT and start again."),
 ]
 Verbose = Annotated[
     bool,

@@ -17,7 +17,7 @@ import ray
 from ray.job_config import JobConfig
 
 from vggbatch import process, uris
-from vggbatch.cluster.ports import greet
+from vggbatch.cluster.ports import check_grpc_port
 from vggbatch.cluster.private_ray import LOOPBACK, ensure_private_token, on_loopback
 from vggbatch.cluster.quiet import silent_stderr
 from vggbatch.config import ComputeOptions
@@ -181,7 +181,7 @@ def reach(address: str) -> None:
     if named is None:
         return  # as `auto`, which Ray looks up
     try:
-        greet(named[1], int(named[2]), _CONNECT_PATIENCE)
+        check_grpc_port(named[1], int(named[2]), _CONNECT_PATIENCE)
     except OSError as error:
         raise VggbatchError(
             f"cannot join the Ray cluster at {address}: {error.strerror or error}; `ray start "

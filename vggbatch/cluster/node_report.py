@@ -21,7 +21,7 @@ from vggbatch.versions import result_versions
 
 
 @dataclass(frozen=True)
-class Question:
+class NodeCheck:
     """What is asked of every node; small, and pickled to each."""
 
     inputs: tuple[str, ...]
@@ -44,7 +44,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Report:
+class NodeReport:
     """What a node answers."""
 
     host: str
@@ -75,12 +75,12 @@ class Report:
     """Why nothing can be written to the output."""
 
 
-def answer(question: Question, after: object = None) -> Report:
+def inspect_node(question: NodeCheck, after: object = None) -> NodeReport:
     """Look at this node; as a task, once another, `after`, has ended."""
     output = Folder(question.output)
     kept = cache_folder(question.cache_dir)
     unseen = question.mark is not None and not os.path.exists(output.path(question.mark))
-    return Report(
+    return NodeReport(
         host=socket.gethostname(),
         versions=result_versions(),
         instructions=vector_instructions(),
@@ -128,7 +128,7 @@ def may_write(path: Path) -> bool:
     return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
 
 
-def _cache_refusal(question: Question) -> str | None:
+def _cache_refusal(question: NodeCheck) -> str | None:
     if question.cache_trusted:
         trust_cache(question.cache_dir)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vggbatch.cluster.node_report import Question, Report, answer, existing, may_write
+from vggbatch.cluster.node_report import NodeCheck, NodeReport, existing, inspect_node, may_write
 from vggbatch.cluster.placement import Placement, place_here
 from vggbatch.errors import UsageError
 from vggbatch.job.job import Job
@@ -44,16 +44,16 @@ def needs_of(job: Job, unreadable: Collection[str] = ()) -> Needs:
     return Needs(result_versions(), files * sum(map(_model_bytes, job.models)), unreadable)
 
 
-def question_for(
+def node_check_for(
     job: Job,
     *,
     temporary: str,
     inputs: tuple[str, ...] = (),
     write: bool = False,
     mark: str | None = None,
-) -> Question:
-    """What to ask of a machine about a job; arguments as in Question."""
-    return Question(
+) -> NodeCheck:
+    """What to ask of a machine about a job; arguments as in NodeCheck."""
+    return NodeCheck(
         inputs=inputs,
         output=Folder(job.config.output).uri,
         write=write,
@@ -78,9 +78,9 @@ def check_own_machine(job: Job, tell: Callable[[str], None] | None = None) -> Pl
     """
     placement = place_here(job.config.compute)
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    question = question_for(job, temporary=temporary)
-    report, needs = answer(question), needs_of(job)
-    found = list(faults(report, question, needs, placement.actors))
+    question = node_check_for(job, temporary=temporary)
+    report, needs = inspect_node(question), needs_of(job)
+    found = list(find_problems(report, question, needs, placement.actors))
     output = Folder(job.config.output)
     if output.local and not may_write(Path(output.root)):
         there = existing(Path(output.root))
@@ -93,7 +93,9 @@ def check_own_machine(job: Job, tell: Callable[[str], None] | None = None) -> Pl
     return placement
 
 
-def faults(report: Report, question: Question, needs: Needs, classifiers: int) -> Iterator[str]:
+def find_problems(
+    report: NodeReport, question: NodeCheck, needs: Needs, classifiers: int
+) -> Iterator[str]:
     """What a machine lacks, each with what to do about it.
 
     Args:
@@ -108,7 +110,7 @@ def faults(report: Report, question: Question, needs: Needs, classifiers: int) -
         yield from _room(report, question, needs, classifiers)
 
 
-def tightness(report: Report, needs: Needs, classifiers: int) -> str | None:
+def tightness(report: NodeReport, needs: Needs, classifiers: int) -> str | None:
     """What to say of a machine that is fit, but not for all the large images it may meet at once.
 
     It still scores: of images that take much memory it decodes fewer at a time, and the kernel ends
@@ -128,7 +130,7 @@ def tightness(report: Report, needs: Needs, classifiers: int) -> str | None:
     )
 
 
-def _memory(report: Report, needs: Needs, classifiers: int) -> tuple[int, int]:
+def _memory(report: NodeReport, needs: Needs, classifiers: int) -> tuple[int, int]:
     """Bytes that classifiers take, and that decoding for them takes at most."""
     copies = 1 if report.prepared else _PREPARATIONS
     return (
@@ -137,7 +139,7 @@ def _memory(report: Report, needs: Needs, classifiers: int) -> tuple[int, int]:
     )
 
 
-def oddities(reports: Sequence[Report]) -> list[str]:
+def find_warnings(reports: Sequence[NodeReport]) -> list[str]:
     """What is odd about the nodes together but stops nothing, a line each."""
     kinds = sorted({report.instructions for report in reports})
     if len(kinds) < 2:
@@ -153,7 +155,7 @@ def cannot_start(found: Sequence[str]) -> str:
     return "the run cannot start:\n" + "\n".join(f"  {fault}" for fault in found)
 
 
-def _versions(report: Report, needs: Needs) -> Iterator[str]:
+def _versions(report: NodeReport, needs: Needs) -> Iterator[str]:
     other = [
         f"{name} {report.versions.get(name)} (here {version})"
         for name, version in needs.versions.items()
@@ -163,7 +165,7 @@ def _versions(report: Report, needs: Needs) -> Iterator[str]:
         yield f"has {', '.join(other)}: results may differ; install the same versions everywhere"
 
 
-def _storage(report: Report, question: Question, needs: Needs) -> Iterator[str]:
+def _storage(report: NodeReport, question: NodeCheck, needs: Needs) -> Iterator[str]:
     for uri, reason in report.unreadable.items():
         if uri not in needs.unreadable:
             yield (
@@ -183,7 +185,7 @@ def _storage(report: Report, question: Question, needs: Needs) -> Iterator[str]:
         )
 
 
-def _room(report: Report, question: Question, needs: Needs, classifiers: int) -> Iterator[str]:
+def _room(report: NodeReport, question: NodeCheck, needs: Needs, classifiers: int) -> Iterator[str]:
     models = " and ".join(question.models)
     classifying, decoding = _memory(report, needs, classifiers)
     memory = classifying + min(decoding, _ORDINARY_BYTES)

@@ -28,7 +28,7 @@ ACTOR_SHARE = 0.98
 INDEX_CPUS = 0.004
 DECODE_CPUS = 0.01
 WRITE_CPUS = 0.005
-"""Shares of a logical CPU. The three differ because Ray fuses neighbouring stages whose requests
+"""Shares of a logical CPU. The three differ because Ray fuses neighboring stages whose requests
 are equal, and indexing fused with decoding would read a shard in one task. With one task of each
 stage for each core, 0.004 + 0.01 + 0.005 is less than the 0.02 that an actor leaves; and 0.02 of
 even 192 cores is less than an actor of 4 threads takes."""

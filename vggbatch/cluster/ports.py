@@ -16,7 +16,7 @@ settings, whose type is the fourth byte."""
 _AT_ONCE = 64
 
 
-def greet(host: str, port: int, patience: float) -> None:
+def check_grpc_port(host: str, port: int, patience: float) -> None:
     """Say hello and wait for an answer; with TLS only connect.
 
     Args:
@@ -34,12 +34,12 @@ def greet(host: str, port: int, patience: float) -> None:
                 raise OSError("what listens there is no Ray head")
 
 
-def silent_nodes(nodes: Sequence[Mapping[str, Any]], patience: float) -> tuple[str, ...]:
+def unresponsive_nodes(nodes: Sequence[Mapping[str, Any]], patience: float) -> tuple[str, ...]:
     """The addresses of nodes that do not answer, of those that Ray takes for alive.
 
     Args:
         nodes: as Ray describes them.
-        patience: as `greet` takes it.
+        patience: as `check_grpc_port` takes it.
 
     Returns:
         Nothing, too, where not one node answers: they cannot be reached from here.
@@ -54,6 +54,6 @@ def silent_nodes(nodes: Sequence[Mapping[str, Any]], patience: float) -> tuple[s
 
 def _answers(node: Mapping[str, Any], patience: float) -> bool:
     with suppress(OSError):
-        greet(node["NodeManagerAddress"], node["NodeManagerPort"], patience)
+        check_grpc_port(node["NodeManagerAddress"], node["NodeManagerPort"], patience)
         return True
     return False

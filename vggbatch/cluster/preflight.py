@@ -22,14 +22,14 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from vggbatch.cluster.connection import Cluster, living_nodes
-from vggbatch.cluster.node_report import Question, Report, answer, unreadable
+from vggbatch.cluster.node_report import NodeCheck, NodeReport, inspect_node, unreadable
 from vggbatch.cluster.node_requirements import (
     cannot_start,
     check_own_machine,
-    faults,
+    find_problems,
+    find_warnings,
     needs_of,
-    oddities,
-    question_for,
+    node_check_for,
     tightness,
 )
 from vggbatch.cluster.placement import Placement, place
@@ -77,7 +77,7 @@ class Preflight:
 
     Args:
         job: the job.
-        woken: node id -> a task there whose process is to answer, once it has ended.
+        woken: node id -> a task there whose process is to inspect_node, once it has ended.
         patience: seconds for all nodes to answer.
     """
 
@@ -98,7 +98,7 @@ class Preflight:
         self._deadline = time.monotonic() + self.patience
         if self.output.local:
             self._leave_mark()
-        probe: Any = ray.remote(num_cpus=0, max_retries=0)(answer)
+        probe: Any = ray.remote(num_cpus=0, max_retries=0)(inspect_node)
         for name in self.nodes:
             place = NodeAffinitySchedulingStrategy(name, soft=False)
             asked = probe.options(scheduling_strategy=place, name="preflight")
@@ -120,7 +120,7 @@ class Preflight:
 
         Raises:
             UsageError: nodes are not fit for the run; the message has a line for each fault.
-            VggbatchError: nodes do not answer, and nothing else is wrong.
+            VggbatchError: nodes do not inspect_node, and nothing else is wrong.
         """
         found, silent, odd = self._judge(placement)
         if found:
@@ -129,8 +129,8 @@ class Preflight:
             raise VggbatchError(cannot_start(silent))
         return odd
 
-    def _question(self, name: str) -> Question:
-        return question_for(
+    def _question(self, name: str) -> NodeCheck:
+        return node_check_for(
             self.job,
             inputs=self.inputs,
             write=True,
@@ -140,14 +140,14 @@ class Preflight:
         )
 
     def _judge(self, placement: Placement) -> tuple[list[str], list[str], list[str]]:
-        """Faults of nodes, nodes that do not answer, and oddities."""
+        """Faults of nodes, nodes that do not inspect_node, and find_warnings."""
         needs = needs_of(self.job, unreadable(self.inputs))
         remaining = max(0.0, self._deadline - time.monotonic())
         asked = list(self._answers)
         answered, late = ray.wait(asked, num_returns=len(asked), timeout=remaining)
         found: list[str] = []
         odd: list[str] = []
-        reports: list[Report] = []
+        reports: list[NodeReport] = []
         for reference in answered:
             name = self._answers[reference]
             try:
@@ -158,7 +158,7 @@ class Preflight:
                 continue
             cpus = int(self.nodes[name]["Resources"].get("CPU", 0))
             classifiers = min(cpus // placement.threads, placement.max_actors)
-            lacking = faults(report, self._question(name), needs, classifiers)
+            lacking = find_problems(report, self._question(name), needs, classifiers)
             found += [f"{self._title(name)} {fault}" for fault in lacking]
             tight = tightness(report, needs, classifiers)
             odd += [f"{self._title(name)} {tight}"] if tight else []
@@ -169,7 +169,7 @@ class Preflight:
             for reference in late
             if _lives(self._answers[reference])
         ]
-        return found, silent, odd + oddities(reports)
+        return found, silent, odd + find_warnings(reports)
 
     def _title(self, name: str) -> str:
         node = self.nodes[name]

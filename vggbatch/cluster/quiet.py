@@ -11,7 +11,7 @@ from collections.abc import Iterator
 def own_stderr() -> None:
     """Give Python's standard error a file descriptor of its own, which `silent_stderr` leaves.
 
-    For a process whose threads go on talking meanwhile; to be called before anything else.
+    For a process whose threads continue talking meanwhile; to be called before anything else.
     """
     try:
         if sys.stderr.fileno() != 2:

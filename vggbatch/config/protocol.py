@@ -18,14 +18,14 @@ class Protocol(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     views: Literal["center", "ten", "grid", "dense", "grid+dense"] = "center"
-    """One centre crop; the four corners and the centre (Krizhevsky et al. 2012); a 5 x 5 grid
+    """One center crop; the four corners and the center (Krizhevsky et al. 2012); a 5 x 5 grid
     (section 4.3); the whole image, the dense layers applied at every position (section 3.2); the
     two last together, each counting a half (section 4.3)."""
     scales: tuple[int, ...] | None = None
     """Sizes Q, in pixels, that the image is resized to, all of whose views are averaged. None: the
     `resize` of the preprocessing."""
     flip: bool | None = None
-    """Whether every view is taken mirrored as well. None: all but the single centre crop are."""
+    """Whether every view is taken mirrored as well. None: all but the single center crop are."""
 
     @model_validator(mode="before")
     @classmethod
@@ -68,5 +68,5 @@ class Protocol(BaseModel):
 
     @property
     def single(self) -> bool:
-        """Whether it is the one centre crop that the zoo measures its accuracies on."""
+        """Whether it is the one center crop that the zoo measures its accuracies on."""
         return self.views == "center" and self.scales is None and len(self.mirrored) == 1

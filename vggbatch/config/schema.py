@@ -59,7 +59,7 @@ class Preprocess(_Strict):
             raise ValueError("pixels float32 needs resizer opencv")
         return self
 
-    def geometry(self) -> Preprocess:
+    def resize_spec(self) -> Preprocess:
         """What decides the pixels: the same resize and crop, the values of the default."""
         return Preprocess(
             resize=self.resize,
@@ -103,7 +103,7 @@ class DecodeOptions(_Strict):
     exif_orientation: bool = False
     """Apply the EXIF orientation. Off, because every published ImageNet number ignores it."""
     truncated: bool = False
-    """Accept truncated images, their missing part grey, instead of an error row."""
+    """Accept truncated images, their missing part gray, instead of an error row."""
     draft: bool = False
     """Let libjpeg decode a JPEG at a half, a quarter or an eighth of its size, where that leaves
     no side shorter than the resize needs. Three times as fast on photographs of a camera's size;
@@ -228,7 +228,7 @@ class JobConfig(_Strict):
     """Label sets, each `[NAME=]LABELS[@SUBSET]`; the rows get the embedded labels, if they are
     among them, else those of the first set that has one class for an image."""
     errors: Literal["wrong", "left_out"] = "wrong"
-    """In the metrics: what a labelled image that could not be scored counts as."""
+    """In the metrics: what a labeled image that could not be scored counts as."""
     columns: ColumnOptions = ColumnOptions()
     indices: IndexOptions = IndexOptions()
     model: ModelOptions = ModelOptions()
@@ -254,7 +254,7 @@ class JobConfig(_Strict):
     """The job fails when more than this share of the images ended in an error row. None: half; and
     it fails where labels were wanted and no image has one, which 1 allows too."""
     overwrite: bool = False
-    """Delete what is in the output and start anew."""
+    """Delete what is in the output and start again."""
     cache_dir: str | None = None
     """Where model files are kept. None: $XDG_CACHE_HOME/vggbatch or ~/.cache/vggbatch."""
     cache_trusted: bool = False
@@ -295,7 +295,7 @@ class JobConfig(_Strict):
             if not re.fullmatch(r"\w[\w.-]*", name):
                 raise ValueError(f"profile {name!r} cannot name a folder")
         if self.features and (self.ensemble or not self.protocol.single):
-            raise ValueError("features are of one network and the single centre crop")
+            raise ValueError("features are of one network and the single center crop")
         return self
 
     @property

@@ -38,7 +38,7 @@ from vggbatch.pipeline.recipes import (
     recipes_of,
     work_of_image,
 )
-from vggbatch.sources import Shard, Surprise, survey
+from vggbatch.sources import InputWarning, Shard, survey
 from vggbatch.sources.input_warnings import Names
 from vggbatch.sources.tables.columns import Reading
 from vggbatch.storage.filesystem import public_uri
@@ -70,7 +70,7 @@ class Job:
     """Of the rows."""
     row_labels: str | None
     """Which of the configuration's labels those are."""
-    surprises: tuple[Surprise, ...] = ()
+    input_warnings: tuple[InputWarning, ...] = ()
     """What is odd about the input."""
     left_out: Mapping[str, Names] = field(default_factory=dict)
     """What of the input is neither image nor shard, by kind."""
@@ -125,7 +125,7 @@ class Job:
         return _ROWS_PER_FILE[self.config.features]
 
     @property
-    def picture_bytes(self) -> int:
+    def resized_bytes(self) -> int:
         """Bytes of one image on its way to the classifier."""
         return bytes_of_image(self.recipes, self.protocol)
 
@@ -230,11 +230,11 @@ def prepare_job(config: JobConfig) -> Job:
     )
     found = listed()
     shards = tuple(found.shards)
-    surprises = found.surprises
+    input_warnings = found.input_warnings
     if labels is not None:
         labels, odd = with_own_classes(labels, shards)
-        surprises += odd
-    return Job(config, models, recipes, shards, labels, row_labels, surprises, found.left_out)
+        input_warnings += odd
+    return Job(config, models, recipes, shards, labels, row_labels, input_warnings, found.left_out)
 
 
 def input_digest(shards: tuple[Shard, ...]) -> str:
@@ -270,7 +270,7 @@ def open_model(
         layout=model.layout,
         probabilities=prepared.output_kind == "probabilities",
         micro_batch=INT8_MICRO_BATCH if prepared.quantized else MICRO_BATCH,
-        optimised=prepared.optimised,
+        optimized=prepared.optimized,
         batch=prepared.batch,
     )
 

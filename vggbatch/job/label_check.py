@@ -12,11 +12,11 @@ from vggbatch.job.job import Job
 from vggbatch.job.known_images import Image, known_images, listed_images
 from vggbatch.labels import Labels
 from vggbatch.labels.tables import check_indices
-from vggbatch.sources import Shard, Surprise, surprise
+from vggbatch.sources import InputWarning, Shard, input_warning
 from vggbatch.sources.classes import as_integer
 from vggbatch.sources.input_warnings import NO_CLASS
 
-UNLABELLED = "images without a label"
+UNLABELED = "images without a label"
 UNUSED = "labels without an image"
 FEW_CLASSES = (
     "labels that are only the first of the network's classes: if they count the classes of another "
@@ -32,7 +32,7 @@ class LabelCount:
     unmatched: int
 
 
-def check_labelled(job: Job) -> tuple[Surprise, ...]:
+def check_labeled(job: Job) -> tuple[InputWarning, ...]:
     """Make sure that labels which were asked for are of these images, as far as they are known.
 
     Known are the images that are listed, and the first of the first and the last shard.
@@ -65,13 +65,13 @@ def check_labelled(job: Job) -> tuple[Surprise, ...]:
     unmatched = [
         i.image_id for i, label in zip(images, found.to_pylist(), strict=True) if label is None
     ]
-    odd = [surprise(UNLABELLED, unmatched)] if unmatched else []
+    odd = [input_warning(UNLABELED, unmatched)] if unmatched else []
     if listed and (unused := labels.without_image([i.image_id for i in images])):
-        odd.append(surprise(UNUSED, unused))
+        odd.append(input_warning(UNUSED, unused))
     return tuple(odd)
 
 
-def count_labelled(shards: Iterable[Shard], labels: Labels) -> LabelCount | None:
+def count_labeled(shards: Iterable[Shard], labels: Labels) -> LabelCount | None:
     """How many listed images have a label; None where no image is listed."""
     images = [image for shard in shards for image in listed_images(shard)]
     if not images:
@@ -80,7 +80,9 @@ def count_labelled(shards: Iterable[Shard], labels: Labels) -> LabelCount | None
     return LabelCount(len(found) - found.null_count, found.null_count)
 
 
-def _check_embedded(labels: Labels, images: list[Image], found: pa.Array) -> tuple[Surprise, ...]:
+def _check_embedded(
+    labels: Labels, images: list[Image], found: pa.Array
+) -> tuple[InputWarning, ...]:
     tokens = [labels.token_of(image.image_id, image.token) for image in images]
     by_token = {token: image for token, image in zip(tokens, images, strict=True) if token}
     try:
@@ -96,14 +98,18 @@ def _check_embedded(labels: Labels, images: list[Image], found: pa.Array) -> tup
             f"{images[0].image_id}{_advice(labels, images[0], by_token)}"
         )
     unknown = {token for token in by_token if labels.classes.find(token) is None}
-    odd = [surprise(NO_CLASS, [token for token in tokens if token in unknown])] if unknown else []
+    odd = (
+        [input_warning(NO_CLASS, [token for token in tokens if token in unknown])]
+        if unknown
+        else []
+    )
     numbers = {number for token in by_token if (number := as_integer(token)) is not None}
     plain = labels.classes.start is None and labels.classes.names is None
     first_only = (
         numbers == set(range(len(numbers))) and 2 < len(numbers) <= len(labels.classes) // 2
     )
     if plain and first_only and len(images) >= 2 * len(numbers):
-        odd.append(surprise(FEW_CLASSES, sorted(map(str, numbers))))
+        odd.append(input_warning(FEW_CLASSES, sorted(map(str, numbers))))
     return tuple(odd)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vggbatch.labels import Labels
 from vggbatch.labels.beside import classes_beside
-from vggbatch.sources import Shard, Surprise, surprise
+from vggbatch.sources import InputWarning, Shard, input_warning
 from vggbatch.storage.filesystem import public_uri
 
 OWN_CLASSES = "class list beside the shards, whose classes the label indices are taken to count"
@@ -15,7 +15,7 @@ OWN_CLASSES = "class list beside the shards, whose classes the label indices are
 
 def with_own_classes(
     labels: Labels, shards: Iterable[Shard]
-) -> tuple[Labels, tuple[Surprise, ...]]:
+) -> tuple[Labels, tuple[InputWarning, ...]]:
     """Labels whose indices count the classes of the list beside the shards, if there is one.
 
     Only embedded labels for which the user has named no list: others are the network's.
@@ -30,4 +30,4 @@ def with_own_classes(
         return labels, ()
     uri, names = beside
     own = Labels.embedded(replace(labels.classes, names=names))
-    return own, (surprise(OWN_CLASSES, [public_uri(uri)]),)
+    return own, (input_warning(OWN_CLASSES, [public_uri(uri)]),)

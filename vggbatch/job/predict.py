@@ -9,9 +9,9 @@ import pyarrow as pa
 from vggbatch.classifier import Classifier
 from vggbatch.errors import ImageError
 from vggbatch.job.job import Job, network_opener
-from vggbatch.pipeline.recipes import geometries, pictures_for
+from vggbatch.pipeline.recipes import pictures_for, resize_specs
 from vggbatch.pipeline.stages import BAD_SCORES
-from vggbatch.preprocess.image_buffer import PictureMaker
+from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.sources import reader_for
 from vggbatch.sources.base import left_out_of, with_left_out
 from vggbatch.sources.input_warnings import merged
@@ -38,7 +38,7 @@ def predict(job: Job) -> pa.Table:
     threads = config.compute.threads or 0
     classifier = Classifier(network_opener(job)(), job.protocol, threads=threads, pin=False)
     recipes = job.recipes[:1]
-    make = PictureMaker(config.decode, geometries(recipes), job.protocol)
+    make = ImageResizer(config.decode, resize_specs(recipes), job.protocol)
     rows: list[dict[str, Any]] = []
     left_out = job.left_out
     for shard in job.shards:

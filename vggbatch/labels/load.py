@@ -1,4 +1,4 @@
-"""Labels by what the user names: a file whose form is recognised, or `embedded`."""
+"""Labels by what the user names: a file whose form is recognized, or `embedded`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from vggbatch import uris
 from vggbatch.sources import names
-from vggbatch.sources.classes import Classes, as_integer, is_unlabelled
+from vggbatch.sources.classes import Classes, as_integer, is_unlabeled
 from vggbatch.storage.filesystem import public_uri
 
 _Keys = npt.NDArray[np.bytes_]
@@ -88,7 +88,7 @@ class Labels:
     def token_of(self, image_id: str, token: str | None) -> str | None:
         """What an image has as its embedded label: what came with it, else its folder's name."""
         if token is not None:
-            return None if is_unlabelled(token) else token
+            return None if is_unlabeled(token) else token
         parts = image_id.split("/")
         folder = parts[-2] if len(parts) > 1 else ""
         if not folder or names.shard_format(folder):

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from vggbatch.labels.lookup import Labels, names_without_image
-from vggbatch.sources.classes import Classes, is_unlabelled
+from vggbatch.sources.classes import Classes, is_unlabeled
 from vggbatch.sources.tables import columns, dialect
 from vggbatch.sources.tables.columns import Reading, Table
 
@@ -55,7 +55,7 @@ def from_table(
     pairs = [
         (name, token)
         for name, token in zip(table.columns[file], table.columns[label], strict=True)
-        if name and not is_unlabelled(token)
+        if name and not is_unlabeled(token)
     ]
     check_indices([token for _, token in pairs], classes)
     found = [(name, _class(token, classes, name)) for name, token in pairs]

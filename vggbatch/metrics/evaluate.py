@@ -62,7 +62,7 @@ class LabelSetResult:
     """Further tables by their names: risk_coverage, superclasses, label_audit."""
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Images that have a label in this set."""
         return next((line.n for line in self.metrics if line.metric == "top1"), 0)
 
@@ -74,9 +74,9 @@ class Evaluation:
     results: list[LabelSetResult]
 
     @property
-    def labelled(self) -> int:
+    def labeled(self) -> int:
         """Images that have a label in the set that knows most."""
-        return max((result.labelled for result in self.results), default=0)
+        return max((result.labeled for result in self.results), default=0)
 
     @property
     def metrics(self) -> list[Metric]:
@@ -92,7 +92,7 @@ class Evaluation:
         Args:
             profile: names the partition that they are, where several profiles were scored.
         """
-        known = [result for result in self.results if result.labelled]
+        known = [result for result in self.results if result.labeled]
         if not known:
             return {}
         lines = [line for result in known for line in result.metrics]
@@ -176,7 +176,7 @@ def evaluate_predictions(
         label_sets: what to score against.
         class_lines: the network's classes, `wnid name`, in output order.
         published: percentages by metric, by benchmark (see `LabelSet.benchmark`).
-        errors: what a labelled image that could not be scored counts as.
+        errors: what a labeled image that could not be scored counts as.
         map_fn: applies a function to every file name.
 
     Raises:
@@ -251,10 +251,10 @@ def score_file(
     for i, labels in enumerate(label_sets):
         # What the run recorded is over its own labels: of use where this set agrees with them.
         if recorded is not None and same[i] and labels.classes is None:
-            if recorded.n != sums[i].labelled:
+            if recorded.n != sums[i].labeled:
                 raise UsageError(
                     f"{folder.uri}/{name} records the likelihood of {recorded.n} labels and has "
-                    f"{sums[i].labelled}: its rows or its metadata were changed after the run"
+                    f"{sums[i].labeled}: its rows or its metadata were changed after the run"
                 )
             sums[i].likelihood, sums[i].outside = recorded, LabelLikelihood()
         elif recorded is not None:

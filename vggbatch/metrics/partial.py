@@ -82,18 +82,18 @@ class ClassCounts:
 class Partial:
     """Sums over some of the rows, for one label set.
 
-    Merge with `+`. Labelled means with at least one accepted class; scored means without error.
+    Merge with `+`. Labeled means with at least one accepted class; scored means without error.
     """
 
     classes: ClassCounts
     confusions: Pairs = field(default_factory=Pairs.empty)
     bins: IntArray = field(default_factory=lambda: np.zeros((3, BINS), np.int64))
-    """Labelled scored rows by confidence: how many, how many right, and the sum of their
+    """Labeled scored rows by confidence: how many, how many right, and the sum of their
     confidences in `CONFIDENCE_UNIT`."""
     cells: IntArray = field(default_factory=lambda: np.zeros((3, CELLS), np.int64))
     """The same finely divided; see confidence.py."""
     gaps: IntArray | int = 0
-    """[classes, BINS] of the labelled scored rows that list a class among their five, by its
+    """[classes, BINS] of the labeled scored rows that list a class among their five, by its
     probability: the sum of (1 where it is the label, else 0) - probability, in `CONFIDENCE_UNIT`.
     0 where there is none."""
     audit: Audit = field(default_factory=Audit)
@@ -103,33 +103,33 @@ class Partial:
     """Lower bounds, over the rows whose label is not among the five and otherwise unknown."""
     rows: int = 0
     errors: int = 0
-    labelled: int = 0
-    """Labelled and scored."""
-    labelled_errors: int = 0
+    labeled: int = 0
+    """Labeled and scored."""
+    labeled_errors: int = 0
     several: int = 0
-    """Labelled rows that accept more than one class, for which no likelihood is defined."""
+    """Labeled rows that accept more than one class, for which no likelihood is defined."""
     right: IntArray = field(default_factory=lambda: np.zeros(TOP_K, np.int64))
-    """Labelled scored rows with a right class among the first 1, 2, ... 5."""
+    """Labeled scored rows with a right class among the first 1, 2, ... 5."""
     first_tied: int = 0
-    """Scored rows, labelled or not, whose first two probabilities are the same."""
+    """Scored rows, labeled or not, whose first two probabilities are the same."""
     certain_top1: int = 0
-    """Of the labelled, those whose first prediction is right however ties are broken."""
+    """Of the labeled, those whose first prediction is right however ties are broken."""
     possible_top1: int = 0
-    """Of the labelled, those whose first prediction is right if ties are broken in its favor."""
+    """Of the labeled, those whose first prediction is right if ties are broken in its favor."""
     open_top1: int = 0
-    """Labelled rows where no class of the label set's subset is among the five, so that its
+    """Labeled rows where no class of the label set's subset is among the five, so that its
     first prediction is unknown. None without a subset."""
     open_top5: int = 0
-    """Labelled rows where the rank of the label within the subset may or may not be below 5."""
+    """Labeled rows where the rank of the label within the subset may or may not be below 5."""
 
     @property
     def top1(self) -> int:
-        """Labelled scored rows whose first prediction is right."""
+        """Labeled scored rows whose first prediction is right."""
         return int(self.right[0])
 
     @property
     def top5(self) -> int:
-        """Labelled scored rows with a right class among the first five."""
+        """Labeled scored rows with a right class among the first five."""
         return int(self.right[-1])
 
     def __add__(self, other: Partial) -> Partial:
@@ -157,8 +157,8 @@ def count(
     failed = accepted.keep(~rows.scored[accepted.row])
     accepted = accepted.keep(rows.scored[accepted.row])
     row, cls = accepted.row, accepted.cls
-    labelled = np.zeros(len(rows), bool)
-    labelled[row] = True
+    labeled = np.zeros(len(rows), bool)
+    labeled[row] = True
 
     competing = rows.competing(subset)
     rank = best_rank(rows, accepted, subset)
@@ -176,30 +176,30 @@ def count(
             failed=tally(failed.cls),
             top1=tally(cls[right1[row]]),
             top5=tally(cls[right5[row]]),
-            predicted=tally(first[labelled & (first >= 0)]),
+            predicted=tally(first[labeled & (first >= 0)]),
             hits=tally(cls[cls == first[row]]),
         ),
         confusions=Pairs.of(cls[wrong] * classes + first[row[wrong]]),
         rows=len(rows),
         errors=int((~rows.scored).sum()),
-        labelled=int(labelled.sum()),
-        labelled_errors=len(np.unique(failed.row)),
+        labeled=int(labeled.sum()),
+        labeled_errors=len(np.unique(failed.row)),
         several=int((np.bincount(row) > 1).sum()),
         right=np.array([(rank < places).sum() for places in range(1, TOP_K + 1)], np.int64),
     )
     if subset is None:
-        result.bins = _reliability(rows.probability[labelled, 0], right1[labelled])
-        confidence = rows.probability[labelled, 0].astype(np.float64)
-        result.cells = cells_of(confidence, right1[labelled])
+        result.bins = _reliability(rows.probability[labeled, 0], right1[labeled])
+        confidence = rows.probability[labeled, 0].astype(np.float64)
+        result.cells = cells_of(confidence, right1[labeled])
         right = _right_places(rows, row, cls)
-        result.gaps = _gaps(rows, right, labelled, classes)
+        result.gaps = _gaps(rows, right, labeled, classes)
         result.first_tied = int((rows.probability[:, 0] == rows.probability[:, 1]).sum())
-        result.certain_top1, result.possible_top1 = _top1_with_ties(rows, right, labelled)
+        result.certain_top1, result.possible_top1 = _top1_with_ties(rows, right, labeled)
         result.likelihood, result.outside = _likelihood(rows, row, cls)
     else:
         seen = competing.sum(axis=1)
-        result.open_top1 = int((labelled & ~right5 & (seen == 0)).sum())
-        result.open_top5 = int((labelled & ~right5 & (seen < TOP_K)).sum())
+        result.open_top1 = int((labeled & ~right5 & (seen == 0)).sum())
+        result.open_top5 = int((labeled & ~right5 & (seen < TOP_K)).sum())
     return result
 
 
@@ -252,10 +252,10 @@ def _right_places(rows: Rows, row: IntArray, cls: IntArray) -> npt.NDArray[np.bo
 
 
 def _gaps(
-    rows: Rows, right: npt.NDArray[np.bool_], labelled: npt.NDArray[np.bool_], classes: int
+    rows: Rows, right: npt.NDArray[np.bool_], labeled: npt.NDArray[np.bool_], classes: int
 ) -> IntArray:
     """`Partial.gaps`."""
-    listed = labelled[:, None] & (rows.index >= 0)
+    listed = labeled[:, None] & (rows.index >= 0)
     probability = rows.probability[listed].astype(np.float64)
     gap = np.rint((right[listed] - probability) / CONFIDENCE_UNIT).astype(np.int64)
     which = np.searchsorted(_EDGES[1:-1], probability, side="left")
@@ -265,7 +265,7 @@ def _gaps(
 
 
 def _top1_with_ties(
-    rows: Rows, right: npt.NDArray[np.bool_], labelled: npt.NDArray[np.bool_]
+    rows: Rows, right: npt.NDArray[np.bool_], labeled: npt.NDArray[np.bool_]
 ) -> tuple[int, int]:
     """Rows whose first prediction is right however ties of the first place are broken, or at best.
 
@@ -273,6 +273,6 @@ def _top1_with_ties(
     """
     tied = rows.probability == rows.probability[:, :1]
     endless = tied.all(axis=1)
-    certain = labelled & (right | ~tied).all(axis=1) & ~endless
-    possible = labelled & ((tied & right).any(axis=1) | endless)
+    certain = labeled & (right | ~tied).all(axis=1) & ~endless
+    possible = labeled & ((tied & right).any(axis=1) | endless)
     return int(certain.sum()), int(possible.sum())

@@ -1,4 +1,4 @@
-"""Metrics anew from saved predictions: other labels or another policy, no inference."""
+"""Metrics again from saved predictions: other labels or another policy, no inference."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def published_accuracies(
 ) -> dict[str, dict[str, float]]:
     """The zoo's accuracies by benchmark, in percent by metric.
 
-    None where they are no measure: for a synthetic twin, an ensemble, and a protocol other than
-    the single centre crop that the zoo used.
+    None where they are no measure: for a synthetic model, an ensemble, and a protocol other than
+    the single center crop that the zoo used.
 
     Args:
         models: facts of the networks, as run.json has them.
@@ -150,7 +150,7 @@ def rescore(
         source: what `open_source` gave.
         specs: label sets, see `vggbatch.metrics.sets`.
         target: gets metrics/*.parquet, run.json and _SUCCESS; None: nothing is written.
-        errors: what a labelled image that could not be scored counts as.
+        errors: what a labeled image that could not be scored counts as.
         options: how label files are to be read; else as the run has read them, if it has.
         max_error_rate: 1 allows that no image has a label, as in a run; None: as in the run.
 
@@ -167,7 +167,7 @@ def rescore(
             # another run may have come first, and be complete by now
             _refuse_run(target, source)
         evaluation = _evaluated(source, specs, errors, options)
-        if not evaluation.labelled:
+        if not evaluation.labeled:
             _allow_no_labels(source, specs, max_error_rate)
         if lease is not None:
             lease.fence.delete(SUCCESS)

@@ -144,7 +144,7 @@ def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
             yield file
         except pa.ArrowInvalid as error:
             raise UsageError(
-                f"{folder.uri}/{name} is damaged ({error}); --overwrite scores it anew"
+                f"{folder.uri}/{name} is damaged ({error}); --overwrite scores it again"
             ) from None
 
 

@@ -22,7 +22,7 @@ from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.partial import Partial
 
 ErrorPolicy = Literal["wrong", "left_out"]
-"""A labelled image that could not be scored counts as wrong, or does not count."""
+"""A labeled image that could not be scored counts as wrong, or does not count."""
 
 PUBLISHED_TOLERANCE = 0.4
 """Percentage points; the zoo's tolerance between its own numbers and those of the papers."""
@@ -99,7 +99,7 @@ def summarize(
     Accuracies and shares are percentages; calibration errors, Brier score, AURC and error_rate are
     fractions; nll is in nats. Accuracies follow `errors`, and where images failed the other policy
     stands beside it (`top1_scored`, `top1_all`). What is about confidence is always over the
-    scored images, error_rate over all rows, labelled or not.
+    scored images, error_rate over all rows, labeled or not.
 
     What five predictions a row cannot tell is not guessed. nll is null when the probability of
     some label is unknown, and nll_at_least bounds it; the Brier score is null then. With a subset
@@ -111,10 +111,10 @@ def summarize(
     Args:
         labels: the label set.
         sums: over all rows.
-        errors: what a labelled image that could not be scored counts as.
+        errors: what a labeled image that could not be scored counts as.
         published: percentages by metric, to stand beside the measured.
     """
-    n = sums.labelled + (sums.labelled_errors if errors == "wrong" else 0)
+    n = sums.labeled + (sums.labeled_errors if errors == "wrong" else 0)
     lines = [
         _share(labels, "top1", sums.top1, n, scale=100),
         _share(labels, "top5", sums.top5, n, scale=100),
@@ -161,7 +161,7 @@ def _mean_per_class(labels: LabelSet, sums: Partial, errors: ErrorPolicy) -> Met
         return _plain(labels, "mean_per_class_top1", None, 0)
     mean = float((counts.top1[present] / n[present]).mean())
     low, high = mean_of_proportions(counts.top1[present], n[present])
-    images = sums.labelled + (sums.labelled_errors if errors == "wrong" else 0)
+    images = sums.labeled + (sums.labeled_errors if errors == "wrong" else 0)
     return Metric(labels.name, "mean_per_class_top1", 100 * mean, 100 * low, 100 * high, images)
 
 
@@ -178,7 +178,7 @@ def _bounds(labels: LabelSet, sums: Partial, n: int) -> list[Metric]:
             "top1_at_least": (sums.top1, sums.certain_top1),
             "top1_at_most": (sums.top1, sums.possible_top1),
         }
-        if known.beyond == sums.labelled:
+        if known.beyond == sums.labeled:
             bounds["top5_at_least"] = (sums.top5, known.certain)
             bounds["top5_at_most"] = (sums.top5, known.possible)
     return [
@@ -189,10 +189,10 @@ def _bounds(labels: LabelSet, sums: Partial, n: int) -> list[Metric]:
 
 
 def _other_policy(labels: LabelSet, sums: Partial, errors: ErrorPolicy) -> list[Metric]:
-    """The accuracies with labelled images that failed left out, or counted, as `errors` has not."""
-    if not sums.labelled_errors:
+    """The accuracies with labeled images that failed left out, or counted, as `errors` has not."""
+    if not sums.labeled_errors:
         return []
-    n = sums.labelled + (0 if errors == "wrong" else sums.labelled_errors)
+    n = sums.labeled + (0 if errors == "wrong" else sums.labeled_errors)
     suffix = "scored" if errors == "wrong" else "all"
     return [
         _share(labels, f"top1_{suffix}", sums.top1, n, scale=100),
@@ -238,7 +238,7 @@ def _log_likelihood(labels: LabelSet, sums: Partial) -> list[Metric]:
 
 def _brier(labels: LabelSet, sums: Partial) -> Metric:
     """The Brier score, from 0 to 2: the squared distance of the probabilities from the label."""
-    known, n = sums.likelihood, sums.labelled
+    known, n = sums.likelihood, sums.labeled
     if not n or sums.several or known.beyond != n:
         return _plain(labels, "brier", None, n)
     total = known.brier * UNIT
@@ -259,14 +259,14 @@ def _audit(labels: LabelSet, sums: Partial) -> list[Metric]:
 def notes(sums: Partial, lines: Sequence[Metric], errors: ErrorPolicy) -> list[str]:
     """What a reader of the summary must know, one sentence each."""
     said = []
-    if not sums.labelled and not sums.labelled_errors:
+    if not sums.labeled and not sums.labeled_errors:
         said.append("no image has a label in this set")
-    unlabelled = sums.rows - sums.errors - sums.labelled
-    if unlabelled and sums.labelled:
-        said.append(f"{_images(unlabelled, 'scored ')} without a label here: not counted")
-    if sums.labelled_errors:
+    unlabeled = sums.rows - sums.errors - sums.labeled
+    if unlabeled and sums.labeled:
+        said.append(f"{_images(unlabeled, 'scored ')} without a label here: not counted")
+    if sums.labeled_errors:
         how = "counted as wrong" if errors == "wrong" else "left out"
-        said.append(f"{_images(sums.labelled_errors, 'labelled ')} that could not be scored: {how}")
+        said.append(f"{_images(sums.labeled_errors, 'labeled ')} that could not be scored: {how}")
     if sums.open_top5:
         said.append(
             f"{sums.open_top1:,} (top 1) and {sums.open_top5:,} (top 5) with too few of the set's "

@@ -131,7 +131,7 @@ def calibration_table(sums: Partial) -> pa.Table:
     """metrics/calibration: bins (bin_low, bin_high] of the first prediction's probability.
 
     `confidence`: their mean; `accuracy`: the share that is right; fractions, null for an empty
-    bin. Over labelled, scored images.
+    bin. Over labeled, scored images.
     """
     n, right, confidence = sums.bins
     edges = np.linspace(0, 1, BINS + 1)
@@ -142,7 +142,7 @@ def calibration_table(sums: Partial) -> pa.Table:
 def risk_coverage_table(sums: Partial) -> pa.Table:
     """metrics/risk_coverage: how often the surest `coverage` of the images are wrong.
 
-    Over labelled, scored images; fractions. `threshold`: the confidence of the least sure of them.
+    Over labeled, scored images; fractions. `threshold`: the confidence of the least sure of them.
     """
     curve = risk_coverage(sums.cells)
     if curve is None:

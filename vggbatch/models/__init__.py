@@ -1,4 +1,4 @@
-"""Models: the zoo's catalog, getting and checking weights, twins, graph preparation, int8."""
+"""Models: the zoo's catalog, getting and checking weights, synthetic ones, graph preparation."""
 
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
 from vggbatch.models.fetch import pull

@@ -1,4 +1,4 @@
-"""The zoo's organisation on the Hugging Face Hub, as this machine is set up to reach it.
+"""The zoo's organization on the Hugging Face Hub, as this machine is set up to reach it.
 
 HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE mean what they mean to huggingface_hub. Where
 it is installed (extra `hub`) it does the transfer, and a file in its cache is taken from there.

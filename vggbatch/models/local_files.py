@@ -188,7 +188,7 @@ def _read(graph: Path, uri: str) -> _Graph:
     for name in names:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
-            raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it anew")
+            raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it again")
     names.pop(graph.name, None)
     return _Graph(model, ModelFile(graph.name, hashlib.sha256(data).hexdigest()), list(names))
 

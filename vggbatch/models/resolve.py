@@ -22,7 +22,7 @@ from vggbatch.models.fetch import address
 from vggbatch.models.graphs.ports import Layout, Ports, read_ports
 from vggbatch.models.inspection.assumption import Assumption, in_words
 from vggbatch.models.inspection.classes import load_classes
-from vggbatch.models.inspection.examine import Question, examine
+from vggbatch.models.inspection.examine import NodeCheck, examine
 from vggbatch.models.inspection.scores import Scores
 from vggbatch.models.inspection.stated import Stated, same_as, stated
 from vggbatch.models.local_files import ModelFile, base_name, localise, sibling
@@ -44,11 +44,11 @@ class Model:
 
     name: str
     uri: str | None
-    """Where the graph's file is; None for a synthetic twin."""
+    """Where the graph's file is; None for a synthetic model."""
     files: tuple[ModelFile, ...]
-    """The graph's file and what it keeps its weights in; none for a twin."""
+    """The graph's file and what it keeps its weights in; none for a synthetic."""
     sha256: str
-    """Of the file, or of the names and digests of several; for a twin, of its name, seed and
+    """Of the file, or of the names and digests of several; for a synthetic, of its name, seed and
     generator version."""
     synthetic: bool
     entry: CatalogEntry | None
@@ -71,8 +71,8 @@ class Model:
     """What nobody stated, and what it was taken for."""
 
     @property
-    def twin(self) -> str | None:
-        """The zoo model that it is a synthetic twin of; None for a network of its own weights."""
+    def synthetic_of(self) -> str | None:
+        """The zoo model that it is a synthetic model of; None for a network of its own weights."""
         return self.name.removesuffix(SYNTHETIC) if self.synthetic else None
 
 
@@ -165,7 +165,7 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)
     classes, origin = _class_list(described, found)
-    question = Question(
+    question = NodeCheck(
         name=name,
         layout=described.layout or ports.layout,
         profile=profile,
@@ -233,7 +233,7 @@ def _preprocess(
 
 
 RAW = Preprocess(scale=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-"""Pixels as they are, for networks that normalise them themselves."""
+"""Pixels as they are, for networks that normalize them themselves."""
 
 
 def _whole_pixels(parts: Preprocess) -> bool:

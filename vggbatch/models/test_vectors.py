@@ -46,14 +46,14 @@ def verify(prepared: PreparedModel, vectors: Path) -> list[VectorResult]:
     """Compare a prepared model with test vectors, one result a vector, sorted by name.
 
     Args:
-        prepared: takes float32, as `prepare` makes it without `normalise`.
+        prepared: takes float32, as `prepare` makes it without `normalize`.
         vectors: the zoo's .tar.gz, or a folder, with test_data_set_N/{input,output}_0.pb. An
             archive is read in place: nothing is unpacked.
 
     Raises:
         UsageError: no vectors are in it, it is damaged, or they do not fit the model.
     """
-    session = open_network(prepared.path, optimise=not prepared.optimised, checked=True)
+    session = open_network(prepared.path, optimize=not prepared.optimized, checked=True)
     results = []
     for name, given, expected in _vectors(vectors):
         try:

@@ -104,7 +104,7 @@ def with_profile(predictions: pa.Table, name: str, others: pa.Table) -> pa.Table
 
 
 def _by_profile(table: pa.Table) -> dict[str, pa.Table]:
-    """Take apart what `with_profile` put together; the run's own rows are under ""."""
+    """Take apart what `with_profile` merged; the run's own rows are under ""."""
     names = dict.fromkeys(name.rpartition("/")[0] for name in table.column_names)
     own = [name for name in table.column_names if "/" not in name]
     return {
@@ -176,7 +176,7 @@ def _put_together(
     if missing:
         raise JobFailed(
             f"{output.folder.uri}: staging files of {missing} disappeared; "
-            "run the same command again to score those images anew"
+            "run the same command again to score those images again"
         )
     total = Stats(write_seconds=write_seconds)
     files: dict[str, list[dict[str, Any]]] = {"": []}
@@ -269,7 +269,7 @@ def _files(
 
 
 def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, Stats]]:
-    """Staging files, read ahead and put together to row groups, with their statistics."""
+    """Staging files, read ahead and merged to row groups, with their statistics."""
     waiting: list[pa.Table] = []
     stats, size = Stats(), 0
     with ThreadPoolExecutor(_READERS) as pool:
@@ -307,7 +307,7 @@ def part_stats(output: Output, name: str) -> Stats:
 def _damaged(output: Output, name: str, error: Exception) -> JobFailed:
     return JobFailed(
         f"{output.folder.uri}/{name} is damaged ({_first_line(error)}): delete it "
-        "and run the same command again, which scores those images anew"
+        "and run the same command again, which scores those images again"
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.models import Model
-from vggbatch.preprocess.image_buffer import Packed, at_scales, picture_bytes
+from vggbatch.preprocess.image_buffer import ImageBuffer, at_scales, resized_bytes
 from vggbatch.preprocess.profiles import PROFILES, resolve_profile
 from vggbatch.preprocess.views import work
 
@@ -85,22 +85,22 @@ def _check(model: Model, preprocess: Preprocess, protocol: Protocol) -> None:
         )
 
 
-def geometries(recipes: Sequence[Recipe]) -> tuple[Preprocess, ...]:
+def resize_specs(recipes: Sequence[Recipe]) -> tuple[Preprocess, ...]:
     """What must be made of each image: the different ways of resizing and cropping."""
-    return tuple(dict.fromkeys(part.geometry() for r in recipes for part in r.preprocess))
+    return tuple(dict.fromkeys(part.resize_spec() for r in recipes for part in r.preprocess))
 
 
 def pictures_for(
-    recipe: Recipe, recipes: Sequence[Recipe], packed: Sequence[Packed]
-) -> list[Packed]:
+    recipe: Recipe, recipes: Sequence[Recipe], packed: Sequence[ImageBuffer]
+) -> list[ImageBuffer]:
     """Of the pictures that were made for all recipes, those of each network of one."""
-    known = geometries(recipes)
-    return [packed[known.index(part.geometry())] for part in recipe.preprocess]
+    known = resize_specs(recipes)
+    return [packed[known.index(part.resize_spec())] for part in recipe.preprocess]
 
 
 def bytes_of_image(recipes: Sequence[Recipe], protocol: Protocol) -> int:
     """Bytes of one image's pictures."""
-    return sum(picture_bytes(geometry, protocol) for geometry in geometries(recipes))
+    return sum(resized_bytes(resize_spec, protocol) for resize_spec in resize_specs(recipes))
 
 
 def work_of_image(recipes: Sequence[Recipe], protocol: Protocol) -> float:

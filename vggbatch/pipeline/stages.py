@@ -36,9 +36,9 @@ from vggbatch.output.layout import Output
 from vggbatch.output.schema import TOP_K
 from vggbatch.output.writer import predictions_table, with_profile, write_part
 from vggbatch.pipeline.content_check import checksum
-from vggbatch.pipeline.recipes import Recipe, geometries, pictures_for
+from vggbatch.pipeline.recipes import Recipe, pictures_for, resize_specs
 from vggbatch.pipeline.run_logging import RunLogger, chunk_fields
-from vggbatch.preprocess.image_buffer import Packed, PictureMaker
+from vggbatch.preprocess.image_buffer import ImageBuffer, ImageResizer
 from vggbatch.preprocess.isolated import IsolatedDecoder
 from vggbatch.preprocess.transform import Pixels, pixel_type
 from vggbatch.sources import reader_for
@@ -70,14 +70,14 @@ class StageContext:
     versions: Mapping[str, str]
     """The driver's, of what changes a result (see node_report.py)."""
     labels: Labels | Callable[[], Labels] | None = None
-    """The labels, or what gives them where a stage runs; None for unlabelled input."""
+    """The labels, or what gives them where a stage runs; None for unlabeled input."""
     isolate: bool = False
     """Decode each image in a process of its own, where an earlier pass lost its workers."""
 
     @property
-    def pictures(self) -> PictureMaker:
+    def pictures(self) -> ImageResizer:
         """What decoding makes of an image."""
-        return PictureMaker(self.decode, geometries(self.recipes), self.protocol)
+        return ImageResizer(self.decode, resize_specs(self.recipes), self.protocol)
 
 
 def index(table: pa.Table, scoring: StageContext) -> Iterator[pa.Table]:
@@ -103,8 +103,8 @@ def index(table: pa.Table, scoring: StageContext) -> Iterator[pa.Table]:
 def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
-    `pixels0` and `sizes0` are the pictures of the first geometry as pictures.Packed has them, and
-    so on; of a single centre crop, the crops in row order.
+    `pixels0` and `sizes0` are the resized images of the first resize specification as in an
+    ImageBuffer, and so on; of a single center crop, the crops in row order.
     """
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
@@ -200,10 +200,10 @@ class Classify:
             fields |= {"threads": scoring.threads, "cores": claim.cores if claim else None}
             RunLogger(__name__, scoring.run_id).info("classifier started", extra=fields)
 
-    def twin(self) -> Classify:
+    def share(self) -> Classify:
         """Another one on the same open networks, for another thread of this process."""
         other = copy.copy(self)
-        other.classifier = self.classifier and self.classifier.twin()
+        other.classifier = self.classifier and self.classifier.share()
         return other
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -219,7 +219,9 @@ class Classify:
         rows = chunks.rows_of(table)
         valid = rows.field("label").filter(rows.field("error").is_null())
         labels = valid.fill_null(-1).to_numpy(zero_copy_only=False)
-        packed = [self._packed(table, number) for number in range(len(geometries(scoring.recipes)))]
+        packed = [
+            self._packed(table, number) for number in range(len(resize_specs(scoring.recipes)))
+        ]
         predictions = [
             self.classifier(
                 pictures_for(recipe, scoring.recipes, packed), recipe.preprocess, labels
@@ -244,12 +246,12 @@ class Classify:
         columns["stats"] = pa.array([stats.to_json()])
         return chunks.with_columns(table.select(chunks.KEY), **columns)
 
-    def _packed(self, table: pa.Table, number: int) -> Packed:
+    def _packed(self, table: pa.Table, number: int) -> ImageBuffer:
         sizes = chunks.array_of(
             table[f"sizes{number}"], np.int32, (-1, self.scoring.pictures.scales, 2)
         )
-        dtype = pixel_type(self.scoring.pictures.geometries[number])
-        return Packed(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
+        dtype = pixel_type(self.scoring.pictures.resize_specs[number])
+        return ImageBuffer(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
 
 
 def write(table: pa.Table, scoring: StageContext) -> pa.Table:

@@ -1,1 +1,1 @@
-"""From image bytes to the network's input: decoding, resizing, cropping, normalising."""
+"""From image bytes to the network's input: decoding, resizing, cropping, normalizing."""

@@ -24,7 +24,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000"
 is a form in which photographs are kept."""
 
 _GREY16_AS_INT32 = ("PNG", "PPM")
-"""Formats whose 16-bit grey Pillow may open as 32-bit integers, still 0 to 65535."""
+"""Formats whose 16-bit gray Pillow may open as 32-bit integers, still 0 to 65535."""
 
 _MAGIC = {
     "JPEG": (0, b"\xff\xd8\xff"),
@@ -40,7 +40,7 @@ _CUT = ("truncated", "reached eof", "but only got", "not enough")
 """What Pillow and its libraries say of a file that ends too early."""
 
 _SCANS = 10
-"""Scans of a progressive colour JPEG as libjpeg writes it (jpeg_simple_progression)."""
+"""Scans of a progressive color JPEG as libjpeg writes it (jpeg_simple_progression)."""
 
 _COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
 
@@ -54,8 +54,8 @@ def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -
     """Decode the first frame of an image into RGB, 8 bits a channel.
 
     As `PIL.Image.convert("RGB")` has it, and so every ImageNet number: transparency is dropped and
-    shows the colours beneath; CMYK follows Adobe's inverted convention, profiles are not applied.
-    16-bit grey keeps its upper 8 bits, where Pillow would clip it to white.
+    shows the colors beneath; CMYK follows Adobe's inverted convention, profiles are not applied.
+    16-bit gray keeps its upper 8 bits, where Pillow would clip it to white.
 
     `options.draft` scales a JPEG in its DCT domain before it is resized. Measured with
     efficientnet-lite0 on 200 ImageNet images, bicubic to 256: as they are, 11 are large enough

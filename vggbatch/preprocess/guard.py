@@ -21,7 +21,7 @@ from vggbatch.preprocess.places import SMALL_MB, place, places_here
 from vggbatch.preprocess.transform import Pixels
 
 if TYPE_CHECKING:
-    from vggbatch.preprocess.image_buffer import PictureMaker
+    from vggbatch.preprocess.image_buffer import ImageResizer
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ def _close() -> None:
         _idle.pop().close()
 
 
-def guarded_pictures(data: bytes, maker: PictureMaker) -> list[list[Pixels]]:
+def guarded_pictures(data: bytes, maker: ImageResizer) -> list[list[Pixels]]:
     """The pictures of an image, decoded elsewhere. Raises as `IsolatedDecoder.pictures`."""
     return _guarded(lambda child, memory: child.pictures(data, maker, memory), maker.options)
 

@@ -1,6 +1,6 @@
 """What is made of an image for the networks: pictures at the scales of a protocol, packed.
 
-A centre crop travels to the networks as it is. For all other views the whole rescaled picture
+A center crop travels to the networks as it is. For all other views the whole rescaled picture
 travels and is cut there (see views.py): fifty crops of an image would be thirty times its bytes.
 """
 
@@ -29,21 +29,21 @@ bytes for each, twice."""
 
 
 @dataclass(frozen=True)
-class PictureMaker:
+class ImageResizer:
     """Image bytes -> pictures; small, and the same wherever it runs."""
 
     options: DecodeOptions
-    geometries: tuple[Preprocess, ...]
-    """Ways to resize and crop; see `Preprocess.geometry`."""
+    resize_specs: tuple[Preprocess, ...]
+    """Ways to resize and crop; see `Preprocess.resize_spec`."""
     protocol: Protocol
 
     @property
     def scales(self) -> int:
-        """Pictures of each geometry."""
+        """Pictures of each resize_spec."""
         return len(self.protocol.scales or (None,))
 
     def __call__(self, data: bytes) -> list[list[Pixels]]:
-        """For each geometry, one picture a scale; made in another process if that may take long.
+        """For each resize_spec, one picture a scale; made in another process if that may take long.
 
         Raises:
             ImageError: what is wrong with the image.
@@ -64,32 +64,34 @@ class PictureMaker:
 
     @cached_property
     def _profiles(self) -> list[list[Preprocess]]:
-        """Of each geometry, the preprocessing at each scale."""
-        return [at_scales(geometry, self.protocol) for geometry in self.geometries]
+        """Of each resize_spec, the preprocessing at each scale."""
+        return [at_scales(resize_spec, self.protocol) for resize_spec in self.resize_specs]
 
     @cached_property
     def _largest_side(self) -> int:
         return max(profile.resize for profiles in self._profiles for profile in profiles)
 
-    def packers(self, images: int) -> list[Packer]:
-        """For each geometry, an empty packer for so many images."""
+    def packers(self, images: int) -> list[ImageBufferBuilder]:
+        """For each resize_spec, an empty packer for so many images."""
         return [
-            Packer(
-                self.scales, images * _picture_values(geometry, self.protocol), pixel_type(geometry)
+            ImageBufferBuilder(
+                self.scales,
+                images * _picture_values(resize_spec, self.protocol),
+                pixel_type(resize_spec),
             )
-            for geometry in self.geometries
+            for resize_spec in self.resize_specs
         ]
 
 
-def at_scales(geometry: Preprocess, protocol: Protocol) -> list[Preprocess]:
+def at_scales(resize_spec: Preprocess, protocol: Protocol) -> list[Preprocess]:
     """The preprocessing at each of the protocol's scales."""
-    sizes = protocol.scales or (geometry.resize,)
-    return [geometry.model_copy(update={"resize": size}) for size in sizes]
+    sizes = protocol.scales or (resize_spec.resize,)
+    return [resize_spec.model_copy(update={"resize": size}) for size in sizes]
 
 
-def pictures(image: Image.Image, geometry: Preprocess, protocol: Protocol) -> list[Pixels]:
+def pictures(image: Image.Image, resize_spec: Preprocess, protocol: Protocol) -> list[Pixels]:
     """What travels of an RGB image: one picture a scale. Raises as `picture`."""
-    return [picture(image, profile, protocol) for profile in at_scales(geometry, protocol)]
+    return [picture(image, profile, protocol) for profile in at_scales(resize_spec, protocol)]
 
 
 def picture(image: Image.Image, profile: Preprocess, protocol: Protocol) -> Pixels:
@@ -106,19 +108,19 @@ def picture(image: Image.Image, profile: Preprocess, protocol: Protocol) -> Pixe
     return rescale(image, profile)
 
 
-def picture_bytes(geometry: Preprocess, protocol: Protocol) -> int:
+def resized_bytes(resize_spec: Preprocess, protocol: Protocol) -> int:
     """Bytes that travel of an image, of all scales; of a photograph of 4:3 where it is whole."""
-    return _picture_values(geometry, protocol) * np.dtype(pixel_type(geometry)).itemsize
+    return _picture_values(resize_spec, protocol) * np.dtype(pixel_type(resize_spec)).itemsize
 
 
-def _picture_values(geometry: Preprocess, protocol: Protocol) -> int:
+def _picture_values(resize_spec: Preprocess, protocol: Protocol) -> int:
     if protocol.views == "center":
-        return len(at_scales(geometry, protocol)) * geometry.crop**2 * 3
-    return sum(profile.resize**2 * 4 for profile in at_scales(geometry, protocol))
+        return len(at_scales(resize_spec, protocol)) * resize_spec.crop**2 * 3
+    return sum(profile.resize**2 * 4 for profile in at_scales(resize_spec, protocol))
 
 
 @dataclass(frozen=True)
-class Packed:
+class ImageBuffer:
     """The pictures of several images in one buffer."""
 
     flat: Pixels
@@ -141,8 +143,8 @@ class Packed:
         ]
 
 
-class Packer:
-    """Fills a `Packed`.
+class ImageBufferBuilder:
+    """Fills a `ImageBuffer`.
 
     Args:
         scales: pictures of each image.
@@ -170,7 +172,7 @@ class Packer:
             self._used = end
             self._sizes.append((picture.shape[0], picture.shape[1]))
 
-    def packed(self) -> Packed:
+    def packed(self) -> ImageBuffer:
         """What was added."""
         sizes = np.array(self._sizes, np.int32).reshape(-1, self._scales, 2)
-        return Packed(self._flat[: self._used], sizes)
+        return ImageBuffer(self._flat[: self._used], sizes)

@@ -4,7 +4,7 @@ For images whose header promises more work than a thread may be given (see effor
 chunks whose worker died. The process is this module run as a program. It reads pairs of frames
 (length, bytes): what is wanted as JSON, then an image. It answers with a frame that begins with `-`
 and holds the error's kind and message as JSON, or with `+` and the pictures' type, heights and
-widths, of each geometry and scale, and frames of their pixels follow.
+widths, of each resize_spec and scale, and frames of their pixels follow.
 
 Time is counted in seconds of CPU, so that what is decoded does not depend on what else a machine
 does. Memory is bounded by what the process may map.
@@ -31,7 +31,7 @@ from vggbatch.preprocess.transform import Pixels
 from vggbatch.process import environment, python
 
 if TYPE_CHECKING:
-    from vggbatch.preprocess.image_buffer import PictureMaker
+    from vggbatch.preprocess.image_buffer import ImageResizer
 
 _WAIT_SECONDS = 120.0
 """A process that neither answers nor uses its CPU time for so long is stuck."""
@@ -61,7 +61,7 @@ class IsolatedDecoder:
     """
 
     def __init__(
-        self, maker: PictureMaker | None = None, *, seconds: float = _WAIT_SECONDS
+        self, maker: ImageResizer | None = None, *, seconds: float = _WAIT_SECONDS
     ) -> None:
         self.maker = maker
         self.seconds = seconds
@@ -74,11 +74,11 @@ class IsolatedDecoder:
         self.close()
 
     def __call__(self, data: bytes) -> list[list[Pixels]]:
-        """The pictures of an image, as `PictureMaker` has them. Raises as `pictures`."""
+        """The pictures of an image, as `ImageResizer` has them. Raises as `pictures`."""
         assert self.maker is not None
         return self.pictures(data, self.maker, self.maker.options.max_memory_mb)
 
-    def pictures(self, data: bytes, maker: PictureMaker, memory_mb: int) -> list[list[Pixels]]:
+    def pictures(self, data: bytes, maker: ImageResizer, memory_mb: int) -> list[list[Pixels]]:
         """The pictures of an image.
 
         Args:
@@ -91,7 +91,7 @@ class IsolatedDecoder:
                 killed the child.
         """
         wanted = {
-            "geometries": [geometry.model_dump() for geometry in maker.geometries],
+            "resize_specs": [resize_spec.model_dump() for resize_spec in maker.resize_specs],
             "protocol": maker.protocol.model_dump(mode="json"),
         }
         return self._ask(data, maker.options, memory_mb, wanted)
@@ -223,15 +223,15 @@ def _serve(source: IO[bytes], sink: IO[bytes]) -> None:
 
 def _made(data: bytes, wanted: dict[str, Any]) -> list[list[Pixels]]:
     from vggbatch.preprocess.decode import decode_here
-    from vggbatch.preprocess.image_buffer import PictureMaker
+    from vggbatch.preprocess.image_buffer import ImageResizer
 
     options = DecodeOptions.model_validate(wanted["decode"])
     try:
-        if "geometries" not in wanted:
+        if "resize_specs" not in wanted:
             return [[np.asarray(decode_here(data, options, wanted["side"]))]]
-        maker = PictureMaker(
+        maker = ImageResizer(
             options,
-            tuple(Preprocess.model_validate(geometry) for geometry in wanted["geometries"]),
+            tuple(Preprocess.model_validate(resize_spec) for resize_spec in wanted["resize_specs"]),
             Protocol.model_validate(wanted["protocol"]),
         )
         return maker.make_here(data)

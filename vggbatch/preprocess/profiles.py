@@ -31,7 +31,7 @@ _PROFILES = {
     "intel256": Profile(
         Preprocess(resize_mode="squash", resizer="opencv", pixels="float32"),
         "Intel Neural Compressor's vgg16.yaml and the zoo's onnxrt_inference.ipynb: cv2.resize of "
-        "the float image to 256 x 256, centre 224",
+        "the float image to 256 x 256, center 224",
     ),
     "gluoncv": Profile(
         Preprocess(resizer="opencv", long_side="truncate"),
@@ -40,7 +40,7 @@ _PROFILES = {
     "zoo": Profile(
         Preprocess(),
         "the zoo's imagenet_preprocess.py `preprocess`, there since 2023, and the page's text: "
-        "short side 256 with Pillow, centre 224",
+        "short side 256 with Pillow, center 224",
     ),
     "mxnet224": Profile(
         Preprocess(resize=224, resize_mode="squash", resizer="opencv"),

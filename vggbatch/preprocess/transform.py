@@ -64,7 +64,7 @@ def rescale(image: Image.Image, profile: Preprocess) -> Pixels:
 
 
 def center_crop(image: Image.Image, profile: Preprocess) -> Pixels:
-    """Resize an RGB image and cut its centre.
+    """Resize an RGB image and cut its center.
 
     Returns:
         Array (crop, crop, 3) of `pixel_type` in RGB, whatever order the network wants.
@@ -92,7 +92,7 @@ def _opencv(
     return resize_window(np.asarray(image), size, window, as_float=as_float)
 
 
-class Normaliser:
+class Normalizer:
     """Turns RGB crops into float32 network input.
 
     uint8 crops by a table of 256 values a channel: it gives exactly (pixel / scale - mean) / std
@@ -114,7 +114,7 @@ class Normaliser:
         self.layout = layout
 
     def __call__(self, crops: Pixels) -> npt.NDArray[np.float32]:
-        """Normalise crops (n, h, w, 3) to float32 (n, 3, h, w), or (n, h, w, 3) for NHWC."""
+        """Normalize crops (n, h, w, 3) to float32 (n, 3, h, w), or (n, h, w, 3) for NHWC."""
         n, height, width, _ = crops.shape
         nchw = self.layout == "NCHW"
         shape = (n, 3, height, width) if nchw else (n, height, width, 3)

@@ -48,11 +48,11 @@ def views(protocol: Protocol) -> list[View]:
     ]
 
 
-def describe(protocol: Protocol, geometry: Preprocess) -> dict[str, Any]:
+def describe(protocol: Protocol, resize_spec: Preprocess) -> dict[str, Any]:
     """The protocol as run.json records it, its defaults filled in."""
     return {
         "views": protocol.views,
-        "scales": [profile.resize for profile in at_scales(geometry, protocol)],
+        "scales": [profile.resize for profile in at_scales(resize_spec, protocol)],
         "flip": len(protocol.mirrored) > 1,
         "views_an_image": len(views(protocol)),
     }
@@ -65,12 +65,12 @@ def in_words(described: Mapping[str, Any]) -> str:
     return f"{views}, mirrored too" if described["flip"] else views
 
 
-def work(geometry: Preprocess, protocol: Protocol) -> float:
+def work(resize_spec: Preprocess, protocol: Protocol) -> float:
     """What the views of a photograph of 4:3 cost a network, in single crops."""
     total = 0.0
     for view in views(protocol):
-        size = at_scales(geometry, protocol)[view.scale].resize
-        total += 1 if view.crop is not None else size**2 * 4 / 3 / geometry.crop**2
+        size = at_scales(resize_spec, protocol)[view.scale].resize
+        total += 1 if view.crop is not None else size**2 * 4 / 3 / resize_spec.crop**2
     return total
 
 
@@ -82,7 +82,7 @@ def cut(picture: Pixels, kind: Crops, number: int, crop: int) -> Pixels:
 
 
 def _corners(kind: Crops, height: int, width: int, crop: int) -> list[tuple[int, int]]:
-    """Top and left of each crop: `ten`, the corners, then the centre; `grid`, row by row."""
+    """Top and left of each crop: `ten`, the corners, then the center; `grid`, row by row."""
     center = (height // 2 - crop // 2, width // 2 - crop // 2)
     if kind == "center":
         return [center]

@@ -24,7 +24,7 @@ from vggbatch.models.graphs.runtime import open_network
 from vggbatch.quantization import entropy
 
 Calibration = Literal["minmax", "entropy", "percentile"]
-Normalise = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Normalize = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 """Operators that may have weights."""
@@ -86,21 +86,21 @@ class LocalObserver:
     Args:
         graph: fp32 ONNX file.
         name: the network's input.
-        normalise: makes the input of images.
+        normalize: makes the input of images.
         threads: of onnxruntime; None: as many as there are cores.
     """
 
     def __init__(
-        self, graph: Path, name: str, normalise: Normalise, threads: int | None = None
+        self, graph: Path, name: str, normalize: Normalize, threads: int | None = None
     ) -> None:
-        self._input, self._normalise = name, normalise
+        self._input, self._normalize = name, normalize
         model, self._names = _with_activations(graph)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "observed.onnx"
             onnx.save(model, path)
             del model
             # what is fused away has no range
-            self._session = open_network(path, optimise=False, threads=threads)
+            self._session = open_network(path, optimize=False, threads=threads)
 
     def ranges(self, images: NDArray[np.uint8]) -> Ranges:
         """As Observer has it."""
@@ -128,7 +128,7 @@ class LocalObserver:
 
     def _activations(self, images: NDArray[np.uint8]) -> Iterator[dict[str, NDArray[np.float32]]]:
         for start in range(0, len(images), BATCH):
-            given = self._normalise(images[start : start + BATCH])
+            given = self._normalize(images[start : start + BATCH])
             # the input is watched too, and is no output of the graph
             inner = [name for name in self._names if name != self._input]
             values = self._session.run(inner, {self._input: given})

@@ -7,7 +7,7 @@ the least Kullback-Leibler divergence from what was seen.
 onnxruntime's version counts zero like any other value. Half of what follows a ReLU is exactly zero,
 and int8 keeps zero exactly; spread over a level's bins it looks like the greatest loss of all, and
 the lowest limit tried wins in every layer of a VGG (measured: 4 dB of signal to noise in the scores
-where cutting off nothing leaves 32). Here the bin of zero has the count of its neighbour.
+where cutting off nothing leaves 32). Here the bin of zero has the count of its neighbor.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from onnxruntime import GraphOptimizationLevel
 
 from vggbatch.errors import UsageError
 from vggbatch.models.graphs.graph import is_quantized, make_batchable, opset, sort_nodes
-from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimised
+from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimized
 from vggbatch.models.resolve import Model
 from vggbatch.models.source_files import original_file
 from vggbatch.models.synthesis import synthesize
@@ -35,7 +35,7 @@ from vggbatch.quantization.calibration import (
     WITH_WEIGHTS,
     Calibration,
     LocalObserver,
-    Normalise,
+    Normalize,
     Observer,
     calibrate,
 )
@@ -46,7 +46,7 @@ PER_CHANNEL_OPSET = 13
 """The first in which QuantizeLinear has an axis."""
 _DOT_PRODUCT = {"avx512_vnni", "avx_vnni", "asimddp"}
 
-Observe = Callable[[Path, str, Normalise], Observer]
+Observe = Callable[[Path, str, Normalize], Observer]
 """As LocalObserver is made."""
 
 
@@ -65,7 +65,7 @@ class Quantizer:
         self,
         model: Model,
         images: NDArray[np.uint8],
-        normalise: Normalise,
+        normalize: Normalize,
         work: Path,
         *,
         quant_format: Format = "qdq",
@@ -79,7 +79,7 @@ class Quantizer:
         Args:
             model: fp32, as `resolve` describes it.
             images: uint8 RGB [n, crop, crop, 3] to calibrate on.
-            normalise: makes the network's input of them.
+            normalize: makes the network's input of them.
             work: a folder for files that are needed as long as this object.
             quant_format: QDQ, which onnxruntime fuses itself, or operators such as QLinearConv.
             calibration: how the range of an activation follows from its values.
@@ -94,11 +94,11 @@ class Quantizer:
         if not len(images):
             raise UsageError("no image to calibrate on")
         self.input = model.input
-        self.normalise = normalise
+        self.normalize = normalize
         self.quant_format: Format = quant_format
         self.reduce_range = not has_dot_product() if reduce_range is None else reduce_range
         self.float_file = _float_model(model, work, cache_dir)
-        observer = observe(self.float_file, model.input, normalise)
+        observer = observe(self.float_file, model.input, normalize)
         self._ranges = calibrate(observer, images, calibration)
         self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
         for node in self._graph.graph.node:
@@ -160,7 +160,7 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     from onnxruntime.quantization import quant_utils
 
     path = original_file(model, folder, cache_dir, None)
-    graph = onnx.load(path) if model.twin is None else synthesize(model.twin)
+    graph = onnx.load(path) if model.synthetic_of is None else synthesize(model.synthetic_of)
     if is_quantized(graph):
         raise UsageError(f"{model.name} is quantized already")
     make_batchable(
@@ -177,7 +177,7 @@ def _float_model(model: Model, folder: Path, cache_dir: str | None) -> Path:
     del graph
     folded = folder / "folded.onnx"
     try:
-        write_optimised(folder / "batchable.onnx", folded, GraphOptimizationLevel.ORT_ENABLE_BASIC)
+        write_optimized(folder / "batchable.onnx", folded, GraphOptimizationLevel.ORT_ENABLE_BASIC)
     except ONNXRUNTIME_ERRORS as error:
-        raise UsageError(f"{model.name} cannot be optimised: {reason(error)}") from None
+        raise UsageError(f"{model.name} cannot be optimized: {reason(error)}") from None
     return folded

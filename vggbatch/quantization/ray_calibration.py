@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vggbatch.errors import VggbatchError
 from vggbatch.executors.ray_data.model_broadcast import blocks_of
-from vggbatch.quantization.calibration import BATCH, Histograms, LocalObserver, Normalise, Ranges
+from vggbatch.quantization.calibration import BATCH, Histograms, LocalObserver, Normalize, Ranges
 from vggbatch.versions import check_versions, result_versions
 
 _Seen = TypeVar("_Seen", Ranges, Histograms)
@@ -26,7 +26,7 @@ class _Network:
     blocks: list[Any]
     """Of the ONNX file, as references into the object store."""
     input: str
-    normalise: Normalise
+    normalize: Normalize
     threads: int
 
 
@@ -38,7 +38,7 @@ class ClusterObserver:
     Args:
         graph: fp32 ONNX file of this machine; reaches the nodes through the object store.
         name: the network's input.
-        normalise: makes the input of images.
+        normalize: makes the input of images.
         node_cpus: logical CPUs of the nodes.
     """
 
@@ -46,7 +46,7 @@ class ClusterObserver:
         self,
         graph: Path,
         name: str,
-        normalise: Normalise,
+        normalize: Normalize,
         *,
         node_cpus: Sequence[float],
     ) -> None:
@@ -54,7 +54,7 @@ class ClusterObserver:
         # one process a node where they are alike: each holds all weights
         self._threads = min(usable, default=1)
         self._tasks = sum(cpus // self._threads for cpus in usable) or 1
-        self._network = _Network(blocks_of(graph), name, normalise, self._threads)
+        self._network = _Network(blocks_of(graph), name, normalize, self._threads)
         self._versions = result_versions()
 
     def ranges(self, images: NDArray[np.uint8]) -> Ranges:
@@ -106,5 +106,5 @@ def _look(
         with graph.open("wb") as file:
             for block in network.blocks:
                 file.write(ray.get(block))
-        observer = LocalObserver(graph, network.input, network.normalise, network.threads)
+        observer = LocalObserver(graph, network.input, network.normalize, network.threads)
         return look(observer, images)

@@ -15,7 +15,7 @@ from vggbatch.job.own_classes import with_own_classes
 from vggbatch.labels import Labels
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
-from vggbatch.sources import Surprise, reader_for, survey
+from vggbatch.sources import InputWarning, reader_for, survey
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.input_warnings import merged, surprises_of
 from vggbatch.sources.tables.columns import Reading
@@ -31,7 +31,7 @@ class Sample:
     """[n] class index, -1 where unknown."""
     failed: int
     """Images that could not."""
-    left_out: tuple[Surprise, ...] = ()
+    left_out: tuple[InputWarning, ...] = ()
     """What else is in the input, and in the shards that were opened, by kind."""
 
 

@@ -29,7 +29,7 @@ class LayerNoise:
 
 @dataclass(frozen=True)
 class Measured:
-    """A version of the network on labelled images."""
+    """A version of the network on labeled images."""
 
     left_float: tuple[str, ...]
     """Layers that stayed in fp32."""
@@ -45,7 +45,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """Images with the class each belongs to."""
 
     crops: NDArray[np.uint8]
@@ -79,20 +79,20 @@ def layer_noise(
 
 
 def compare(
-    quantizer: Quantizer, target: Path, labelled: Labelled, progress: Progress
+    quantizer: Quantizer, target: Path, labeled: Labeled, progress: Progress
 ) -> list[Measured]:
     """Measure fp32 and the int8 network at `target`, in this order."""
     every = quantizer.layers
-    progress(f"fp32 on {len(labelled.labels)} labelled images")
-    exact = _measure(quantizer, quantizer.float_file, labelled, every)
-    progress(f"int8 on {len(labelled.labels)} labelled images")
-    return [exact, _measure(quantizer, target, labelled, ())]
+    progress(f"fp32 on {len(labeled.labels)} labeled images")
+    exact = _measure(quantizer, quantizer.float_file, labeled, every)
+    progress(f"int8 on {len(labeled.labels)} labeled images")
+    return [exact, _measure(quantizer, target, labeled, ())]
 
 
 def leave_worst(
     quantizer: Quantizer,
     target: Path,
-    labelled: Labelled,
+    labeled: Labeled,
     measured: Sequence[Measured],
     noise: Sequence[LayerNoise],
     max_drop: float,
@@ -102,8 +102,8 @@ def leave_worst(
 
     Args:
         quantizer: the calibrated network.
-        target: the int8 network; written anew each time.
-        labelled: images to measure on.
+        target: the int8 network; written again each time.
+        labeled: images to measure on.
         measured: what `compare` gave.
         noise: the layers, the worst first.
         max_drop: points of top-1 that int8 may lie below fp32.
@@ -121,16 +121,14 @@ def leave_worst(
         left = (*left, layer.layer)
         progress(f"leaving {len(left)} of {len(noise)} layers in fp32")
         quantizer.write(target, keep_float=left)
-        now = _measure(quantizer, target, labelled, left)
+        now = _measure(quantizer, target, labeled, left)
         steps.append(now)
     return steps
 
 
-def _measure(
-    quantizer: Quantizer, path: Path, labelled: Labelled, left: tuple[str, ...]
-) -> Measured:
-    scores, seconds = _scores(quantizer, path, labelled.crops)
-    correct = int((scores.argmax(1) == labelled.labels).sum())
+def _measure(quantizer: Quantizer, path: Path, labeled: Labeled, left: tuple[str, ...]) -> Measured:
+    scores, seconds = _scores(quantizer, path, labeled.crops)
+    correct = int((scores.argmax(1) == labeled.labels).sum())
     return Measured(left, correct, len(scores), len(scores) / seconds)
 
 
@@ -142,7 +140,7 @@ def _scores(
     name = session.get_outputs()[0].name
     parts, seconds = [], 0.0
     for start in range(0, len(images), BATCH):
-        given = {quantizer.input: quantizer.normalise(images[start : start + BATCH])}
+        given = {quantizer.input: quantizer.normalize(images[start : start + BATCH])}
         if not start:
             session.run([name], given)  # the first run makes room and is slower
         clock = time.perf_counter()
@@ -155,5 +153,5 @@ def _scores(
 def _centred(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """Scores without what is common to all classes of an image, which changes no ranking."""
     wide = scores.astype(np.float64)
-    centred: NDArray[np.float64] = wide - wide.mean(axis=1, keepdims=True)
-    return centred
+    centered: NDArray[np.float64] = wide - wide.mean(axis=1, keepdims=True)
+    return centered

@@ -19,12 +19,12 @@ from vggbatch.labels import MultiLabels, load_classes, load_labels
 from vggbatch.models import Model, synset
 from vggbatch.models.local_files import base_name
 from vggbatch.preprocess.profiles import resolve_profile
-from vggbatch.preprocess.transform import Normaliser
+from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization.calibration import Calibration, LocalObserver
 from vggbatch.quantization.quantizer import Format, Observe, Quantizer
 from vggbatch.quantization.sampling import Sample, sample
 from vggbatch.quantization.sensitivity import (
-    Labelled,
+    Labeled,
     LayerNoise,
     Measured,
     Progress,
@@ -32,13 +32,13 @@ from vggbatch.quantization.sensitivity import (
     layer_noise,
     leave_worst,
 )
-from vggbatch.sources import Surprise
+from vggbatch.sources import InputWarning
 from vggbatch.storage.filesystem import Folder
 
 _NOISE_IMAGES = 8
 """Images that the layers are compared on: each gives a thousand scores."""
 _MEASURED_IMAGES = 500
-"""Labelled images at most: a minute of fp32 VGG-16 on two cores."""
+"""Labeled images at most: a minute of fp32 VGG-16 on two cores."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Quantized:
     """Images."""
     failed: int
     """Images that could not be read."""
-    left_out: tuple[Surprise, ...]
+    left_out: tuple[InputWarning, ...]
     """What else is in the input, and in the shards that were opened, by kind."""
     held_out: bool
-    """Whether the labelled images are others than those calibrated on."""
+    """Whether the labeled images are others than those calibrated on."""
     noise: list[LayerNoise]
     """The layers, the worst first."""
     measured: list[Measured]
@@ -82,7 +82,7 @@ def quantize_model(
         output: path or URI that ends in .onnx.
         images: how many to calibrate on.
         labels: of the inputs: fp32 and int8 are then measured, on other images of the input than
-            the calibration's if there are twice as many labelled ones.
+            the calibration's if there are twice as many labeled ones.
         max_drop: points of top-1 that int8 may lie below fp32; layers are left in fp32 until then.
         quant_format: form of the int8 graph.
         calibration: how the ranges of activations are chosen.
@@ -100,7 +100,7 @@ def quantize_model(
     if not base_name(output).endswith(".onnx"):
         raise UsageError(f"the output {output} must end in .onnx")
     if max_drop is not None and labels is None:
-        raise UsageError("--max-drop is measured on labelled images: name their labels, --labels")
+        raise UsageError("--max-drop is measured on labeled images: name their labels, --labels")
     target = _folder_of(output)
     target.check_writable()
     _, profile = resolve_profile(model.preprocess)
@@ -116,8 +116,8 @@ def quantize_model(
     progress("reading images")
     count = images + (_MEASURED_IMAGES if labels else 0)
     drawn = sample(inputs, count, profile, known, reading.columns)
-    chosen, labelled, held_out = _split(drawn, images)
-    if labels and not len(labelled.labels):
+    chosen, labeled, held_out = _split(drawn, images)
+    if labels and not len(labeled.labels):
         raise UsageError(f"{labels} has no label for any of {len(drawn.labels)} images")
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -128,7 +128,7 @@ def quantize_model(
         quantizer = Quantizer(
             model,
             drawn.crops[chosen],
-            Normaliser(profile, layout=model.layout),
+            Normalizer(profile, layout=model.layout),
             work,
             quant_format=quant_format,
             calibration=calibration,
@@ -140,9 +140,9 @@ def quantize_model(
         noise = layer_noise(quantizer, few, work, progress)
         measured: list[Measured] = []
         if labels:
-            measured = compare(quantizer, graph, labelled, progress)
+            measured = compare(quantizer, graph, labeled, progress)
         if max_drop is not None:
-            measured += leave_worst(quantizer, graph, labelled, measured, noise, max_drop, progress)
+            measured += leave_worst(quantizer, graph, labeled, measured, noise, max_drop, progress)
         _publish(model, graph, target, base_name(output))
     return Quantized(len(chosen), drawn.failed, drawn.left_out, held_out, noise, measured)
 
@@ -162,15 +162,15 @@ def _observer(compute: ComputeOptions, progress: Progress) -> Iterator[Observe]:
         yield functools.partial(ClusterObserver, node_cpus=cluster.node_cpus)
 
 
-def _split(drawn: Sample, count: int) -> tuple[np.ndarray[Any, Any], Labelled, bool]:
-    """Positions of the images to calibrate on, and the labelled ones to measure on."""
+def _split(drawn: Sample, count: int) -> tuple[np.ndarray[Any, Any], Labeled, bool]:
+    """Positions of the images to calibrate on, and the labeled ones to measure on."""
     everything = np.arange(len(drawn.labels))
     chosen = np.linspace(0, len(everything) - 1, min(count, len(everything))).astype(np.int64)
-    labelled = everything[drawn.labels >= 0]
-    apart = np.setdiff1d(labelled, chosen)
+    labeled = everything[drawn.labels >= 0]
+    apart = np.setdiff1d(labeled, chosen)
     held_out = len(apart) >= len(chosen)
-    kept = (apart if held_out else labelled)[:_MEASURED_IMAGES]
-    return chosen, Labelled(drawn.crops[kept], drawn.labels[kept]), held_out
+    kept = (apart if held_out else labeled)[:_MEASURED_IMAGES]
+    return chosen, Labeled(drawn.crops[kept], drawn.labels[kept]), held_out
 
 
 def _folder_of(output: str) -> Folder:

@@ -1,8 +1,8 @@
-"""The geometry of the charts: what to draw where, in percent of a plot's width and height.
+"""The resize_spec of the charts: what to draw where, in percent of a plot's width and height.
 
 A plot is drawn as SVG that stretches with the page, and its text as HTML around it, so that type
-keeps its size on a phone, follows the colours of the page and can be selected, read out and
-printed. Chart libraries for Python draw pictures of one size in fixed colours: on a phone they
+keeps its size on a phone, follows the colors of the page and can be selected, read out and
+printed. Chart libraries for Python draw pictures of one size in fixed colors: on a phone they
 shrink the text with the picture.
 """
 
@@ -31,7 +31,7 @@ _PAUSE = 60.0
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled place on an axis, in percent of it."""
+    """A labeled place on an axis, in percent of it."""
 
     at: float
     text: str
@@ -118,7 +118,7 @@ def difference_span(low: float, high: float, value: float) -> Span:
 
 def histogram(found: Scan) -> Plot:
     """How sure the network was, right and wrong predictions on top of each other."""
-    parts = [("right", found.right), ("wrong", found.wrong), ("unlabelled", found.unlabelled)]
+    parts = [("right", found.right), ("wrong", found.wrong), ("unlabeled", found.unlabeled)]
     parts = [(kind, counts) for kind, counts in parts if counts.any()]
     totals = sum((counts for _, counts in parts), start=0 * found.right)
     ticks = nice_ticks(max(1, int(totals.max())))

@@ -59,7 +59,7 @@ class RunOutput:
 
     @property
     def views(self) -> str | None:
-        """What was averaged for each image; None for the single centre crop."""
+        """What was averaged for each image; None for the single center crop."""
         protocol = self.record.get("protocol", {})
         if protocol.get("views_an_image", 1) == 1:
             return None

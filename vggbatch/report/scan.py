@@ -64,9 +64,9 @@ class Scan:
     """How many examples each gallery keeps; of each kind of error a quarter."""
     rows: int = 0
     right: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    """Labelled images whose first prediction is right, by its probability."""
+    """Labeled images whose first prediction is right, by its probability."""
     wrong: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
-    unlabelled: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    unlabeled: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     predicted: Counter[int] = field(default_factory=Counter)
     """Images by first prediction."""
     confidence: dict[int, float] = field(default_factory=lambda: defaultdict(float))
@@ -85,18 +85,18 @@ class Scan:
         """Count a batch of predictions, and keep the images that stand out."""
         rows, accepted, subset = batch.rows, batch.accepted, batch.label_set.classes
         self.rows += len(rows)
-        labelled = np.zeros(len(rows), bool)
-        labelled[accepted.row] = True
+        labeled = np.zeros(len(rows), bool)
+        labeled[accepted.row] = True
         right = best_rank(rows, accepted, subset) == 0
         confidence = rows.probability[:, 0]
         for counts, which in (
-            (self.right, rows.scored & labelled & right),
-            (self.wrong, rows.scored & labelled & ~right),
-            (self.unlabelled, rows.scored & ~labelled),
+            (self.right, rows.scored & labeled & right),
+            (self.wrong, rows.scored & labeled & ~right),
+            (self.unlabeled, rows.scored & ~labeled),
         ):
             counts += np.histogram(confidence[which], bins=BINS, range=(0, 1))[0]
         self._count_classes(batch)
-        wrong = np.flatnonzero(rows.scored & labelled & ~right)
+        wrong = np.flatnonzero(rows.scored & labeled & ~right)
         self.mistakes.add(batch, wrong, confidence)
         self.unsure.add(batch, np.flatnonzero(rows.scored), -confidence)
         for row in np.flatnonzero(~rows.scored):

@@ -8,7 +8,7 @@ from typing import Any
 
 from vggbatch.output.layout import Output
 from vggbatch.output.writer import compact
-from vggbatch.runs.tracker import Tally
+from vggbatch.runs.tracker import RunTracker
 
 _LEAVE_S = 30.0
 """Seconds for which leaving waits for what is being written."""
@@ -33,7 +33,7 @@ class Compactions:
         output: Output,
         groups: dict[int, list[int]],
         rows_per_file: int,
-        tally: Tally,
+        tally: RunTracker,
         submit: Submit,
     ) -> None:
         self._output = output

@@ -11,12 +11,12 @@ from vggbatch.cluster.node_requirements import check_own_machine
 from vggbatch.cluster.placement import Placement
 from vggbatch.executors.choose import chosen_executor
 from vggbatch.job.job import Job
-from vggbatch.job.label_check import LabelCount, count_labelled
+from vggbatch.job.label_check import LabelCount, count_labeled
 from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import counted_images, estimated_images
 from vggbatch.output.layout import Output
 from vggbatch.runs.resume import check_continuable, check_output
-from vggbatch.sources import Shard, Surprise
+from vggbatch.sources import InputWarning, Shard
 from vggbatch.storage.filesystem import Folder
 
 
@@ -49,7 +49,7 @@ class Preview:
     """On the cluster that would be joined, else on this machine."""
     pinning: str | None
     """How classifiers get cores of their own on this machine; None where a cluster decides."""
-    surprises: tuple[Surprise, ...]
+    input_warnings: tuple[InputWarning, ...]
     """What is odd about the input and its labels."""
     notes: tuple[str, ...] = ()
     """What is odd about the cluster's nodes."""
@@ -68,7 +68,7 @@ class Preview:
             "preprocess": {"profile": job.profile, **job.preprocess.model_dump(mode="json")},
             "assumptions": [asdict(assumption) for assumption in job.assumptions],
             "labels": asdict(self.labels) if self.labels is not None else None,
-            "surprises": [asdict(found) for found in self.surprises],
+            "input_warnings": [asdict(found) for found in self.input_warnings],
             "executor": self.executor,
             "placement": self.placement.describe() if self.placement is not None else None,
             "pinning": self.pinning,
@@ -86,7 +86,7 @@ def preview(job: Job) -> Preview:
     """
     compute = job.config.compute
     output = _output(job)
-    labels = count_labelled(job.shards, job.labels) if job.labels is not None else None
+    labels = count_labeled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
     cores = None
     executor = chosen_executor(compute)
@@ -97,13 +97,13 @@ def preview(job: Job) -> Preview:
         from vggbatch.cluster.connection import ray_cluster
         from vggbatch.cluster.preflight import check
 
-        with ray_cluster(compute, chunk_bytes=job.chunk_size * job.picture_bytes) as cluster:
+        with ray_cluster(compute, chunk_bytes=job.chunk_size * job.resized_bytes) as cluster:
             placement = check(job, cluster, notes.append)
     return Preview(
         job=job,
         formats=_formats(job.shards),
         labels=labels,
-        surprises=job.surprises,
+        input_warnings=job.input_warnings,
         output=output,
         executor=executor,
         placement=placement,

@@ -125,7 +125,7 @@ def check_output(output: Output, job: Job) -> Planned | None:
             changed.append(_input_changes(old, list(job.shards)))
         raise UsageError(
             f"{output.folder.uri} belongs to a run with other settings: {'; '.join(changed)}. "
-            "Repeat those settings, name another output, or --overwrite to start anew"
+            "Repeat those settings, name another output, or --overwrite to start again"
         )
     return sizes
 
@@ -155,7 +155,7 @@ def _same_content(output: Output, job: Job, sizes: Planned) -> bool:
         raise UsageError(
             f"{output.folder.uri} belongs to a run on another input: files were modified, and what "
             f"was scored of {found} is not what is there now. Name another output, or --overwrite "
-            "to start anew"
+            "to start again"
         )
     _compared.add(known)
     return True

@@ -26,7 +26,7 @@ from vggbatch.runs.opening import is_complete, reopen
 from vggbatch.runs.resume import Planned, check_continuable, open_output
 from vggbatch.runs.run_record import RunResult
 from vggbatch.runs.stillness import Stillness
-from vggbatch.runs.tracker import Listener, Tally
+from vggbatch.runs.tracker import ProgressCallback, RunTracker
 from vggbatch.storage.filesystem import Folder
 
 _FAILURES_IN_A_ROW = 16
@@ -35,14 +35,18 @@ _FAILURES_IN_A_ROW = 16
 
 @contextmanager
 def run(
-    job: Job, executor: Executor, listener: Listener | None = None, *, metrics: bool = False
+    job: Job,
+    executor: Executor,
+    on_progress: ProgressCallback | None = None,
+    *,
+    metrics: bool = False,
 ) -> Iterator[RunResult]:
     """Score what the output lacks, and keep its lease for the block, which has to `finish` it.
 
     Args:
         job: the checked job.
         executor: scores; it has been entered.
-        listener: called with a Snapshot while results come in.
+        on_progress: called with a Snapshot while results come in.
         metrics: the output is complete only with its metrics.
 
     Yields:
@@ -69,7 +73,7 @@ def run(
         else:
             remove_remains(output.folder)
         try:
-            result = _scored(job, executor, listener, output, lease, run_id, started)
+            result = _scored(job, executor, on_progress, output, lease, run_id, started)
         except VggbatchError:
             if lease is not None:
                 lease.fence.check()  # of an output that is another run's, that is what to say
@@ -80,7 +84,7 @@ def run(
 def _scored(
     job: Job,
     executor: Executor,
-    listener: Listener | None,
+    on_progress: ProgressCallback | None,
     output: Output,
     lease: OutputLease | None,
     run_id: str,
@@ -88,7 +92,7 @@ def _scored(
 ) -> RunResult:
     numbered, planned = open_output(output, job)
     progress = output.progress()
-    tally = Tally(progress, Total(numbered, progress))
+    tally = RunTracker(progress, Total(numbered, progress))
     placement = None
     if lease is not None:
         reopen(output, progress)
@@ -100,7 +104,16 @@ def _scored(
             fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
             with told(log, executor=executor.name, **fields):
                 loop = _Loop(
-                    job, executor, run_id, output, numbered, groups, planned, tally, lease, listener
+                    job,
+                    executor,
+                    run_id,
+                    output,
+                    numbered,
+                    groups,
+                    planned,
+                    tally,
+                    lease,
+                    on_progress,
                 )
                 placement = loop.score()
     markers = [progress.groups[group] for group in sorted(progress.groups)]
@@ -143,10 +156,10 @@ class _Loop:
     groups: dict[int, list[int]]
     """Group number -> numbers of its shards."""
     planned: Planned
-    tally: Tally
+    tally: RunTracker
     """Knows what is committed, and counts on."""
     lease: OutputLease
-    listener: Listener | None
+    on_progress: ProgressCallback | None
     _failures: list[str] = field(default_factory=list)
     """Reasons of the chunks that failed in the attempt at work."""
     _in_a_row: int = 0
@@ -243,11 +256,11 @@ class _Loop:
             events.group_closed(group, marker["rows"])
 
     def _report(self, note: str | None = None) -> None:
-        """Let the lease and the listener know how far the run is."""
+        """Let the lease and the caller know how far the run is."""
         snapshot = replace(self.tally.snapshot(), note=note, executor=self.executor.name)
         self.lease.report(snapshot)
-        if self.listener:
-            self.listener(snapshot)
+        if self.on_progress:
+            self.on_progress(snapshot)
 
     def _reason(self) -> str:
         """Why chunks failed; empty if none did."""
@@ -269,7 +282,7 @@ def _writing() -> str:
     return "the output's store: predictions files are being written"
 
 
-def _events_of(executor: Executor, run_id: str, output: Output, tally: Tally) -> RunEvents:
+def _events_of(executor: Executor, run_id: str, output: Output, tally: RunTracker) -> RunEvents:
     """What the run says of itself: log lines, and metrics where Ray exports them."""
     if executor.name != "ray":
         return RunEvents(run_id)

@@ -23,7 +23,7 @@ from vggbatch.pipeline.recipes import Recipe
 from vggbatch.preprocess.views import describe
 from vggbatch.runs.unused_labels import unused_labels
 from vggbatch.runs.verdict import judge
-from vggbatch.sources import Surprise
+from vggbatch.sources import InputWarning
 from vggbatch.sources.input_warnings import merged, surprises_of
 from vggbatch.storage.filesystem import Folder
 from vggbatch.versions import versions
@@ -92,7 +92,7 @@ def finish(
     result: RunResult,
     metrics: Metrics | None = None,
     *,
-    labelled: int | None = None,
+    labeled: int | None = None,
 ) -> dict[str, Any]:
     """Write run.json and, last of all, _SUCCESS; under the lease of `run`.
 
@@ -100,7 +100,7 @@ def finish(
         job: what was asked.
         result: what came out.
         metrics: those that were written; None: the output keeps those that it has.
-        labelled: images that have a label in any set; None where none was wanted.
+        labeled: images that have a label in any set; None where none was wanted.
 
     Returns:
         The content of run.json.
@@ -115,7 +115,7 @@ def finish(
         return output.read_run()
     places = [result.fence(name) for name in result.folders]
     output.drop_strays({file["name"] for files in result.files.values() for file in files})
-    verdict = judge(job, result, labelled=labelled)
+    verdict = judge(job, result, labeled=labeled)
     warnings = [verdict.message] if verdict is not None else []
     unused = _unused(job, result)
     records = [_record(job, result, recipe, metrics, warnings, unused) for recipe in job.recipes]
@@ -179,7 +179,7 @@ def _record(
     recipe: Recipe,
     metrics: Metrics | None,
     warnings: list[str],
-    unused: tuple[Surprise, ...],
+    unused: tuple[InputWarning, ...],
 ) -> dict[str, Any]:
     """The content of run.json, of a recipe's output."""
     before = {} if result.scored_now else _before(result, recipe.name)
@@ -194,7 +194,7 @@ def _fresh_record(
     recipe: Recipe,
     metrics: Metrics | None,
     warnings: list[str],
-    unused: tuple[Surprise, ...],
+    unused: tuple[InputWarning, ...],
 ) -> dict[str, Any]:
     stats = result.stats
     model, *ensemble = job.model_facts()
@@ -251,38 +251,38 @@ def _fresh_record(
     }
 
 
-def _unused(job: Job, result: RunResult) -> tuple[Surprise, ...]:
+def _unused(job: Job, result: RunResult) -> tuple[InputWarning, ...]:
     """Labels that could not be used: of no class, or of no image."""
     files = next(iter(result.files.values()))
     names = [file["name"] for file in files]
-    labelled = result.stats.likelihood.n
-    without = unused_labels(job, result.output.folder, names, result.rows, labelled)
+    labeled = result.stats.likelihood.n
+    without = unused_labels(job, result.output.folder, names, result.rows, labeled)
     return (*surprises_of(result.stats.labels), *without)
 
 
-def left_out(job: Job, stats: Stats) -> tuple[Surprise, ...]:
+def left_out(job: Job, stats: Stats) -> tuple[InputWarning, ...]:
     """All that is no row: what the listing left out, and what is in shards beside images."""
     return surprises_of(merged(job.left_out, stats.left_out))
 
 
-def left_out_in(record: Mapping[str, Any]) -> tuple[Surprise, ...]:
+def left_out_in(record: Mapping[str, Any]) -> tuple[InputWarning, ...]:
     """As `left_out`, from run.json; nothing from one that does not say."""
     return _surprises_in(record, "left_out")
 
 
-def unused_labels_in(record: Mapping[str, Any]) -> tuple[Surprise, ...]:
+def unused_labels_in(record: Mapping[str, Any]) -> tuple[InputWarning, ...]:
     """Labels that could not be used, from run.json; nothing from one that does not say."""
     return _surprises_in(record, "unused_labels")
 
 
-def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[Surprise, ...]:
+def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[InputWarning, ...]:
     return tuple(
-        Surprise(kind["what"], kind["count"], tuple(kind["examples"]))
+        InputWarning(kind["what"], kind["count"], tuple(kind["examples"]))
         for kind in record.get(key, ())
     )
 
 
-def _listed(kinds: Iterable[Surprise]) -> list[dict[str, Any]]:
+def _listed(kinds: Iterable[InputWarning]) -> list[dict[str, Any]]:
     return [{**asdict(kind), "examples": list(kind.examples)} for kind in kinds]
 
 

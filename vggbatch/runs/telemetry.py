@@ -13,7 +13,7 @@ from ray.util.metrics import Counter, Gauge
 from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.chunks.stats import Stats
 from vggbatch.runs.events import RunEvents
-from vggbatch.runs.tracker import Tally
+from vggbatch.runs.tracker import RunTracker
 from vggbatch.storage.filesystem import public_uri
 
 SECONDS = {
@@ -34,7 +34,7 @@ class Telemetry(RunEvents):
         tally: of the run.
     """
 
-    def __init__(self, run_id: str, output: str, tally: Tally) -> None:
+    def __init__(self, run_id: str, output: str, tally: RunTracker) -> None:
         super().__init__(run_id)
         self._tags = tags_of(run_id, output)
         self._tally = tally

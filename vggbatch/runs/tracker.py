@@ -1,4 +1,4 @@
-"""What the driver counts while a run goes on, and what it reports to a listener."""
+"""What the driver counts while a run continues, and what it reports to a progress callback."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vggbatch.chunks.stats import Stats
 from vggbatch.output.image_total import Total
 from vggbatch.output.progress import Progress, Snapshot
 
-Listener = Callable[[Snapshot], None]
+ProgressCallback = Callable[[Snapshot], None]
 """Called for every chunk from the thread that runs the job; and with a `note`, while the run gets
 nowhere, from another."""
 
 
 @dataclass
-class Tally:
+class RunTracker:
     """Counts of one run."""
 
     progress: Progress

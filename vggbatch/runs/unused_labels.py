@@ -9,7 +9,7 @@ import pyarrow as pa
 from vggbatch.job.job import Job
 from vggbatch.job.label_check import UNUSED
 from vggbatch.output.reader import open_for_arrow, open_parquet
-from vggbatch.sources import Surprise, surprise
+from vggbatch.sources import InputWarning, input_warning
 from vggbatch.storage.filesystem import Folder
 
 _ROWS = 1_000_000
@@ -17,8 +17,8 @@ _ROWS = 1_000_000
 
 
 def unused_labels(
-    job: Job, folder: Folder, files: Sequence[str], rows: int, labelled: int
-) -> tuple[Surprise, ...]:
+    job: Job, folder: Folder, files: Sequence[str], rows: int, labeled: int
+) -> tuple[InputWarning, ...]:
     """The labels that match no image, shards included, as far as the row labels are from a file.
 
     Beyond a million rows they are looked for only if fewer rows have a label than there are
@@ -29,20 +29,20 @@ def unused_labels(
         folder: the output.
         files: its predictions files.
         rows: how many rows they have.
-        labelled: how many of those have a label.
+        labeled: how many of those have a label.
     """
     labels = job.labels
     if labels is None or labels.keys is None:
         return ()
     if all(shard.members is not None for shard in job.shards):
-        return tuple(odd for odd in job.surprises if odd.what == UNUSED)
-    if rows > _ROWS and labelled >= len(labels):
+        return tuple(odd for odd in job.input_warnings if odd.what == UNUSED)
+    if rows > _ROWS and labeled >= len(labels):
         return ()
     try:
         unused = labels.without_image(_image_ids(folder, files))
     except (OSError, pa.ArrowException):
         return ()  # a file is damaged or gone, which the end of the run reports
-    return (surprise(UNUSED, unused),) if unused else ()
+    return (input_warning(UNUSED, unused),) if unused else ()
 
 
 def _image_ids(folder: Folder, files: Sequence[str]) -> Iterator[str]:

@@ -41,13 +41,13 @@ class Verdict:
     """Whether the job fails by it; else it is a warning."""
 
 
-def judge(job: Job, result: RunResult, *, labelled: int | None = None) -> Verdict | None:
+def judge(job: Job, result: RunResult, *, labeled: int | None = None) -> Verdict | None:
     """Judge a run that has ended.
 
     Args:
         job: what was asked.
         result: what came out.
-        labelled: images that have a label in any set; None where none was wanted.
+        labeled: images that have a label in any set; None where none was wanted.
 
     Returns:
         What is wrong with it as a whole; None where nothing is.
@@ -59,7 +59,7 @@ def judge(job: Job, result: RunResult, *, labelled: int | None = None) -> Verdic
         return Verdict(f"no image was found: {_taken(job)}", config.max_error_rate is None)
     if rate > min(limit, DEFAULT_LIMIT):
         return Verdict(_failed(job, result, limit), rate > limit)
-    if labelled == 0:
+    if labeled == 0:
         sets = ", ".join(public_uri(spec) for spec in config.labels)
         message = (
             f"none of {rows:,} images has a label in {sets}, so nothing is evaluated and no "

@@ -2,17 +2,17 @@
 
 from vggbatch.sources.base import MEMBERS_SCHEMA, Member, Reader, Shard
 from vggbatch.sources.discover import Survey, discover, reader_for, survey
-from vggbatch.sources.input_warnings import Surprise, surprise
+from vggbatch.sources.input_warnings import InputWarning, input_warning
 
 __all__ = [
     "MEMBERS_SCHEMA",
     "Member",
     "Reader",
     "Shard",
-    "Surprise",
+    "InputWarning",
     "Survey",
     "discover",
     "reader_for",
-    "surprise",
+    "input_warning",
     "survey",
 ]

@@ -38,7 +38,7 @@ MEMBERS_SCHEMA = pa.schema(
 """The images of a shard. `name`: unique in the shard. `source`: URI of the file, null when it is
 the shard. `offset`, `size`: bytes; size -1 is unknown, and then the file is read whole. `label`:
 the label that came with the image, a WordNet id or an integer. `error`: `kind: message` of a
-member that is known to be bad. `run`: the same for neighbours that are stored as one (a Parquet row
+member that is known to be bad. `run`: the same for neighbors that are stored as one (a Parquet row
 group) and read for the price of one; null where each has bytes of its own."""
 
 _LEFT_OUT = b"vggbatch.left_out"
@@ -197,7 +197,7 @@ class Reader(ABC):
     ) -> Iterator[bytes | ImageError]:
         """The image bytes of members, in their order, or what is wrong with each.
 
-        Neighbouring members are read together, and ahead of the caller within a bounded amount
+        Neighboring members are read together, and ahead of the caller within a bounded amount
         of memory.
 
         Args:

@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from vggbatch import class_list
 from vggbatch.sources.names import WNID
 
-UNLABELLED = frozenset({"", "-1", "nan", "none", "null", "n/a", "<na>"})
+UNLABELED = frozenset({"", "-1", "nan", "none", "null", "n/a", "<na>"})
 """What tables write, in lower case, where an image has no label."""
 
 _BACKGROUNDS = frozenset({"background", "background class", "dummy", "unused background", "none"})
@@ -55,7 +55,7 @@ class Classes:
     def candidates(self, label: str) -> tuple[int, ...]:
         """Every class that a label may mean."""
         text = label.strip()
-        if is_unlabelled(text):
+        if is_unlabeled(text):
             return ()
         if wnid := wnid_of(text):
             return self._by_identity(wnid)
@@ -146,9 +146,9 @@ def as_integer(text: str) -> int | None:
     return None
 
 
-def is_unlabelled(text: str) -> bool:
+def is_unlabeled(text: str) -> bool:
     """Whether a table writes this where it has no label."""
-    return text.strip().lower() in UNLABELLED
+    return text.strip().lower() in UNLABELED
 
 
 def normalized(name: str) -> str:

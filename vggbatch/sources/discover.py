@@ -1,4 +1,4 @@
-"""From what the user names to shards: formats recognised, names unique, order always the same."""
+"""From what the user names to shards: formats recognized, names unique, order always the same."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from vggbatch.sources.input_warnings import (
     NO_IMAGES,
     SAME_NAME,
     UNREAD,
+    InputWarning,
     LeftOut,
     Names,
-    Surprise,
-    noticed,
+    collect,
 )
 from vggbatch.sources.kinds import IMAGE
 from vggbatch.sources.listed import Listed
@@ -89,7 +89,7 @@ class Survey:
     """What was found in the inputs."""
 
     shards: list[Shard]
-    surprises: tuple[Surprise, ...]
+    input_warnings: tuple[InputWarning, ...]
     """What is left out, and what else is odd."""
     left_out: dict[str, Names]
     """What is neither image nor shard, by kind."""
@@ -125,10 +125,10 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     shards = [*named, *slices(found.images())]
     if not shards:
         seen = "nothing is there"
-        if kinds_seen := found.left_out.surprises():
+        if kinds_seen := found.left_out.input_warnings():
             seen = f"only {found.left_out.count} other files ({'; '.join(map(str, kinds_seen))})"
         raise UsageError(f"no images and no shards in {', '.join(inputs)}: {seen}")
-    return Survey(_apart(shards), found.surprises(), found.left_out.kinds)
+    return Survey(_apart(shards), found.input_warnings(), found.left_out.kinds)
 
 
 @dataclass
@@ -264,7 +264,7 @@ class _Found:
             loose = {**loose, **renamed}
         return [*loose.values(), *self.named]
 
-    def surprises(self) -> tuple[Surprise, ...]:
+    def input_warnings(self) -> tuple[InputWarning, ...]:
         """What is odd about all that was found."""
         images = [member for member, _ in self.images()]
         files = [file for _, file in self.shards.values()]
@@ -273,8 +273,8 @@ class _Found:
         count = Counter(member.name for member in images)
         repeats = [name for name, times in count.items() for _ in range(times - 1)]
         masks = companions([member.name for member in images])
-        odd = noticed([(EMPTY, empty), (SAME_NAME, repeats), (COMPANIONS, masks)])
-        return (*self.left_out.surprises(), *odd)
+        odd = collect([(EMPTY, empty), (SAME_NAME, repeats), (COMPANIONS, masks)])
+        return (*self.left_out.input_warnings(), *odd)
 
     def _keep_longest(self, format_name: str, file: Listed) -> None:
         """Where two inputs overlap, a file's name is that under the outer one."""

@@ -40,7 +40,7 @@ COMPANIONS = (
 
 
 @dataclass(frozen=True)
-class Surprise:
+class InputWarning:
     """One kind of it."""
 
     what: str
@@ -52,14 +52,14 @@ class Surprise:
         return f"{self.count:,} {self.what}: {', '.join(map(shown, self.examples))}{more}"
 
 
-def surprise(what: str, names: Collection[str]) -> Surprise:
-    """A surprise that these names show, the first of them in order as examples."""
-    return Surprise(what, len(names), tuple(nsmallest(EXAMPLES, names)))
+def input_warning(what: str, names: Collection[str]) -> InputWarning:
+    """A input_warning that these names show, the first of them in order as examples."""
+    return InputWarning(what, len(names), tuple(nsmallest(EXAMPLES, names)))
 
 
-def noticed(kinds: Iterable[tuple[str, Collection[str]]]) -> tuple[Surprise, ...]:
+def collect(kinds: Iterable[tuple[str, Collection[str]]]) -> tuple[InputWarning, ...]:
     """The kinds for which there are names."""
-    return tuple(surprise(what, names) for what, names in kinds if names)
+    return tuple(input_warning(what, names) for what, names in kinds if names)
 
 
 def shown(name: str) -> str:
@@ -132,11 +132,11 @@ class LeftOut:
         """How many things there are of all kinds."""
         return sum(names.count for names in self.kinds.values())
 
-    def surprises(self) -> tuple[Surprise, ...]:
+    def input_warnings(self) -> tuple[InputWarning, ...]:
         """The kinds, in the order of their names."""
         return surprises_of(self.kinds)
 
 
-def surprises_of(kinds: Mapping[str, Names]) -> tuple[Surprise, ...]:
-    """Counts by kind as surprises, in the order of the kinds' names."""
-    return tuple(Surprise(what, n.count, n.examples) for what, n in sorted(kinds.items()))
+def surprises_of(kinds: Mapping[str, Names]) -> tuple[InputWarning, ...]:
+    """Counts by kind as input_warnings, in the order of the kinds' names."""
+    return tuple(InputWarning(what, n.count, n.examples) for what, n in sorted(kinds.items()))

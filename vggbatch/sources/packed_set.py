@@ -1,4 +1,4 @@
-"""The document of a set of shards that `pack` writes, by which an incomplete set is recognised.
+"""The document of a set of shards that `pack` writes, by which an incomplete set is recognized.
 
 `pack.json` is there before the first shard, says of each shard what it holds and where the next one
 begins in the input, and at the end that the set is complete. So a set whose packing was killed is

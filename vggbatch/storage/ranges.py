@@ -1,4 +1,4 @@
-"""Byte ranges of files anywhere: in order, retried, neighbours together, ahead of the caller."""
+"""Byte ranges of files anywhere: in order, retried, neighbors together, ahead of the caller."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vggbatch.uris import Refused
 _PARALLEL = 16
 """Requests at a time of one process: enough to hide a store's latency of some 30 ms."""
 _AHEAD = 64 * 2**20
-"""Bytes that may be under way or waiting for the caller."""
+"""Bytes that may be in progress or waiting for the caller."""
 _TOGETHER = 2**20
 """Bytes in one request. A chunk of 32 photographs is 4 MB: the first of them are decoded while the
 others are on their way, over connections of their own (S3 answers in about 30 ms and sends at some
@@ -82,7 +82,7 @@ def read_ranges(
 
     A file that is missing, forbidden or shorter than the range gives an ImageError, and so does a
     web server that does not answer. A store that brings fewer bytes is asked again. From a store,
-    neighbouring ranges are read as one, several at a time, and at most about 64 MB ahead.
+    neighboring ranges are read as one, several at a time, and at most about 64 MB ahead.
 
     Args:
         wanted: the ranges.
@@ -127,7 +127,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _groups(wanted: Sequence[Range | ImageError]) -> Iterator[list[Range | ImageError]]:
-    """Runs of neighbours in one file, each of at most `_TOGETHER` bytes; others by themselves."""
+    """Runs of neighbors in one file, each of at most `_TOGETHER` bytes; others by themselves."""
     group: list[Range | ImageError] = []
     for item in wanted:
         if group and not _follows(group, item):

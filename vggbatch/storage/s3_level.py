@@ -2,8 +2,8 @@
 
 S3 gives a thousand names an answer and the next only after that, but it also starts after any name
 that it is given. Names that lie far apart are found by asking for one name after all those that
-begin alike; between each two of them a listing of its own goes on. Whatever names are found, the
-parts are what lies between neighbours, so no file is missed or listed twice.
+begin alike; between each two of them a listing of its own continues. Whatever names are found, the
+parts are what lies between neighbors, so no file is missed or listed twice.
 """
 
 from __future__ import annotations

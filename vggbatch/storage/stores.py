@@ -5,7 +5,7 @@ and holds the interpreter's lock for none of its work: against a server on the s
 of 512 bytes costs 0.3 ms of CPU where s3fs takes 1.0, an object of 110 kB 0.4 ms where it takes
 1.9, and 16 threads get four times as many objects in a second. Large ranges differ by little.
 Endpoint, region and credentials are those that s3fs has found, so both reach the same bucket as
-the same user; credentials of a role are asked for anew before they end.
+the same user; credentials of a role are asked for again before they end.
 """
 
 from __future__ import annotations

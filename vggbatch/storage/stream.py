@@ -14,11 +14,11 @@ PIECE = 2**20
 _HOP = 2**16
 """Bytes asked for after a jump, when nothing is known of what comes next."""
 _NEAR = 2**20
-"""A jump ahead by fewer bytes goes on reading: a store sends as much while it answers anew."""
+"""A jump ahead by fewer bytes continues reading: a store sends as much while it answers again."""
 _KEPT = 2 * 2**20
 """Bytes behind the position that are kept, for readers that look back."""
 _MOST_AHEAD = 16
-"""Pieces under way at a time."""
+"""Pieces in progress at a time."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Seekable(io.RawIOBase):
 
 
 class RemoteFile(Seekable):
-    """Reads like a local file. After the first pieces in a row up to 16 MiB are under way ahead.
+    """Reads like a local file. After the first pieces in a row up to 16 MiB are in progress ahead.
 
     Args:
         read: `(start, end)` -> the bytes between, retried.
@@ -118,7 +118,7 @@ class RemoteFile(Seekable):
         self._read_ahead(0)
 
     def _at(self, position: int) -> _Extent:
-        """The extent with the byte at `position`, others ahead of it under way."""
+        """The extent with the byte at `position`, others ahead of it in progress."""
         while self._extents and self._extents[0].end < position - _KEPT:
             self._extents.pop(0)
         number = next((i for i, e in enumerate(self._extents) if e.start <= position < e.end), None)

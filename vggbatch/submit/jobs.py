@@ -122,7 +122,7 @@ class RayJobs:
                 if time.monotonic() - lost_at > patience:
                     raise VggbatchError(
                         f"the cluster at {self.url} has not answered for {patience:.0f} s; the job "
-                        f"may go on without being watched ({one_line(error)})"
+                        f"may continue without being watched ({one_line(error)})"
                     ) from None
             time.sleep(_POLL)
 
@@ -138,7 +138,7 @@ class RayJobs:
                 break
             time.sleep(_POLL)
         if details.status == "STOPPED":
-            raise JobFailed(f"job {job} was stopped; submit the same command again to go on")
+            raise JobFailed(f"job {job} was stopped; submit the same command again to continue")
         status = 0 if details.status == "SUCCEEDED" else details.driver_exit_code
         if status is None:
             raise JobFailed(f"job {job} failed: {one_line(details.message)}")

@@ -31,9 +31,9 @@ def test_one_table_three_times(arguments, tmp_path):
     assert "limit of the cores" in text
     assert "100.0%" in text
     assert "60 images (6 different), medians of 2 rounds" in text
-    names = [line["contender"] for line in json.loads((out / "bench.json").read_text())["lines"]]
+    names = [line["system"] for line in json.loads((out / "bench.json").read_text())["lines"]]
     assert names == ["bare", "decoding", "loop", "limit"]
-    assert pq.read_table(out / "bench.parquet")["contender"].to_pylist() == names
+    assert pq.read_table(out / "bench.parquet")["system"].to_pylist() == names
     assert not list(out.glob("work-*"))
     # all of it is there: nothing runs again
     again = CliRunner().invoke(app, [*arguments, *PARTS])

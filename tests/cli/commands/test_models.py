@@ -44,7 +44,7 @@ def test_mirrors_of_the_environment_come_after_those_of_the_command(monkeypatch)
     assert mirrors(None) == ("/b", "s3://c/d")
 
 
-def test_an_unknown_name_has_a_neighbour():
+def test_an_unknown_name_has_a_neighbor():
     with pytest.raises(UsageError, match="did you mean 'vgg16-bn-7'"):
         run("info", "vgg16-bn")
 
@@ -106,7 +106,7 @@ def test_quantize_writes_a_model_that_describes_itself(net, tmp_path):
         run("quantize", own, tmp_path / "*.png", "-o", tmp_path / "int8")
 
 
-def test_quantize_shows_what_int8_costs_on_labelled_images(net, tmp_path):
+def test_quantize_shows_what_int8_costs_on_labeled_images(net, tmp_path):
     rng = np.random.default_rng(0)
     lines = ["file,class_index"]
     for i in range(12):

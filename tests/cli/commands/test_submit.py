@@ -155,13 +155,13 @@ def test_a_job_is_joined_left_stopped_and_resumed(cluster, images, net, tmp_path
     status, text = interrupted(*where, "--wait", "--", *words, once=lambda: True)
     assert status == 130
     assert "nothing was started" in text
-    assert f"job {job} goes on" in text
+    assert f"job {job} continues" in text
     # unless told otherwise
     status, text = interrupted(
         *where, "--wait", "--stop-on-interrupt", "--", *words, once=lambda: rows_in(out) > 0
     )
     assert status == 130, text
-    assert "the same command goes on from there" in text
+    assert "the same command continues from there" in text
     found = read_status(Folder(str(out)))
     assert found.state == "interrupted"
     assert 0 < found.rows < COUNT

@@ -75,7 +75,7 @@ class Workers:
             for n in range(len(self.tasks))
             if self.tasks[n] or (self.index[n] and (self.index[n][2] or not self.index[n][1]))
         ]
-        assert able, "nothing can go on"
+        assert able, "nothing can continue"
         number = self.random.choice(able)
         index = self.index[number]
         if index and (index[2] or not index[1]) and self.random.random() < 0.5:

@@ -30,11 +30,11 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
-def score(job, listener=None):
+def score(job, on_progress=None):
     """The finished run's record."""
     with (
         executor_for(ComputeOptions(executor="local")) as executor,
-        run(job, executor, listener) as result,
+        run(job, executor, on_progress) as result,
     ):
         return finish(job, result)
 
@@ -56,7 +56,7 @@ def workers():
 
 
 class Once:
-    """A listener that does something to a worker after the first rows, and keeps the notes."""
+    """Does something to a worker after the first rows, and keeps the notes."""
 
     def __init__(self, action):
         self.action, self.notes = action, []
@@ -109,9 +109,9 @@ def test_does_what_is_left_and_no_more(net, images, tmp_path):
 
 def test_a_killed_worker_is_replaced_and_nothing_is_lost(net, images, tmp_path):
     job = plain.job_of(net, images, tmp_path / "out")
-    listener = Once(psutil.Process.kill)
-    record = score(job, listener)
-    assert listener.notes == [
+    on_progress = Once(psutil.Process.kill)
+    record = score(job, on_progress)
+    assert on_progress.notes == [
         "a scoring process was ended by SIGKILL; what it had is done again, with more care"
     ]
     assert record["counts"]["images"] == COUNT
@@ -123,9 +123,9 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(net, images, tmp_path):
 def test_a_stopped_worker_is_ended_and_replaced(net, images, tmp_path, monkeypatch):
     monkeypatch.setattr(timeouts, "SILENCE_TIMEOUT_S", 4.0)
     job = plain.job_of(net, images, tmp_path / "out")
-    listener = Once(psutil.Process.suspend)
-    assert score(job, listener)["counts"]["images"] == COUNT
-    assert "a scoring process did not answer for 4 s" in listener.notes[0]
+    on_progress = Once(psutil.Process.suspend)
+    assert score(job, on_progress)["counts"]["images"] == COUNT
+    assert "a scoring process did not answer for 4 s" in on_progress.notes[0]
     assert errors_of(job) == {}
 
 
@@ -158,9 +158,9 @@ def test_an_image_that_hangs_its_worker_becomes_an_error_row(net, images, tmp_pa
     monkeypatch.setattr(timeouts, "_CROP_TIMEOUT_S", 0.0)
     (images / "00007x.jpg").write_bytes(HANG + bytes(500))
     job = plain.job_of(net, images, tmp_path / "out")
-    listener = Once(None)
-    score(job, listener)
-    assert listener.notes == [
+    on_progress = Once(None)
+    score(job, on_progress)
+    assert on_progress.notes == [
         "a scoring process did not end within 3 s; what it had is done again, with more care"
     ]
     assert errors_of(job) == {"00007x.jpg": "timeout: decoding did not end within 20 s"}

@@ -53,7 +53,7 @@ def test_every_node_keeps_one_copy_of_a_model_that_the_driver_alone_has(tmp_path
     import ray
     from ray.cluster_utils import Cluster
     from tests.support.images import write_folder
-    from tests.support.nets import colour_net
+    from tests.support.nets import color_net
     from vggbatch import api
     from vggbatch.config import load_config
 
@@ -69,7 +69,7 @@ def test_every_node_keeps_one_copy_of_a_model_that_the_driver_alone_has(tmp_path
     # the folder of the driver's process, which other machines would not see
     secret = folder / "driver-only"
     secret.mkdir()
-    net = colour_net(secret / "net.onnx")
+    net = color_net(secret / "net.onnx")
     options = {"input": (str(folder / "images"),), "model": str(net), "output": str(folder / "o")}
     config = load_config(options=options, settings=["chunk_size=4"], environ={})
     from vggbatch.executors.ray_data import model_broadcast

@@ -1,4 +1,4 @@
-"""What Ray Data says of the stages of a real run, while it goes on."""
+"""What Ray Data says of the stages of a real run, while it runs."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def test_the_stages_are_seen_while_a_run_goes_on(net, tmp_path):
     options |= {"output": str(tmp_path / "out"), "compute.actors": 1}
     config = load_config(options=options, settings=["chunk_size=1"], environ={})
     seen = []
-    api.score(config, listener=lambda snapshot: seen.append((snapshot.rows, read_stages())))
+    api.score(config, on_progress=lambda snapshot: seen.append((snapshot.rows, read_stages())))
     during = [(rows, stages) for rows, stages in seen if stages]
     assert during, "no look came while a pass was at work"
     assert all(tuple(stages) == STAGES for _, stages in during)
@@ -46,7 +46,7 @@ def test_a_pool_of_classifiers_follows_what_the_nodes_have_cores_for(tmp_path, m
     options |= {"output": str(tmp_path / "out")}
     config = load_config(options=options, settings=["chunk_size=1"], environ={})
     seen = []
-    scored = api.score(config, listener=lambda _: seen.append(read_stages() or {}))
+    scored = api.score(config, on_progress=lambda _: seen.append(read_stages() or {}))
     assert scored.result.rows == 120
     assert max(stages["classify"].actors for stages in seen if stages) == 2
 

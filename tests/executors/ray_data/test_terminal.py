@@ -32,5 +32,7 @@ def test_a_run_on_a_cluster_prints_nothing_of_ray(net, tmp_path):
         _, said = ended.communicate(timeout=100)
     assert ended.returncode == 143
     last = said.splitlines()[-1]
-    assert last == "error: terminated: what is committed stays, the same command goes on from there"
+    assert (
+        last == "error: terminated: what is committed stays, the same command continues from there"
+    )
     assert all(" images" in line for line in said.splitlines()[:-1]), said

@@ -82,7 +82,7 @@ def test_a_run_whose_cpus_another_holds_says_so_and_goes_on_when_it_can(net, tmp
 
     releasing = threading.Thread(target=let_go)
     releasing.start()
-    scored = api.score(config, listener=listen)
+    scored = api.score(config, on_progress=listen)
     releasing.join()
     blocked = [note for note in notes if "CPUs" in note]
     assert blocked[0].startswith("no progress for ")

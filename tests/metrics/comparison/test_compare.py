@@ -45,7 +45,7 @@ def test_paired_accuracies_equal_a_plain_count(pair, errors):
     keep = np.array([label is not None for label in a.labels])
     if errors == "left_out":
         keep &= ~a.failed & ~b.failed
-    assert found.labelled == keep.sum()
+    assert found.labeled == keep.sum()
     for line, k in zip(found.accuracies, (1, 5), strict=True):
         x, y = right(a, k)[keep], right(b, k)[keep]
         assert line.metric == f"top{k}"
@@ -59,7 +59,7 @@ def test_paired_accuracies_equal_a_plain_count(pair, errors):
 
 
 def test_agreement_needs_no_labels(tmp_path: Path, make_run):
-    a = make_run(tmp_path / "a", unlabelled=1).write()
+    a = make_run(tmp_path / "a", unlabeled=1).write()
     b = noisy_copy(make_run, tmp_path / "b", a)
     b.labels = [None] * len(b.ids)
     found = compare(a, b.write())
@@ -136,7 +136,7 @@ def test_other_labels_and_other_networks_are_told(pair):
     comparison = compare(a, b)
     assert comparison.label_conflicts == 0
     # whichever of the two has the labels
-    assert compare(b, a).labelled == comparison.labelled == compare(a, a).labelled > 0
+    assert compare(b, a).labeled == comparison.labeled == compare(a, a).labeled > 0
     with pytest.raises(UsageError, match="network has 5 classes"):
         compare_runs(a.folder, b.folder, class_lines=a.class_lines[:5])
 

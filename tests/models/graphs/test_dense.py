@@ -9,19 +9,19 @@ from vggbatch.errors import UsageError
 from vggbatch.models import catalog, synthesize
 from vggbatch.models.graphs.dense import make_dense
 from vggbatch.models.graphs.graph import make_batchable
-from vggbatch.models.graphs.normalize import add_normalisation
+from vggbatch.models.graphs.normalize import add_normalization
 from vggbatch.models.graphs.runtime import open_network
 
 onnxruntime.set_default_logger_severity(3)
 
 
-def twin(name, size=64):
+def synthetic(name, size=64):
     """A thin network whose feature map is 2 x 2 at its own size, so that windows overlap."""
     return synthesize(name, shrink=32, size=size, classes=30)
 
 
 def batchable(name, **options):
-    model = twin(name)
+    model = synthetic(name)
     make_batchable(model, input_name=catalog()[name].input or "data_0", **options)
     return model
 
@@ -38,7 +38,7 @@ def run(model, images):
 
 def by_hand(name, images, want=None):
     """Every window of the feature map through the dense layers, one by one, in numpy."""
-    original = twin(name)
+    original = synthetic(name)
     kinds = [node.op_type for node in original.graph.node]
     position = next(i for i, kind in enumerate(kinds) if kind in ("Flatten", "Reshape"))
     head = onnx.ModelProto.FromString(original.SerializeToString())
@@ -97,7 +97,7 @@ def test_features_are_averaged_too():
     model = batchable("vgg16-12", features=True)
     make_dense(model)
     scores, features = run(model, images)
-    dense = [n for n in twin("vgg16-12").graph.node if n.op_type == "Gemm"][-1]
+    dense = [n for n in synthetic("vgg16-12").graph.node if n.op_type == "Gemm"][-1]
     expected = by_hand("vgg16-12", images, want=dense.input[0])
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scores, by_hand("vgg16-12", images), rtol=1e-4, atol=1e-5)
@@ -106,7 +106,7 @@ def test_features_are_averaged_too():
 def test_after_normalisation_it_takes_pixels_of_any_size():
     profile = Preprocess(resize=64, crop=64)
     model = batchable("vgg16-12")
-    add_normalisation(model, input_name="data", layout="NCHW", profile=profile)
+    add_normalization(model, input_name="data", layout="NCHW", profile=profile)
     make_dense(model)
     pixels = np.random.default_rng(0).integers(0, 256, (1, 80, 96, 3), np.uint8)
     values = (pixels / 255 - np.array(profile.mean)) / np.array(profile.std)

@@ -2,7 +2,7 @@ import numpy as np
 import onnx
 
 from tests.support.nets import SIZE, slow_net
-from vggbatch.models.graphs.runtime import open_network, write_optimised
+from vggbatch.models.graphs.runtime import open_network, write_optimized
 
 
 def kinds(path) -> list[str]:
@@ -10,16 +10,16 @@ def kinds(path) -> list[str]:
 
 
 def test_an_optimised_file_computes_the_same(tmp_path):
-    net, written = slow_net(tmp_path / "net.onnx"), tmp_path / "optimised.onnx"
-    write_optimised(net, written)
+    net, written = slow_net(tmp_path / "net.onnx"), tmp_path / "optimized.onnx"
+    write_optimized(net, written)
     assert kinds(written) != kinds(net)
-    first, second = (open_network(path, optimise=False) for path in (net, written))
+    first, second = (open_network(path, optimize=False) for path in (net, written))
     given = {"data": np.full((1, 3, SIZE, SIZE), 0.5, np.float32)}
     np.testing.assert_allclose(*(run.run(None, given)[0] for run in (first, second)), rtol=1e-4)
 
 
 def test_settings_reach_the_session(net, tmp_path):
-    write_optimised(
+    write_optimized(
         net,
         tmp_path / "model.onnx",
         settings={

@@ -98,7 +98,7 @@ def classifier(kind=np.uint8, *, shared=False, constant=True):
     if constant:
         constants["k1"] = kernels[1]
     else:
-        # made of the image, so that no optimiser can fold it
+        # made of the image, so that no optimizer can fold it
         constants["k1_fixed"] = kernels[1].astype(np.float32)
         constants |= {"axes": np.array([0, 1, 2, 3], np.int64), "unit": np.float32(1)}
         nodes += [
@@ -150,7 +150,7 @@ def test_a_prepared_network_is_exact(kind, shared, tmp_path):
     model, kernels = classifier(kind, shared=shared)
     file = prepared(model, tmp_path)
     images = np.random.default_rng(5).uniform(-2.5, 2.5, (6, 3, SIDE, SIDE)).astype(np.float32)
-    session = open_network(file.path, optimise=not file.optimised)
+    session = open_network(file.path, optimize=not file.optimized)
     (found,) = session.run([file.outputs[0]], {file.input: images})
     # a value between two integers may be rounded to either
     np.testing.assert_allclose(found, by_hand(images, kernels, kind), atol=0.1)
@@ -189,5 +189,5 @@ def test_weights_of_seven_bits_are_exact(largest, exact):
     assert (inexact_products(model) == []) == exact
     image = np.full((1, DEPTH), 255, np.uint8)
     right = np.clip(np.rint(image.astype(int) @ weights / 200) + 128, 0, 255)
-    found = open_network(model.SerializeToString(), optimise=not exact).run(None, {"x": image})[0]
+    found = open_network(model.SerializeToString(), optimize=not exact).run(None, {"x": image})[0]
     np.testing.assert_array_equal(found, right)

@@ -17,7 +17,7 @@ from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.preparation.entry import FILES, facts_of, seal
 from vggbatch.models.preparation.prepare import is_prepared
 
-KEY = {"model": "ab" * 32, "cpu": "x", "normalise": None}
+KEY = {"model": "ab" * 32, "cpu": "x", "normalize": None}
 
 
 @pytest.fixture

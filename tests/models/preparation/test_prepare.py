@@ -119,12 +119,12 @@ def test_a_machine_that_has_the_file_asks_for_nothing(model, cache):
 
 
 def test_a_graph_that_mixes_the_images_of_a_batch_gets_one_at_a_time(cache, tmp_path):
-    twin = synthesize("vgg16-12", **SMALL)
-    last = twin.graph.node[-1]
+    synthetic = synthesize("vgg16-12", **SMALL)
+    last = synthetic.graph.node[-1]
     output, last.output[0] = last.output[0], "scores"
     mean = onnx.helper.make_node("ReduceMean", ["scores"], ["mean"], axes=[0])
-    twin.graph.node.extend([mean, onnx.helper.make_node("Add", ["scores", "mean"], [output])])
-    onnx.save(twin, tmp_path / "mixer.onnx")
+    synthetic.graph.node.extend([mean, onnx.helper.make_node("Add", ["scores", "mean"], [output])])
+    onnx.save(synthetic, tmp_path / "mixer.onnx")
     model = resolve(ModelOptions(name=str(tmp_path / "mixer.onnx")))
     prepared = prepare(model, cache_dir=cache)
     assert prepared.batch == 1
@@ -198,7 +198,7 @@ def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
         resize=32, crop=32, channels="BGR", scale=1, mean=(103.9, 116.8, 123.7), std=(1, 1, 1)
     )
     profile = bgr if "caffe2" in name else Preprocess(resize=32, crop=32)
-    prepared = prepare(model, cache_dir=cache, normalise=profile)
+    prepared = prepare(model, cache_dir=cache, normalize=profile)
     assert prepared.input == "pixels"
     pixels = np.random.default_rng(2).integers(0, 256, (3, 32, 32, 3), np.uint8)
     (found,) = load(prepared).run(None, {"pixels": pixels})
@@ -254,14 +254,14 @@ def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache,
     def write(source, target, *arguments, settings):
         if "save_external_prepacked_constant_initializers" in settings:
             source.write_bytes(b"no network")
-        write_optimised(source, target, *arguments, settings=settings)
+        write_optimized(source, target, *arguments, settings=settings)
 
-    write_optimised = building.write_optimised
-    monkeypatch.setattr(building, "write_optimised", write)
+    write_optimized = building.write_optimized
+    monkeypatch.setattr(building, "write_optimized", write)
     monkeypatch.setattr(
         sys.modules[prepare.__module__],
         "_run_build",
         lambda _, job: building.build(pickle.loads(job.read_bytes())),
     )
     path = prepare(model, cache_dir=cache).path
-    assert '"batch freed, optimised"' in (path.parent / "prepared.json").read_text()
+    assert '"batch freed, optimized"' in (path.parent / "prepared.json").read_text()

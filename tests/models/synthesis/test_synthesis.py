@@ -13,7 +13,7 @@ onnxruntime.set_default_logger_severity(3)
 
 
 def pictures(size: int = 32, scale: float = 1.0) -> np.ndarray:
-    """Crops of skimage's photographs, about normalised."""
+    """Crops of skimage's photographs, about normalized."""
     sources = [photos.astronaut(), photos.coffee(), photos.cat(), photos.rocket()]
     crops = [
         part
@@ -21,8 +21,8 @@ def pictures(size: int = 32, scale: float = 1.0) -> np.ndarray:
         for part in (image[:150, :150], image[100:280, 200:380], image[-160:, -160:])
     ]
     pixels = np.stack([resize(crop, (size, size), anti_aliasing=True) for crop in crops])
-    normalised = (pixels - pixels.mean()) / pixels.std() * scale
-    return normalised.transpose(0, 3, 1, 2).astype(np.float32)
+    normalized = (pixels - pixels.mean()) / pixels.std() * scale
+    return normalized.transpose(0, 3, 1, 2).astype(np.float32)
 
 
 @pytest.mark.parametrize("name", catalog())
@@ -71,9 +71,9 @@ def test_twin_has_the_zoos_shape(name):
 
 
 def test_caffe2_twin_is_the_onnx_wheels_graph(light_vgg19):
-    twin, light = synthesize("vgg19-caffe2-9", shrink=64, size=32), onnx.load(light_vgg19)
+    synthetic, light = synthesize("vgg19-caffe2-9", shrink=64, size=32), onnx.load(light_vgg19)
     nodes = [node for node in light.graph.node if node.op_type != "ConstantOfShape"]
-    for ours, theirs in zip(twin.graph.node, nodes, strict=True):
+    for ours, theirs in zip(synthetic.graph.node, nodes, strict=True):
         assert ours.op_type == theirs.op_type
         assert len(ours.output) == len(theirs.output)
         assert list(ours.input[1:]) == list(theirs.input[1:])

@@ -6,7 +6,7 @@ from vggbatch.config import ColumnOptions
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.discover import reader_for, survey
 from vggbatch.sources.formats.companions import companions
-from vggbatch.sources.input_warnings import COMPANIONS, FURTHER, surprise
+from vggbatch.sources.input_warnings import COMPANIONS, FURTHER, input_warning
 from vggbatch.sources.tables.columns import Reading
 
 PAIRED = {
@@ -47,7 +47,7 @@ def test_what_is_only_called_so_is_not(name):
 def test_masks_in_folders_are_rows_and_named_before_the_work(tmp_path):
     names = ["a/0.jpg", "a/0.seg.png", "a/1.jpg", "a/1.seg.png", "a/2.jpg"]
     found = survey([write(tmp_path, {name: jpeg(i) for i, name in enumerate(names)})])
-    assert found.surprises == (surprise(COMPANIONS, ["a/0.seg.png", "a/1.seg.png"]),)
+    assert found.input_warnings == (input_warning(COMPANIONS, ["a/0.seg.png", "a/1.seg.png"]),)
     assert len(read_all(found.shards)) == 5
 
 

@@ -21,7 +21,7 @@ from vggbatch.sources.pack import pack
 
 COUNT = 24
 PACKED = ("packed-tar", "packed-parquet")
-UNLABELLED = {"folder", "list", "tar", "val"}
+UNLABELED = {"folder", "list", "tar", "val"}
 FORMATS = (
     *("folder", "synsets", "tar", "webdataset", "val", "parquet", "hugging-face"),
     *("recordio", "recordio-parts", "tfrecord", "csv", "parquet-manifest", "list", *PACKED),
@@ -119,7 +119,7 @@ def test_every_format_on_disk_gives_the_rows_of_a_plain_loop(on_disk, expected, 
         assert [row["top5_index"] for row in rows] == expected[0].tolist(), name
         probabilities = np.array([row["top5_probability"] for row in rows])
         np.testing.assert_allclose(probabilities, expected[1], atol=1e-5, err_msg=name)
-        known = [None] * COUNT if name in UNLABELLED else labels
+        known = [None] * COUNT if name in UNLABELED else labels
         assert [row["label"] for row in rows] == known, name
 
 

@@ -90,7 +90,7 @@ def ray_nodes(head_cpus: int = 0, **environ: str) -> Iterator[Nodes]:
 
 
 def command(*arguments: object, **environ: str) -> subprocess.Popen[str]:
-    """A vggbatch command that may join such a cluster, under way."""
+    """A vggbatch command that may join such a cluster, in progress."""
     return subprocess.Popen(
         [sys.executable, "-m", "vggbatch", *map(str, arguments)],
         stdout=subprocess.PIPE,

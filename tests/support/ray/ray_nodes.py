@@ -185,7 +185,7 @@ class RayNodes:
                     f"--object-store-memory={100 * 2**20}",
                     *(f"--{name}={port}" for name, port in ports.items()),
                     *(f"--min-worker-port={low}", f"--max-worker-port={low + _WORKER_PORTS}"),
-                    # each its own, as hosts have: Ray unpacks a job's working directory anew for
+                    # each its own, as hosts have: Ray unpacks a job's working directory again for
                     # every node, which takes modules away from a driver that shares the folder
                     f"--temp-dir={self.sessions / str(number)}",
                     "--disable-usage-stats",
@@ -253,7 +253,7 @@ def _end_with_parent() -> None:
 
 
 def _free_range(count: int) -> int:
-    """The first of `count` neighbouring ports nobody listens on, below those the kernel deals."""
+    """The first of `count` neighboring ports nobody listens on, below those the kernel deals."""
     low = 10_100 + (os.getpid() * 61 + time.monotonic_ns() // 1000) % 20_000
     for start in range(low, low + 40 * count, count):
         if all(_free(port) for port in range(start, start + count + 1)):

@@ -58,7 +58,7 @@ def faulty(
 
         def _forward(self, body: bytes) -> None:
             connection = http.client.HTTPConnection(target, timeout=60)
-            # the Host that the client signed goes on, or the signature would not hold
+            # the Host that the client signed is passed on, or the signature would not hold
             connection.putrequest(
                 self.command, self.path, skip_host=True, skip_accept_encoding=True
             )

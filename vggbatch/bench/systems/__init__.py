@@ -1,1 +1,1 @@
-"""The contenders, each in a module that its own process alone imports."""
+"""The systems, each in a module that its own process alone imports."""

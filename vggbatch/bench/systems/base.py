@@ -1,4 +1,4 @@
-"""What a contender is: a way to score a folder of images, in a process of its own."""
+"""What a system is: a way to score a folder of images, in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vggbatch import process
 from vggbatch.bench.task import Task
 
 
-class Contender(ABC):
+class System(ABC):
     """A way to predict the classes of all images of a folder."""
 
     name: ClassVar[str]
@@ -59,8 +59,8 @@ def child_command(name: str, task: Task) -> list[str]:
     return process.python("vggbatch.bench.child", name, str(task.write()))
 
 
-class Program(Contender):
-    """A contender that is written here."""
+class Program(System):
+    """A system that is written here."""
 
     def command(self, task: Task) -> list[str]:
         """A process that does nothing but `run`."""

@@ -20,7 +20,7 @@ class Loop(Program):
     title = "plain loop, batch 1"
 
     def run(self, task: Task) -> None:
-        """Decode, normalise, run, again and again."""
+        """Decode, normalize, run, again and again."""
         session = open_exactly(task.model, ort.SessionOptions())
         files, found = task.files(), []
         for file in files:

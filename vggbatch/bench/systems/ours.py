@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 
 from vggbatch import process
 from vggbatch.api import load_predictions
-from vggbatch.bench.systems.base import Contender
+from vggbatch.bench.systems.base import System
 from vggbatch.bench.task import Task
 from vggbatch.chunks.stats import Stats
 from vggbatch.output.writer import STATS_KEY
 
 
-class Ours(Contender):
+class Ours(System):
     """`vggbatch score`, whole."""
 
     name = "vggbatch"

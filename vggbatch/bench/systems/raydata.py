@@ -30,7 +30,7 @@ class RayData(Program):
     def run(self, task: Task) -> None:
         """The pipeline of the guide to batch inference on images.
 
-        Classifiers take half of the cores' logical CPUs: with all of them, reading waits for ever.
+        Classifiers take half of the cores' logical CPUs: with all of them, reading never gets one.
         """
         import ray
         import ray.data

@@ -53,11 +53,11 @@ def bench(
     ] = 3,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Contender to run; repeat for several."),
+        typer.Option("--only", metavar="NAME", help="System to run; repeat for several."),
     ] = None,
     skip: Annotated[
         list[str] | None,
-        typer.Option("--skip", metavar="NAME", help="Contender to leave out; repeat."),
+        typer.Option("--skip", metavar="NAME", help="System to leave out; repeat."),
     ] = None,
     address: options.Address = None,
     config: options.Config = None,
@@ -66,10 +66,10 @@ def bench(
     """Measure vggbatch beside bare onnxruntime, plain loops, Ray Data, Daft, and the limit.
 
     All read the same images, one after the other, in rounds; each in processes of its own. Repeat a
-    command that was interrupted and it goes on. Without INPUT it takes the photographs that come
+    command that was interrupted and it continues. Without INPUT it takes the photographs that come
     with vggbatch and a network of random weights. It needs minutes: see --only and --images.
 
-    Contenders: bare, decoding, loop1, loop, ray, daft, torch, openvino, vggbatch.
+    Systems: bare, decoding, loop1, loop, ray, daft, torch, openvino, vggbatch.
     """
     from vggbatch.bench.bench import Settings
     from vggbatch.bench.bench import bench as run
@@ -91,7 +91,7 @@ def bench(
                 models=tuple(names or [job.model.name if job.input else _DEMO_MODEL]),
                 images=images or (None if job.input else _DEMO_IMAGES),
                 rounds=rounds,
-                contenders=tuple(chosen),
+                systems=tuple(chosen),
                 score_settings=tuple(settings or ()),
                 address=job.compute.address,
             ),

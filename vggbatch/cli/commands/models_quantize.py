@@ -124,7 +124,7 @@ def quantize(
     if done.failed:
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
     if done.measured and not done.held_out:
-        console.warning("too few labelled images to measure on others than those calibrated on")
+        console.warning("too few labeled images to measure on others than those calibrated on")
     console.result({"file": output, **asdict(done)}, lambda: _show(done, output))
 
 

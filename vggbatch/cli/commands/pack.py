@@ -49,7 +49,7 @@ def pack(
 
     console.configure(quiet=quiet)
 
-    totals = packing.Packed()
+    totals = packing.ImageBuffer()
     with OutputLease(Folder(output)) as lease:
         for totals in packing.pack(
             inputs,

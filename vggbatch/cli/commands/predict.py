@@ -45,7 +45,7 @@ def predict(
 
 
 def _announce(job: Job) -> None:
-    for odd in job.surprises:
+    for odd in job.input_warnings:
         if odd.what not in job.left_out:  # which is said with what shards hold, at the end
             console.note(f"input: {odd}")
     warn_of_assumptions(job)

@@ -75,7 +75,7 @@ def rescore(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compute metrics anew from saved predictions, with other labels; no inference."""
+    """Compute metrics again from saved predictions, with other labels; no inference."""
     from vggbatch import api
     from vggbatch.cli.tables import render
     from vggbatch.config import load_label_options

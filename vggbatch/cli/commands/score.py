@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 def run_score(config: JobConfig) -> Scored:
     """Write the top-5 predictions of images to Parquet.
 
-    Repeat a command that was interrupted and it goes on where it stopped.
+    Repeat a command that was interrupted and it continues where it stopped.
     """
-    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+    with console.interruptible(), _entered(config) as executor, console.progress() as on_progress:
         # only here: beside what the executor has begun
         from vggbatch import api
 
-        scored = api.score(config, listener=listener, announce=announce, executor=executor)
-    console.result(scored.to_json(), lambda: summarise(scored))
+        scored = api.score(config, on_progress=on_progress, announce=announce, executor=executor)
+    console.result(scored.to_json(), lambda: summarize(scored))
     _warn_of_result(scored)
     return scored
 
 
 def run_evaluate(config: JobConfig) -> Scored:
-    """Score labelled images, and write the metrics beside the predictions."""
-    with console.interruptible(), _entered(config) as executor, console.progress() as listener:
+    """Score labeled images, and write the metrics beside the predictions."""
+    with console.interruptible(), _entered(config) as executor, console.progress() as on_progress:
         # only here: beside what the executor has begun
         from vggbatch import api
         from vggbatch.cli.tables import render, render_profiles
 
-        scored = api.evaluate(config, listener=listener, announce=announce, executor=executor)
+        scored = api.evaluate(config, on_progress=on_progress, announce=announce, executor=executor)
     evaluation = scored.evaluation
     assert evaluation is not None
 
@@ -46,7 +46,7 @@ def run_evaluate(config: JobConfig) -> Scored:
         several = len(scored.evaluations) > 1
         console.out.print(render_profiles(scored.evaluations) if several else render(evaluation))
         console.out.print()
-        summarise(scored)
+        summarize(scored)
 
     console.result(scored.to_json(), show)
     _warn_of_result(scored)
@@ -96,7 +96,7 @@ def _show_plan(found: Preview) -> None:
         facts.append(("labels", f"{counted.matched:,} images have one, {counted.unmatched:,} none"))
     elif job.labels is not None:
         facts.append(("labels", "matched when the shards are opened"))
-    facts += [("surprise", str(odd)) for odd in found.surprises]
+    facts += [("warning", str(odd)) for odd in found.input_warnings]
     if unopened := sum(shard.members is None for shard in job.shards):
         what = f"{console.plural(unopened, 'shard')}: what is no image in them shows after the run"
         facts.append(("not opened", what))
@@ -127,7 +127,7 @@ def announce(job: Job) -> None:
     from vggbatch.output.image_total import counted_images
     from vggbatch.preprocess.views import describe, in_words
 
-    for odd in job.surprises:
+    for odd in job.input_warnings:
         console.note(f"input: {odd}")
     for model in job.models:
         if model.synthetic:
@@ -154,7 +154,7 @@ def warn_of_assumptions(job: Job) -> None:
             console.warning(assumption.sentence())
 
 
-def summarise(scored: Scored) -> None:
+def summarize(scored: Scored) -> None:
     """The end of a run: counts, rate, and where the output is."""
     from vggbatch.runs.run_record import left_out_in, unused_labels_in
 

@@ -218,7 +218,7 @@ def _interrupted(jobs: RayJobs, job: str, *, stop: bool) -> int:
         with console.interruptible():
             jobs.stop(job)
         raise console.Interrupted from None
-    console.note(f"job {job} goes on")
+    console.note(f"job {job} continues")
     console.facts(_hints(jobs, job))
     return 128 + signal.SIGINT
 

@@ -118,7 +118,7 @@ class Worker:
             return classify
         with self._opening:
             if self._first is not None:
-                return self._first.twin()
+                return self._first.share()
             self._first = Classify(context)
             self._say_ready()
             return self._first

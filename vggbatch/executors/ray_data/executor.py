@@ -116,7 +116,7 @@ class RayDataExecutor:
     def _joined(self, job: Job) -> Cluster:
         if self._joining is not None:
             return self._joining.cluster()
-        chunk_bytes = job.chunk_size * job.picture_bytes
+        chunk_bytes = job.chunk_size * job.resized_bytes
         return self._ended.enter_context(ray_cluster(job.config.compute, chunk_bytes=chunk_bytes))
 
 

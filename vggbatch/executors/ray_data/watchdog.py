@@ -12,7 +12,7 @@ import ray
 
 from vggbatch.cluster.connection import Cluster, living_nodes
 from vggbatch.cluster.placement import Placement
-from vggbatch.cluster.ports import greet, silent_nodes
+from vggbatch.cluster.ports import check_grpc_port, unresponsive_nodes
 from vggbatch.executors.ray_data.gauges import StageGauges
 from vggbatch.executors.ray_data.internals import (
     read_stages,
@@ -105,7 +105,7 @@ class Watchdog:
         if self._head is None:
             return
         try:
-            greet(*self._head, _NODE_TIMEOUT_S)
+            check_grpc_port(*self._head, _NODE_TIMEOUT_S)
         except OSError:
             now = time.monotonic()
             if now - self._heard > _HEAD_TIMEOUT_S:
@@ -139,7 +139,7 @@ class Watchdog:
             node_cpus=tuple(node["Resources"].get("CPU", 0.0) for node in nodes),
             free_cpus=free.get("CPU", 0.0),
             stages=read_stages(),
-            silent=silent_nodes(nodes, _NODE_TIMEOUT_S),
+            silent=unresponsive_nodes(nodes, _NODE_TIMEOUT_S),
             starting=starting_classifiers(),
         )
 

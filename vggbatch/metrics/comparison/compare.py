@@ -71,7 +71,7 @@ class Comparison:
     mean_largest_difference: float | None
     """Mean over the images of the largest difference of a class's probability."""
     largest_difference: float | None
-    labelled: int
+    labeled: int
     label_conflicts: int
     """Images that have another label in each of the runs; the first run's is used."""
     accuracies: list[PairedAccuracy]
@@ -83,7 +83,7 @@ class Comparison:
     (Benjamini and Hochberg)."""
     differences: pa.Table
     """Images whose first predictions differ: image_id, label, and index, probability and right
-    of both (null where not scored or not labelled)."""
+    of both (null where not scored or not labeled)."""
 
     def to_json(self) -> dict[str, Any]:
         """All but the images that differ, as plain values."""
@@ -111,7 +111,7 @@ def compare_runs(
         b: the second.
         labels: what is right; those of the rows are the first run's, where it has one.
         class_lines: the network's classes, `wnid name`, in output order.
-        errors: a labelled image that a run could not score is wrong for it, or the image is left
+        errors: a labeled image that a run could not score is wrong for it, or the image is left
             out.
 
     Raises:
@@ -140,7 +140,7 @@ class _Tally:
     cells: IntArray
     """[top-1 or top-5, right in a, right in b]"""
     n: IntArray
-    """[classes] labelled images"""
+    """[classes] labeled images"""
     right_a: IntArray
     right_b: IntArray
     only_a: IntArray
@@ -149,7 +149,7 @@ class _Tally:
     scored: IntArray
     """[in a, in b]"""
     same: int = 0
-    labelled: int = 0
+    labeled: int = 0
     conflicts: int = 0
     gap_sum: float = 0.0
     gap_max: float = 0.0
@@ -166,12 +166,12 @@ class _Tally:
         highest = max(highest, int(accepted.cls.max(initial=-1)))
         if highest >= classes:
             raise UsageError(f"there is a class {highest}, but the network has {classes} classes")
-        labelled = np.zeros(len(a), bool)
-        labelled[accepted.row] = True
+        labeled = np.zeros(len(a), bool)
+        labeled[accepted.row] = True
         rank_a = best_rank(a, accepted, labels.classes)
         rank_b = best_rank(b, accepted, labels.classes)
         for k, places in enumerate((1, TOP_K)):
-            pair = (rank_a[labelled] < places).astype(int), (rank_b[labelled] < places).astype(int)
+            pair = (rank_a[labeled] < places).astype(int), (rank_b[labeled] < places).astype(int)
             np.add.at(self.cells[k], pair, 1)
         first, second = rank_a == 0, rank_b == 0
         for counts, right in (
@@ -182,7 +182,7 @@ class _Tally:
         ):
             counts += np.bincount(accepted.cls[right[accepted.row]], minlength=classes)
         self.n += np.bincount(accepted.cls, minlength=classes)
-        self.labelled += int(labelled.sum())
+        self.labeled += int(labeled.sum())
         if labels.matcher is None:
             self.conflicts += pc.sum(pc.not_equal(a.label, b.label)).as_py() or 0
         np.add.at(self.scored, (a.scored.astype(int), b.scored.astype(int)), 1)
@@ -214,10 +214,10 @@ class _Tally:
             agreement_ci=agreement[1] if agreement else None,
             mean_largest_difference=self.gap_sum / scored if scored else None,
             largest_difference=self.gap_max if scored else None,
-            labelled=self.labelled,
+            labeled=self.labeled,
             label_conflicts=self.conflicts,
             accuracies=[_accuracy(*pair) for pair in zip(names, self.cells, strict=True)]
-            if self.labelled
+            if self.labeled
             else [],
             movers=self._movers(class_lines),
             differences=differences,

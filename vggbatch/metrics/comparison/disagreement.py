@@ -36,8 +36,8 @@ def differing_images(
 ) -> pa.Table:
     """The images whose first predictions differ, as `Comparison.differences` has them."""
     parted = a.index[:, 0] != b.index[:, 0]
-    labelled = np.zeros(len(a), bool)
-    labelled[accepted.row] = True
+    labeled = np.zeros(len(a), bool)
+    labeled[accepted.row] = True
     keep = pa.array(parted)
     assert a.image_id is not None
     columns = {"image_id": a.image_id.filter(keep), "label": column.filter(keep)}
@@ -46,5 +46,5 @@ def differing_images(
         lost = ~rows.scored[parted]
         columns[f"index_{name}"] = pa.array(rows.index[parted, 0], mask=lost)
         columns[f"probability_{name}"] = pa.array(rows.probability[parted, 0], mask=lost)
-        columns[f"right_{name}"] = pa.array(right[parted], mask=~labelled[parted])
+        columns[f"right_{name}"] = pa.array(right[parted], mask=~labeled[parted])
     return pa.table(columns)

@@ -42,10 +42,10 @@ def wilson(successes: float, n: float, z: float = Z95) -> tuple[float, float]:
     """
     p = successes / n
     spread = z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    centre = p + z**2 / (2 * n)
+    center = p + z**2 / (2 * n)
     scale = 1 + z**2 / n
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == n else (centre + spread) / scale
+    low = 0.0 if successes == 0 else (center - spread) / scale
+    high = 1.0 if successes == n else (center + spread) / scale
     return low, high
 
 
@@ -57,10 +57,10 @@ def wilson_each(
     with np.errstate(invalid="ignore", divide="ignore"):
         p = successes / n
         spread = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-        centre = p + z**2 / (2 * n)
+        center = p + z**2 / (2 * n)
         scale = 1 + z**2 / n
-        low = np.where(successes == 0, 0.0, (centre - spread) / scale)
-        high = np.where(successes == n, 1.0, (centre + spread) / scale)
+        low = np.where(successes == 0, 0.0, (center - spread) / scale)
+        high = np.where(successes == n, 1.0, (center + spread) / scale)
     return np.where(n > 0, low, np.nan), np.where(n > 0, high, np.nan)
 
 

@@ -33,7 +33,7 @@ def make_dense(model: onnx.ModelProto) -> None:
     applied after the mean, so probabilities are of the averaged scores, as the paper has it.
 
     Args:
-        model: what `make_batchable` made, before or after `add_normalisation`; its image input has
+        model: what `make_batchable` made, before or after `add_normalization`; its image input has
             a fixed height and width.
 
     Raises:

@@ -20,7 +20,7 @@ def check_ends(model: onnx.ModelProto, name: str) -> None:
     """Refuse a network with a loop that may never end.
 
     A Loop runs until its condition is false, or so many times as its first input says: it must be a
-    constant. onnxruntime may run one while it optimises, before an image is there.
+    constant. onnxruntime may run one while it optimizes, before an image is there.
 
     Raises:
         UsageError: names the loop.

@@ -16,7 +16,7 @@ PIXELS = "pixels"
 """The new input: uint8 RGB [N, height, width, 3]."""
 
 
-def add_normalisation(
+def add_normalization(
     model: onnx.ModelProto, *, input_name: str, layout: str, profile: Preprocess
 ) -> str:
     """Change a batchable model in place to take uint8 RGB crops; returns the new input's name.

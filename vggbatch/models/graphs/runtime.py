@@ -46,7 +46,7 @@ def reason(error: object) -> str:
 def open_network(
     network: Path | bytes,
     *,
-    optimise: bool = True,
+    optimize: bool = True,
     threads: int | None = None,
     checked: bool = False,
 ) -> InferenceSession:
@@ -54,19 +54,19 @@ def open_network(
 
     Args:
         network: ONNX file, or its content.
-        optimise: let onnxruntime rewrite the graph; not where it is prepared already, or where
+        optimize: let onnxruntime rewrite the graph; not where it is prepared already, or where
             what would be fused away is wanted.
         threads: None: as many as there are cores.
         checked: as `open_exactly` takes it.
     """
     options = _options()
     options.intra_op_num_threads = threads or 0
-    if not optimise:
+    if not optimize:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
     return open_exactly(network, options, checked=checked)
 
 
-def write_optimised(
+def write_optimized(
     source: Path,
     target: Path,
     level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,

@@ -59,7 +59,7 @@ def saturates(*, precise: bool = False) -> bool:
 
 
 def inexact_products(model: onnx.ModelProto) -> list[str]:
-    """Nodes of a graph, optimised by onnxruntime, whose uint8 by int8 products may be cut off.
+    """Nodes of a graph, optimized by onnxruntime, whose uint8 by int8 products may be cut off.
 
     Args:
         model: weights in other files need not be there; they count as of 8 bits then.

@@ -33,7 +33,7 @@ def made_pictures(count: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def as_input(pixels: NDArray[np.uint8], profile: Preprocess, layout: str) -> NDArray[np.float32]:
-    """Pictures as a network's input: normalised, in its layout."""
+    """Pictures as a network's input: normalized, in its layout."""
     ordered = pixels[..., ::-1] if profile.channels == "BGR" else pixels
     values = (ordered / profile.scale - np.array(profile.mean)) / np.array(profile.std)
     arranged = values.transpose(0, 3, 1, 2) if layout == "NCHW" else values

@@ -1,4 +1,4 @@
-"""The heavy half of preparation: graph surgery, onnxruntime's optimiser, and the proof of equality.
+"""The heavy half of preparation: graph surgery, onnxruntime's optimizer, and the proof of equality.
 
 `prepare` runs it as a process of its own (`python -m vggbatch.models.preparation.build JOB`),
 because it needs several times the weights' size, which a classifier should not carry around.
@@ -28,9 +28,9 @@ from vggbatch.models.graphs.graph import (
     make_batchable,
     opset,
 )
-from vggbatch.models.graphs.normalize import add_normalisation
+from vggbatch.models.graphs.normalize import add_normalization
 from vggbatch.models.graphs.ports import TAKEN, shape_of
-from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimised
+from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimized
 from vggbatch.models.graphs.saturation import inexact_products, saturates, unshare_integers
 from vggbatch.models.graphs.widen import widen_first_convolution
 from vggbatch.models.inspection.pictures import as_input, made_pictures
@@ -61,8 +61,8 @@ class BuildJob:
 
     name: str
     original: Path
-    """The verified original; made here first if `twin` names one."""
-    twin: str | None
+    """The verified original; made here first if `synthetic_of` names one."""
+    synthetic_of: str | None
     work: Path
     """A folder for files that do not last."""
     target: Path
@@ -80,7 +80,7 @@ class BuildJob:
     features: bool | str
     """Whether to add the features, or those of which tensor."""
     dense: bool
-    normalise: Preprocess | None
+    normalize: Preprocess | None
     key: Mapping[str, Any]
     """What the folder is made from and by, as its document will say."""
 
@@ -91,8 +91,8 @@ def build(job: BuildJob) -> None:
     Raises:
         UsageError: the graph cannot be made batchable, or is not computed alike in any form.
     """
-    if job.twin is not None:
-        onnx.save(synthesize(job.twin), job.original)
+    if job.synthetic_of is not None:
+        onnx.save(synthesize(job.synthetic_of), job.original)
     model: onnx.ModelProto | None = onnx.load(job.original)
     assert model is not None
     facts = _facts(model, job)
@@ -103,13 +103,13 @@ def build(job: BuildJob) -> None:
         _save(model, original)
         model = None  # its weights went into the file
     pixels = made_pictures(_PICTURES, *job.size)
-    values = as_input(pixels, job.normalise or job.profile, job.layout)
+    values = as_input(pixels, job.normalize or job.profile, job.layout)
     expected = _expected(job, facts, original, values) if facts.runnable else None
-    given = values if job.normalise is None else pixels
+    given = values if job.normalize is None else pixels
     failures: list[str] = []
     closed: set[tuple[bool, bool]] = set()
     for form in forms_of(fixed=facts.batch, quantized=facts.quantized, dynamic=facts.dynamic):
-        kind = (form.optimised, form.prepacked)
+        kind = (form.optimized, form.prepacked)
         if kind in closed:
             continue
         # each is made of a fresh copy
@@ -119,7 +119,7 @@ def build(job: BuildJob) -> None:
             if exactly:
                 _check_products(form, job)
             proof = prove(
-                job.target / "model.onnx", name, given, expected, form, optimised=form.optimised
+                job.target / "model.onnx", name, given, expected, form, optimized=form.optimized
             )
         except _FAILURES as failure:
             if isinstance(failure, UsageError) and not failures:
@@ -203,15 +203,15 @@ def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str
     if form.widened:
         widen_first_convolution(model)
     name = job.input
-    if job.normalise is not None:
-        name = add_normalisation(
-            model, input_name=job.input, layout=job.layout, profile=job.normalise
+    if job.normalize is not None:
+        name = add_normalization(
+            model, input_name=job.input, layout=job.layout, profile=job.normalize
         )
     if job.dense:
         make_dense(model)
     job.target.mkdir()
     written = job.target / "model.onnx"
-    if not form.optimised:
+    if not form.optimized:
         _save(model, written)
         return outputs, name
     batchable = job.work / "batchable.onnx"
@@ -222,16 +222,16 @@ def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str
     }
     if form.prepacked:
         settings["save_external_prepacked_constant_initializers"] = "1"
-    write_optimised(batchable, written, settings=settings)
+    write_optimized(batchable, written, settings=settings)
     return outputs, name
 
 
 def _check_products(form: Form, job: BuildJob) -> None:
     """Refuse a network whose integers this processor would add up wrongly."""
     # not what was written: packed weights show no values
-    source = job.work / "batchable.onnx" if form.optimised else job.target / "model.onnx"
+    source = job.work / "batchable.onnx" if form.optimized else job.target / "model.onnx"
     opened = job.work / "opened.onnx"
-    write_optimised(source, opened)
+    write_optimized(source, opened)
     found = inexact_products(onnx.load(opened))
     if found or saturates(precise=True):
         raise UsageError(
@@ -265,7 +265,7 @@ def _write_facts(
         "features_width": widths[1] if job.features else None,
         "quantized": facts.quantized,
         "batch": batch,
-        "optimised": form.optimised,
+        "optimized": form.optimized,
         "form": form.describe(),
         "max_difference": difference,
     }

@@ -22,8 +22,8 @@ class Form:
     """Whether constant shapes are freed with it; None: where the input has the batch fixed."""
     widened: bool
     """Whether its first convolution gets a fourth channel (see `widen`)."""
-    optimised: bool
-    """Whether it is written as onnxruntime optimises it for this machine."""
+    optimized: bool
+    """Whether it is written as onnxruntime optimizes it for this machine."""
     prepacked: bool
     """Whether its weights are written as this machine wants them."""
     batches: tuple[int | None, ...]
@@ -31,9 +31,9 @@ class Form:
 
     def describe(self) -> str:
         """In words."""
-        if not self.optimised:
+        if not self.optimized:
             return "as it is" if not self.free else "batch freed"
-        parts = ["batch freed" if self.free else "own batch", "optimised"]
+        parts = ["batch freed" if self.free else "own batch", "optimized"]
         return ", ".join(parts + (["prepacked"] if self.prepacked else []))
 
 

@@ -1,10 +1,10 @@
-"""One batchable, optimised file for this machine, made once, whose weights all processes share.
+"""One batchable, optimized file for this machine, made once, whose weights all processes share.
 
 onnxruntime lays weights out for the machine's instruction set when it opens a file. Done once and
 saved beside the graph, they are mapped read-only from then on: opening is fast, and the actors of
 a node share one copy in the page cache.
 
-A loader must set `graph_optimization_level = ORT_DISABLE_ALL` where the file is optimised already,
+A loader must set `graph_optimization_level = ORT_DISABLE_ALL` where the file is optimized already,
 give it the batch that was proved, and set an explicit `intra_op_num_threads`; no more is needed.
 """
 
@@ -54,7 +54,7 @@ class PreparedModel:
     path: Path
     input: str
     """float32 [N, 3, H, W], or [N, H, W, 3] for an NHWC model; uint8 RGB [N, crop, crop, 3] with
-    normalisation in the graph."""
+    normalization in the graph."""
     outputs: tuple[str, ...]
     """Scores float32 [N, classes] first, then, if asked for, features float32 [N, width]."""
     output_kind: Literal["logits", "probabilities"]
@@ -64,8 +64,8 @@ class PreparedModel:
     """Whether it computes with 8-bit integers."""
     batch: int | None
     """Images in each run, all of them needed; None for any number."""
-    optimised: bool
-    """Whether it is to be opened as it is; else onnxruntime optimises it when it opens it."""
+    optimized: bool
+    """Whether it is to be opened as it is; else onnxruntime optimizes it when it opens it."""
     max_difference: float | None
     """Largest difference from the original's scores on random images; None where onnxruntime
     cannot run the original (opset below 7)."""
@@ -75,7 +75,7 @@ class PreparedModel:
 class _Options:
     features: bool | str
     dense: bool
-    normalise: Preprocess | None
+    normalize: Preprocess | None
 
 
 def prepare(
@@ -84,7 +84,7 @@ def prepare(
     cache_dir: str | None = None,
     features: bool = False,
     dense: bool = False,
-    normalise: Preprocess | None = None,
+    normalize: Preprocess | None = None,
     source: Source | None = None,
 ) -> PreparedModel:
     """Return the prepared file of a model, making it first if this node has none.
@@ -100,7 +100,7 @@ def prepare(
         features: add the activations of the last hidden layer, or of the tensor that the model
             names, as a second output.
         dense: take images of any size, and average the scores over all positions (see dense.py).
-        normalise: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
+        normalize: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
         source: gives the bytes of the original's files, by name, where this node does not have
             them.
@@ -111,7 +111,7 @@ def prepare(
         VggbatchError: the bytes are missing or have another SHA-256, the prepared file does not
             compute what the original does, or the cache can be neither used nor written.
     """
-    options = _Options(features and (model.features or True), dense, normalise)
+    options = _Options(features and (model.features or True), dense, normalize)
     key = _key(model, options)
     open_cache(cache_dir)
     folder = _folder(model, cache_dir, key)
@@ -135,7 +135,7 @@ def prepare(
         features_width=facts["features_width"],
         quantized=facts["quantized"],
         batch=facts["batch"],
-        optimised=facts["optimised"],
+        optimized=facts["optimized"],
         max_difference=facts["max_difference"],
     )
 
@@ -175,7 +175,7 @@ def _key(model: Model, options: _Options) -> dict[str, Any]:
         "onnxruntime": onnxruntime.__version__,
         "cpu": cpu_flags(),
         "features": options.features,
-        "normalise": options.normalise and options.normalise.model_dump(),
+        "normalize": options.normalize and options.normalize.model_dump(),
         "input": model.input,
         "scores": model.scores,
         "binary": model.output if model.binary else None,
@@ -219,7 +219,7 @@ def _build(
         job = BuildJob(
             name=model.name,
             original=original_file(model, work, cache_dir, source),
-            twin=model.twin,
+            synthetic_of=model.synthetic_of,
             work=work,
             target=work / "prepared",
             input=model.input,
@@ -230,7 +230,7 @@ def _build(
             profile=profile,
             features=options.features,
             dense=options.dense,
-            normalise=options.normalise,
+            normalize=options.normalize,
             key=_key(model, options),
         )
         (work / "job").write_bytes(pickle.dumps(job))

@@ -85,7 +85,7 @@ def prove(
     expected: Expected | None,
     form: Form,
     *,
-    optimised: bool,
+    optimized: bool,
 ) -> Proof:
     """Compare a prepared file with the original on pictures, in the best batch that holds.
 
@@ -96,13 +96,13 @@ def prove(
         expected: what the original gives; None where onnxruntime cannot run it. Then the file
             itself, picture by picture, is what a batch must agree with.
         form: says which batches may be.
-        optimised: whether the file is to be opened as it is.
+        optimized: whether the file is to be opened as it is.
 
     Raises:
         NotProved: in none of them.
     """
     try:
-        session = open_network(path, optimise=not optimised, checked=True)
+        session = open_network(path, optimize=not optimized, checked=True)
     except Exception as error:
         raise CannotOpen(f"cannot be opened: {error}") from None
     failure = NotProved("no batch fits")

@@ -1,7 +1,8 @@
-"""Structural twins of the zoo's files with seeded weights, for trying things without a download.
+"""Synthetic models: the structure of the zoo's files with seeded weights, without a download.
 
-A twin has the zoo's node and tensor names, IR version and opset. Its predictions mean nothing, but
-they differ from image to image, and its activations have a deviation near 1 in every layer.
+A synthetic model has the zoo's node and tensor names, IR version and opset. Its predictions mean
+nothing, but they differ from image to image, and its activations have a deviation near 1 in every
+layer.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import onnx
 
 from vggbatch.models.catalog import catalog
-from vggbatch.models.synthesis.builder import TwinBuilder
+from vggbatch.models.synthesis.builder import SyntheticBuilder
 from vggbatch.models.synthesis.exporters import caffe2_graph, mxnet_graph
 from vggbatch.models.synthesis.quantized import quantized_graph
 from vggbatch.models.synthesis.weights import GENERATOR_VERSION
@@ -20,7 +21,7 @@ __all__ = ["GENERATOR_VERSION", "synthesize"]
 def synthesize(
     name: str, *, seed: int = 0, shrink: int = 1, size: int = 224, classes: int = 1000
 ) -> onnx.ModelProto:
-    """The structural twin of a zoo file.
+    """The synthetic model with the structure of a zoo file.
 
     Args:
         name: zoo name, such as `vgg16-12`.
@@ -38,7 +39,7 @@ def synthesize(
     entry = catalog()[name]
     if size % 32:
         raise ValueError(f"size must be a multiple of 32, not {size}")
-    twin = TwinBuilder(entry, seed, shrink, size, classes)
+    builder = SyntheticBuilder(entry, seed, shrink, size, classes)
     if entry.quantized:
-        return quantized_graph(twin)
-    return caffe2_graph(twin) if entry.exporter == "caffe2" else mxnet_graph(twin)
+        return quantized_graph(builder)
+    return caffe2_graph(builder) if entry.exporter == "caffe2" else mxnet_graph(builder)

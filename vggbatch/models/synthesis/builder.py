@@ -21,7 +21,7 @@ CONV: dict[str, Any] = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides":
 POOL: dict[str, Any] = {"kernel_shape": [2, 2], "pads": [0, 0, 0, 0], "strides": [2, 2]}
 
 
-class TwinBuilder:
+class SyntheticBuilder:
     """One network being built: what the exporters have in common."""
 
     def __init__(

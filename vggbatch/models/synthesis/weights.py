@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GENERATOR_VERSION = 1
-"""Part of a twin's identity: raised whenever the same name and seed give other weights."""
+"""Part of the identity of a synthetic model: raised when a name and seed give other weights."""
 
 GAINS = {"image": 2.3, "relu": 1.74, "pool": 1.4}
 """By what a layer reads, so that what comes out has deviation 1 (measured on photographs at full

@@ -26,7 +26,7 @@ class FileReader(Reader):
 
 
 def member_of(file: Listed) -> Member:
-    """An image file as a member, labelled by the WordNet id of its folder if it has one."""
+    """An image file as a member, labeled by the WordNet id of its folder if it has one."""
     if file.error is not None:
         return Member(file.name, 0, 0, names.wnid_of_folder(file.uri), file.uri, file.error)
     return Member(file.name, 0, file.size, names.wnid_of_folder(file.uri), file.uri)

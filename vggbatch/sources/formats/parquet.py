@@ -208,7 +208,7 @@ def _image(shard: Shard, offset: int) -> bytes | Range | ImageError:
 
 
 class _Cursor:
-    """A place in a Parquet file, so that the next chunk goes on where the last one ended.
+    """A place in a Parquet file, so that the next chunk continues where the last one ended.
 
     Args:
         shard: the file.

@@ -31,7 +31,7 @@ class RecordIOReader(Reader):
     format = "recordio"
 
     def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member]:
-        """Yield one member a record, named by its image id; after damage, go on at the next one."""
+        """Yield one member per record, named by its image id; after damage, the next one."""
         end = file.seek(0, os.SEEK_END)
         start = 0
         while start < end:

@@ -45,7 +45,7 @@ class TarReader(Reader):
     format = "tar"
 
     def index(self, file: BinaryIO, shard: Shard) -> Iterator[Member | Skipped]:
-        """Yield the image members, each labelled by the .cls member of its WebDataset key."""
+        """Yield the image members, each labeled by the .cls member of its WebDataset key."""
         return self._index(file, shard, None)
 
     def first_members(self, shard: Shard, count: int) -> list[Member]:

@@ -2,7 +2,7 @@
 
 A header says where the next one is and nothing says where the one after that is, so one walk over
 50,000 members waits 50,000 times for the store. Here the file is cut into segments. In each, a walk
-of its own looks for the first block that is a header and goes on from there. What the walks bring
+of its own looks for the first block that is a header and continues from there. What the walks bring
 are the file's own bytes: a reader of the tar from front to back finds most of its headers here,
 and fetches by itself what a walk that went astray has missed.
 """

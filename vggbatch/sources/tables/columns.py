@@ -23,7 +23,7 @@ from vggbatch.sources.classes import (
     Classes,
     as_integer,
     identified,
-    is_unlabelled,
+    is_unlabeled,
     wnid_of,
 )
 from vggbatch.sources.names import suffix, unique
@@ -262,7 +262,7 @@ def _not_numbered_names(chosen: str, candidates: dict[str, list[str]], reading: 
 
 def _pairs(columns: dict[str, list[str]], a: str, b: str) -> list[tuple[str, str]]:
     both = zip(columns[a], columns[b], strict=True)
-    return [(x, y) for x, y in both if not (is_unlabelled(x) or is_unlabelled(y))]
+    return [(x, y) for x, y in both if not (is_unlabeled(x) or is_unlabeled(y))]
 
 
 def _same(a: str, b: str, reading: Reading) -> bool:
@@ -277,7 +277,7 @@ def _same(a: str, b: str, reading: Reading) -> bool:
 
 def _may_label(name: str, cells: Sequence[str], reading: Reading) -> bool:
     """Whether a column may have classes: by its name, or by the classes in it."""
-    if not any(not is_unlabelled(cell) for cell in cells) or dialect.mostly(cells, dialect.is_file):
+    if not any(not is_unlabeled(cell) for cell in cells) or dialect.mostly(cells, dialect.is_file):
         return False
     if _by_identity(cells, reading):
         return True

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from vggbatch import text_file
 from vggbatch.sources import names
-from vggbatch.sources.classes import as_integer, is_unlabelled
+from vggbatch.sources.classes import as_integer, is_unlabeled
 
 _DELIMITERS = "\t,;|"
 _SAMPLE = 500
@@ -86,7 +86,7 @@ def is_label(cell: str) -> bool:
 def mostly(cells: Sequence[str], kind: object) -> bool:
     """Whether nearly all cells that are not empty are of a kind, a function of one cell."""
     assert callable(kind)
-    filled = [cell for cell in sampled(cells) if not is_unlabelled(cell)]
+    filled = [cell for cell in sampled(cells) if not is_unlabeled(cell)]
     return bool(filled) and sum(map(kind, filled)) >= _MAJORITY * len(filled)
 
 
