@@ -19,7 +19,7 @@ from vggbatch.demo.efficientnet import build
 from vggbatch.errors import UsageError
 from vggbatch.models import resolve, synset
 
-DATA = Path(os.environ.get("IMAGENET_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA = Path(os.environ.get("IMAGENET_TEST_DATA", "IMAGENET_TEST_DATA is not set"))
 """Outside the project: PyTorch's export, and real ImageNet pictures that nobody may pass on."""
 PHOTOGRAPHS = files("vggbatch") / "demo"
 

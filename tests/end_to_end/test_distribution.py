@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SUITE, SCRIPT = "forky", Path("/usr/share/debootstrap/scripts/sid")
 """An older debootstrap does not know the suite, which is made as sid is."""
 PACKAGES = "make,git,python3,python3-venv,ca-certificates"

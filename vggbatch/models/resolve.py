@@ -22,7 +22,7 @@ from vggbatch.models.fetch import address
 from vggbatch.models.graphs.ports import Layout, Ports, read_ports
 from vggbatch.models.inspection.assumption import Assumption, in_words
 from vggbatch.models.inspection.classes import load_classes
-from vggbatch.models.inspection.examine import NodeCheck, examine
+from vggbatch.models.inspection.examine import ScoresQuestion, examine
 from vggbatch.models.inspection.scores import Scores
 from vggbatch.models.inspection.stated import Stated, same_as, stated
 from vggbatch.models.local_files import ModelFile, base_name, localise, sibling
@@ -165,7 +165,7 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)
     classes, origin = _class_list(described, found)
-    question = NodeCheck(
+    question = ScoresQuestion(
         name=name,
         layout=described.layout or ports.layout,
         profile=profile,

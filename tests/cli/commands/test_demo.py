@@ -10,7 +10,7 @@ from tests.support.ray.cluster import command
 from vggbatch import api
 from vggbatch.demo import PACKAGE
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def run(tmp_path, **environ):

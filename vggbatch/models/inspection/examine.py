@@ -30,7 +30,7 @@ _VERSION = 1
 
 
 @dataclass(frozen=True)
-class NodeCheck:
+class ScoresQuestion:
     """What is to be found out of a network, and what is known of it."""
 
     name: str
@@ -47,7 +47,7 @@ class NodeCheck:
 
 
 def examine(
-    local: LocalModel, ports: Ports, question: NodeCheck, cache_dir: str | None
+    local: LocalModel, ports: Ports, question: ScoresQuestion, cache_dir: str | None
 ) -> tuple[Scores, Layout]:
     """Run a network on made pictures, and say which of its outputs are scores, and of what kind.
 
@@ -79,7 +79,7 @@ def examine(
     return scores, layout
 
 
-def _examine(local: LocalModel, ports: Ports, question: NodeCheck) -> tuple[Scores, Layout]:
+def _examine(local: LocalModel, ports: Ports, question: ScoresQuestion) -> tuple[Scores, Layout]:
     model = local.parsed or onnx.load(local.graph, load_external_data=False)
     layouts: tuple[Layout, ...] = (question.layout,) if question.layout else ("NCHW", "NHWC")
     with tempfile.TemporaryDirectory(prefix="vggbatch-trial-") as folder:
@@ -124,7 +124,7 @@ def _runnable(
 
 
 def _run(
-    graph: Path, names: tuple[str, ...], ports: Ports, layout: Layout, question: NodeCheck
+    graph: Path, names: tuple[str, ...], ports: Ports, layout: Layout, question: ScoresQuestion
 ) -> dict[str, Rows | None]:
     pixels = made_pictures(PICTURES, *_size(ports, layout, question))
     values: Any = as_input(pixels, question.profile, layout)
@@ -137,12 +137,12 @@ def _run(
     )
 
 
-def _size(ports: Ports, layout: Layout, question: NodeCheck) -> tuple[int, int]:
+def _size(ports: Ports, layout: Layout, question: ScoresQuestion) -> tuple[int, int]:
     return ports.size(layout) or (question.profile.crop, question.profile.crop)
 
 
 def _cannot_run(
-    ports: Ports, layout: Layout, question: NodeCheck, failure: TrialFailed
+    ports: Ports, layout: Layout, question: ScoresQuestion, failure: TrialFailed
 ) -> UsageError:
     height, width = _size(ports, layout, question)
     batch = ports.batch or 1

@@ -49,7 +49,7 @@ def main(job: str, answer: str) -> None:
 
 def _exact_int8() -> Any:
     """The package's module of this name, without the package."""
-    path = Path(__file__).parents[1] / "exact_int8.py"
+    path = Path(__file__).parents[2] / "exact_int8.py"
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
