@@ -99,13 +99,22 @@ def _divergence(p: npt.NDArray[np.float64], q: npt.NDArray[np.float64]) -> npt.N
 
 
 def mean_interval(total: float, total_squares: float, n: int) -> tuple[float, float] | None:
-    """The 95 % interval of a mean by Student's t, from sums over n values; None for one value."""
+    """The 95 % interval of the mean of values that are not negative, by Student's t.
+
+    Args:
+        total: the sum of the values.
+        total_squares: the sum of their squares.
+        n: how many there are.
+
+    Returns:
+        Its ends, the lower one at least 0; None for a single value.
+    """
     if n < 2:
         return None
     mean = total / n
     variance = max(0.0, total_squares / n - mean**2) * n / (n - 1)
     half = student(n - 1) * math.sqrt(variance / n)
-    return mean - half, mean + half
+    return max(0.0, mean - half), mean + half
 
 
 def mean_of_proportions(
