@@ -3,6 +3,7 @@ import threading
 import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import fsspec
 import pytest
@@ -14,6 +15,12 @@ from vggbatch.storage.ranges import Range, open_binary, read_ranges
 from vggbatch.storage.stores import StoreError, arrow_reads, retried, store_of
 
 DATA = bytes(range(256)) * 4000
+
+
+def sleep_by(monkeypatch, function):
+    """Pauses of the module itself; threads of others sleep as ever."""
+    clock = SimpleNamespace(sleep=function, monotonic=time.monotonic)
+    monkeypatch.setattr(stores, "time", clock)
 
 
 def clients(uri):
@@ -30,7 +37,7 @@ def fresh():
 
 def test_retried_gives_up_with_the_reason(monkeypatch):
     pauses = []
-    monkeypatch.setattr(stores.time, "sleep", pauses.append)
+    sleep_by(monkeypatch, pauses.append)
 
     def refuse():
         raise OSError(16, "SlowDown")
@@ -208,7 +215,7 @@ class Refusing(SimpleHTTPRequestHandler):
 
 def test_what_a_web_server_refuses_is_an_image_that_cannot_be_read(tmp_path, monkeypatch):
     pauses = []
-    monkeypatch.setattr(stores.time, "sleep", pauses.append)
+    sleep_by(monkeypatch, pauses.append)
     with web_server(tmp_path, Refusing) as url:
         errors = list(read_ranges([Range(f"{url}/{s}", 0, 9) for s in (403, 404, 410, 451)], 99))
         assert [error.kind for error in errors] == [
@@ -225,7 +232,7 @@ def test_what_a_web_server_refuses_is_an_image_that_cannot_be_read(tmp_path, mon
 
 
 def test_a_web_server_that_is_gone_costs_its_images_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores.time, "sleep", lambda seconds: None)
+    sleep_by(monkeypatch, lambda seconds: None)
     (tmp_path / "a").write_bytes(DATA)
     with web_server(tmp_path) as gone:
         pass
