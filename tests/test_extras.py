@@ -1,10 +1,10 @@
 """Messages name extras that there are."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from vggbatch import extras
 from vggbatch.storage import filesystem

@@ -33,7 +33,7 @@ from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing import Unpack
 
 
 @dataclass(frozen=True)

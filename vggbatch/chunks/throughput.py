@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 LONGEST = 512
@@ -47,7 +47,7 @@ class Throughput:
         if not self.images:
             return None
         first = min(self.images)
-        start = datetime.fromtimestamp(first * self.interval, timezone.utc)
+        start = datetime.fromtimestamp(first * self.interval, UTC)
         return {
             "start": start.isoformat(),
             "interval_seconds": self.interval,

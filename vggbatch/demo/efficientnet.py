@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
@@ -65,7 +66,10 @@ class _Graph:
         # how many batches a mean was made of says nothing of the network
         self.left = {n: t for n, t in tensors.items() if not n.endswith("num_batches_tracked")}
         self.nodes: list[onnx.NodeProto] = []
-        self.weights = {"lowest": np.float32(0), "highest": np.float32(6)}
+        self.weights: dict[str, npt.NDArray[np.float32]] = {
+            "lowest": np.array(0, np.float32),
+            "highest": np.array(6, np.float32),
+        }
 
     def take(self, name: str, *shape: int) -> NDArray[np.float32]:
         """A tensor of the state dict, once."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from vggbatch import class_list
@@ -229,7 +229,7 @@ def _record(
     return {
         "format": FORMAT,
         "vggbatch": __version__,
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "rescored": {
             "predictions": public_uri(source.folder.uri),
             "labels": [LabelSpec.parse(spec).public() for spec in specs],

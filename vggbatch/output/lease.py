@@ -23,7 +23,7 @@ import threading
 import time
 import uuid
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -286,7 +286,7 @@ def _new_lease() -> Lease:
         machine=_machine(),
         pid=os.getpid(),
         started_ticks=_started_ticks(os.getpid()),
-        since=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        since=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from vggbatch.chunks.stats import Stats
@@ -204,7 +204,7 @@ def _fresh_record(
         "plan": result.output.plan_id,
         "run_id": result.output.plan_id,
         "vggbatch": versions()["vggbatch"],
-        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": job.public_config(),
         "row_labels": LabelSpec.parse(job.row_labels).public() if job.row_labels else None,
         "model": model,

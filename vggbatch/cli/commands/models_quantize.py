@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,14 +20,14 @@ _SHOWN = 5
 """Layers that the report names, the worst ones."""
 
 
-class QuantFormat(str, Enum):
+class QuantFormat(StrEnum):
     """As `vggbatch.quantization.quantizer.Format`."""
 
     qdq = "qdq"
     qoperator = "qoperator"
 
 
-class Calibration(str, Enum):
+class Calibration(StrEnum):
     """As `vggbatch.quantization.quantizer.Calibration`."""
 
     minmax = "minmax"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,7 +11,7 @@ from vggbatch.cli import console, options
 from vggbatch.errors import JobFailed
 
 
-class _Format(str, Enum):
+class _Format(StrEnum):
     tar = "tar"
     parquet = "parquet"
 
