@@ -160,7 +160,8 @@ def test_quiet_prints_nothing_but_what_went_wrong(run):
 def test_a_run_says_little_and_all_of_it_its_own(run):
     status, out, err = run("score images -m net.onnx -o told")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["images", "errors", "rate", "output"]
+    facts = ["images", "errors", "rate", "executor", "output"]
+    assert [line.split()[0] for line in out.splitlines()] == facts
     told = {line.split(",")[0] for line in err.splitlines()}
     assert "5 images" in told
     assert told <= {"5 images", "5 of 5 images"}

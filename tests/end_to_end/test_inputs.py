@@ -86,7 +86,7 @@ def test_labels_of_no_image_in_shards_and_assumptions_are_recorded_and_shown(net
     assert record["unused_labels"] == [unused]
     assert record["assumptions"]
     write_report(out)
-    page = (tmp_path / "out" / "report.html").read_text()
+    page = html.unescape((tmp_path / "out" / "report.html").read_text())
     assert "Labels that were not used" in page
     for one in record["assumptions"]:
-        assert html.escape(one["value"]) in page
+        assert one["value"] in page

@@ -70,7 +70,7 @@ def test_a_run_goes_on_with_touched_files(images, net, tmp_path, monkeypatch):
     assert rows(tmp_path / "out") == rows(expected)
     plan = json.loads((tmp_path / "out/_vggbatch/plan.json").read_text())
     # recorded with its new times, so that the next run has nothing to compare
-    monkeypatch.setattr(resume.content, "modified", None)
+    monkeypatch.setattr(resume.content_check, "modified", None)
     assert run(images, net, tmp_path / "out").result.complete_before
     assert plan["id"] == done.record["plan"]
 

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import Member, Reader, Shard
-from vggbatch.sources.formats.example_proto import example_class
+from vggbatch.sources.example_proto import example_class
 
 _LENGTH = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
