@@ -194,7 +194,7 @@ def _fetch(
         return [ImageError("truncated", str(error)) for _ in ranges]
     except StoreError as error:
         # A list of the web's images names servers that are gone; a store of one's own comes back.
-        if not is_web(fs):
+        if not (is_web(fs) or fs.protocol == "hf"):
             raise
         return [ImageError("unreadable", str(error)) for _ in ranges]
     if ranges[0].size < 0 and ahead < len(data) <= max_bytes:

@@ -33,12 +33,26 @@ Result = TypeVar("Result")
 _TRIES = 8
 _TRIES_TO_REACH = 3
 """For a web server that takes no connection: lists of the web's images name many that are gone."""
-_NO_WAY = frozenset({"ClientConnectorError", "ClientConnectorDNSError"})
-"""What aiohttp raises then."""
+_NO_WAY = frozenset({"ClientConnectorError", "ClientConnectorDNSError", "ConnectError"})
+"""What aiohttp and httpx raise then."""
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 20.0
 """Seconds; a store may refuse for about 40 in all before the job gives up."""
-_NET = frozenset({"aiohttp", "aiobotocore", "asyncio", "azure", "botocore", "gcsfs", "google"})
+_NET = frozenset(
+    [
+        "aiohttp",
+        "aiobotocore",
+        "asyncio",
+        "azure",
+        "botocore",
+        "gcsfs",
+        "google",
+        "httpcore",
+        "httpx",
+        "httpx2",
+        "huggingface_hub",
+    ]
+)
 """Packages whose own exceptions stand for a failed request."""
 
 _SENSELESS = frozenset({"ParamValidationError", "InvalidURL", "InvalidUrlClientError"})
