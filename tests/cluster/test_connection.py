@@ -100,7 +100,7 @@ def test_an_address_that_swallows_packets_is_one_line(net, tmp_path):
 
 
 def test_a_host_that_does_not_answer(silent, monkeypatch):
-    monkeypatch.setattr(connection, "_CONNECT_PATIENCE", 0.5)
+    monkeypatch.setattr(connection, "_CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(VggbatchError, match="timed out; `ray start --head` prints"):
         reach(f"127.0.0.1:{silent}")
 

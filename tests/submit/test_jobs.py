@@ -62,7 +62,7 @@ def test_lost_connections_lose_and_repeat_no_line(server, jobs):
 def test_a_server_that_is_gone_is_given_up(server, jobs):
     server.jobs["one"] = {"status": "RUNNING"}
     server.cuts = 100
-    text = jobs.follow("one", patience=1)
+    text = jobs.follow("one", timeout=1)
     assert next(text).startswith("line 0")
     server.stop()
     with pytest.raises(VggbatchError, match="has not answered for 1 s"):

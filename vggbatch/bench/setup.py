@@ -55,7 +55,7 @@ class Network:
     recipe: Recipe
 
     def task(self, images: Images, *, work: Path, cores: int, **others: Any) -> Task:
-        """What a system is told that is to run this network on those images."""
+        """The task of a system that runs this network on those images."""
         return Task(
             images=str(images.folder),
             count=images.count,

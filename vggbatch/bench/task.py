@@ -1,4 +1,4 @@
-"""What a system is told, in a file that its process reads, and what it leaves behind."""
+"""The task of a system, a file that its process reads, and what it leaves behind."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _OBJECT_STORE_BASE = 160 * 2**20
 _CHUNKS_PER_CPU = 8
 """Chunks of crops that may lie in the object store for each core: two at an actor, one being
 decoded, and room for those that wait."""
-_CONNECT_PATIENCE = 15.0
+_CONNECT_TIMEOUT_S = 15.0
 """Seconds for a cluster's port to take a connection, and again to answer; Ray would try for
 minutes."""
 _LOST_HOST = ("RAY_grpc_client_keepalive_timeout_ms", "30000")
@@ -181,7 +181,7 @@ def reach(address: str) -> None:
     if named is None:
         return  # as `auto`, which Ray looks up
     try:
-        check_grpc_port(named[1], int(named[2]), _CONNECT_PATIENCE)
+        check_grpc_port(named[1], int(named[2]), _CONNECT_TIMEOUT_S)
     except OSError as error:
         raise VggbatchError(
             f"cannot join the Ray cluster at {address}: {error.strerror or error}; `ray start "

@@ -16,44 +16,44 @@ settings, whose type is the fourth byte."""
 _AT_ONCE = 64
 
 
-def check_grpc_port(host: str, port: int, patience: float) -> None:
+def check_grpc_port(host: str, port: int, timeout: float) -> None:
     """Say hello and wait for an answer; with TLS only connect.
 
     Args:
         host: name or address.
         port: the port.
-        patience: seconds for it to take the connection, and again to answer.
+        timeout: seconds for it to take the connection, and again to answer.
 
     Raises:
         OSError: nobody answers, or somebody else does.
     """
-    with socket.create_connection((host, port), patience) as connection:
+    with socket.create_connection((host, port), timeout) as connection:
         if os.environ.get("RAY_USE_TLS", "0") not in ("1", "true"):
             connection.sendall(_HELLO)
             if connection.recv(9)[3:4] != _SETTINGS:
                 raise OSError("what listens there is no Ray head")
 
 
-def unresponsive_nodes(nodes: Sequence[Mapping[str, Any]], patience: float) -> tuple[str, ...]:
+def unresponsive_nodes(nodes: Sequence[Mapping[str, Any]], timeout: float) -> tuple[str, ...]:
     """The addresses of nodes that do not answer, of those that Ray takes for alive.
 
     Args:
         nodes: as Ray describes them.
-        patience: as `check_grpc_port` takes it.
+        timeout: as `check_grpc_port` takes it.
 
     Returns:
         Nothing, too, where not one node answers: they cannot be reached from here.
     """
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        answers = list(pool.map(lambda node: _answers(node, patience), nodes))
+        answers = list(pool.map(lambda node: _answers(node, timeout), nodes))
     if not any(answers):
         return ()
     pairs = zip(nodes, answers, strict=True)
     return tuple(node["NodeManagerAddress"] for node, answered in pairs if not answered)
 
 
-def _answers(node: Mapping[str, Any], patience: float) -> bool:
+def _answers(node: Mapping[str, Any], timeout: float) -> bool:
     with suppress(OSError):
-        check_grpc_port(node["NodeManagerAddress"], node["NodeManagerPort"], patience)
+        check_grpc_port(node["NodeManagerAddress"], node["NodeManagerPort"], timeout)
         return True
     return False

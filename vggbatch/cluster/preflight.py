@@ -38,7 +38,7 @@ from vggbatch.job.job import Job
 from vggbatch.output.layout import STATE
 from vggbatch.storage.filesystem import Folder
 
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 """Seconds for all nodes to answer; of one that died Ray knows by then."""
 _INPUTS = 4
 """Files of the input that every node tries, each from another folder."""
@@ -78,15 +78,15 @@ class Preflight:
     Args:
         job: the job.
         woken: node id -> a task there whose process is to inspect_node, once it has ended.
-        patience: seconds for all nodes to answer.
+        timeout: seconds for all nodes to answer.
     """
 
     def __init__(
-        self, job: Job, *, woken: Mapping[str, Any] | None = None, patience: float = PATIENCE
+        self, job: Job, *, woken: Mapping[str, Any] | None = None, timeout: float = TIMEOUT_S
     ) -> None:
         self.job = job
         self.woken = woken or {}
-        self.patience = patience
+        self.timeout = timeout
         self.output = Folder(job.config.output)
         self.inputs = _inputs(job)
         self.nodes = {node["NodeID"]: node for node in living_nodes()}
@@ -95,7 +95,7 @@ class Preflight:
         self._made: list[str] = []
 
     def __enter__(self) -> Preflight:
-        self._deadline = time.monotonic() + self.patience
+        self._deadline = time.monotonic() + self.timeout
         if self.output.local:
             self._leave_mark()
         probe: Any = ray.remote(num_cpus=0, max_retries=0)(inspect_node)
@@ -164,7 +164,7 @@ class Preflight:
             odd += [f"{self._title(name)} {tight}"] if tight else []
             reports.append(report)
         silent = [
-            f"{self._title(self._answers[reference])} does not answer within {self.patience:g} s: "
+            f"{self._title(self._answers[reference])} does not answer within {self.timeout:g} s: "
             "see `ray status`, or take it out of the cluster"
             for reference in late
             if _lives(self._answers[reference])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _EXAMPLE = "http://HOST:8265"
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
-_CONNECT_PATIENCE = 15.0
+_CONNECT_TIMEOUT_S = 15.0
 """Seconds for an address to take a connection."""
 _TALKATIVE = (
     "ray.dashboard.modules.dashboard_sdk",
@@ -106,7 +106,7 @@ def _reach(address: str) -> None:
     port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     if parts.hostname and port and parts.scheme not in getproxies():
         try:
-            socket.create_connection((parts.hostname, port), _CONNECT_PATIENCE).close()
+            socket.create_connection((parts.hostname, port), _CONNECT_TIMEOUT_S).close()
         except OSError as error:
             raise ConnectionError(error.strerror or str(error)) from None
 

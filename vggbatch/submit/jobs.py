@@ -26,7 +26,7 @@ _ENVIRONMENT = {
     # Ray's own lines in the log, which is no terminal
     "RAY_COLOR_PREFIX": "0",
 }
-_PATIENCE = 300.0
+_TIMEOUT_S = 300.0
 """Seconds without an answer after which a job that is followed counts as lost."""
 _POLL = 0.5
 """Seconds between two looks at a job's status."""
@@ -92,12 +92,12 @@ class RayJobs:
             )
         return Submitted(identifier, joined=False)
 
-    def follow(self, job: str, *, patience: float = _PATIENCE) -> Iterator[str]:
+    def follow(self, job: str, *, timeout: float = _TIMEOUT_S) -> Iterator[str]:
         """What the job prints, from its start to its end, across lost connections.
 
         Args:
             job: its id.
-            patience: seconds without an answer until it is given up.
+            timeout: seconds without an answer until it is given up.
 
         Raises:
             VggbatchError: the cluster has not answered for that long.
@@ -119,9 +119,9 @@ class RayJobs:
                     return
             except (OSError, RuntimeError, VggbatchError) as error:
                 lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > patience:
+                if time.monotonic() - lost_at > timeout:
                     raise VggbatchError(
-                        f"the cluster at {self.url} has not answered for {patience:.0f} s; the job "
+                        f"the cluster at {self.url} has not answered for {timeout:.0f} s; the job "
                         f"may continue without being watched ({one_line(error)})"
                     ) from None
             time.sleep(_POLL)

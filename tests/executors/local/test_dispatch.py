@@ -24,7 +24,7 @@ def table(key):
 
 
 class Workers:
-    """Workers that do what they are told, one step at a time, in a random order.
+    """Workers that take one step at a time, in a random order.
 
     Args:
         sizes: chunks of each shard.

@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.ray.cluster import ENVIRON
 
-_IMPATIENCE = {
+_SHORT_TIMEOUTS = {
     "RAY_health_check_period_ms": "1000",
     "RAY_health_check_timeout_ms": "2000",
     "RAY_health_check_failure_threshold": "3",
@@ -68,7 +68,7 @@ class Hosts:
         """A process on a host."""
         own = f"mount --bind {self.folder(number)} {self.temporary}"
         inside = f'{own} && mount -t tmpfs tmpfs /dev/shm && exec "$@"'
-        environ = {**os.environ, **ENVIRON, **_IMPATIENCE, "PYTHONPATH": os.getcwd()}
+        environ = {**os.environ, **ENVIRON, **_SHORT_TIMEOUTS, "PYTHONPATH": os.getcwd()}
         environ |= {
             "RAY_TMPDIR": str(self.temporary),
             "VGGBATCH_CACHE_DIR": str(self.temporary / "cache"),
