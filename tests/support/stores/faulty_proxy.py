@@ -28,12 +28,13 @@ def faulty(
         endpoint: the real server.
         share: of the requests that are refused or cut, half each.
         short: of the other requests for a range those that are answered with fewer bytes, and a
-            Content-Length to match.
+            Content-Length to match; below 1, no more than two of them in a row for an object.
         seed: of the choice.
     """
     target = urlsplit(endpoint).netloc
     chance = random.Random(seed)
     counts: Counter[str] = Counter()
+    in_a_row: Counter[str] = Counter()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -69,9 +70,12 @@ def faulty(
             answer = connection.getresponse()
             data = answer.read()
             ranged = self.command == "GET" and self.headers.get("Range") and answer.status == 206
-            if ranged and len(data) > 1 and chance.random() < short:
-                counts["shortened"] += 1
-                data = data[: chance.randrange(len(data))]
+            if ranged and len(data) > 1:
+                shorten = chance.random() < short and (short >= 1 or in_a_row[self.path] < 2)
+                in_a_row[self.path] = in_a_row[self.path] + 1 if shorten else 0
+                if shorten:
+                    counts["shortened"] += 1
+                    data = data[: chance.randrange(len(data))]
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in _HOP_BY_HOP | {"content-length", "date", "server"}:
