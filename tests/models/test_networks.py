@@ -209,6 +209,17 @@ def map_of_classes(net):
     return "probabilities", None
 
 
+def named_map(net, labels):
+    """`map_of_classes` with other labels."""
+    map_of_classes(net)
+    node = net.graph.node[-1]
+    del node.attribute[:]
+    key = "classlabels_strings" if isinstance(labels[0], str) else "classlabels_int64s"
+    node.attribute.append(helper.make_attribute(key, labels))
+    if isinstance(labels[0], str):
+        net.graph.output[-1].type.sequence_type.elem_type.map_type.key_type = TensorProto.STRING
+
+
 def mixed_batch(net):
     """A mean over the batch: only an image alone has scores of its own."""
     net.append(
@@ -303,6 +314,15 @@ def test_one_sigmoid_is_two_classes(tmp_path):
         )
 
 
+def test_classes_of_a_map_are_its_own(tmp_path):
+    """scikit-learn's and Custom Vision's exports name the class of each score, in their order."""
+    net = Net(tmp_path / "net.onnx")
+    named_map(net, [f"class {7 * number % CLASSES}" for number in range(CLASSES)])
+    model, _, _ = net.opened(tmp_path / "cache")
+    assert model.classes[:3] == ("class 0", "class 7", "class 14")
+    assert any("net.onnx's ZipMap" in found.value for found in model.assumptions)
+
+
 def test_what_is_no_classifier_is_one_line(tmp_path):
     def refused(edit, message):
         net = Net(tmp_path / "net.onnx")
@@ -321,6 +341,28 @@ def test_what_is_no_classifier_is_one_line(tmp_path):
         net.outputs(("both", FLOAT, ["N", "C"]))
 
     refused(wide, "has 2000 outputs but .* 1000 classes")
+
+    def sorted_scores(net):
+        net.constant("all", np.array([CLASSES], np.int64))
+        net.append(
+            helper.make_node("TopK", ["scores", "all"], ["values", "indices"]),
+            helper.make_node("Softmax", ["values"], ["best"], axis=1),
+        )
+        net.outputs(("best", FLOAT, ["N", CLASSES]), ("indices", INT64, ["N", CLASSES]))
+
+    refused(sorted_scores, "no output of scores.*'best' float")
+
+    def losses(net):
+        net.append(
+            helper.make_node("LogSoftmax", ["scores"], ["log"], axis=1),
+            helper.make_node("Neg", ["log"], ["loss"]),
+        )
+        net.outputs(("loss", FLOAT, ["N", CLASSES]))
+
+    refused(losses, "negated log-probabilities")
+    refused(lambda net: named_map(net, [*range(1, CLASSES + 1)]), "numbers its classes 1, 2, 3")
+    by_name = sorted(map(str, range(CLASSES)))
+    refused(lambda net: named_map(net, by_name), "numbers its classes 0, 1, 10")
 
     def broken(net):
         net.graph.node[-1].input[0] = "cells"

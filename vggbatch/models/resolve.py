@@ -19,7 +19,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models.cache import weights_path
 from vggbatch.models.catalog import CatalogEntry, catalog, synset
 from vggbatch.models.fetch import address
-from vggbatch.models.graphs.ports import Layout, Ports, read_ports
+from vggbatch.models.graphs.ports import Layout, Ports, map_labels, read_ports
 from vggbatch.models.inspection.assumption import Assumption, in_words
 from vggbatch.models.inspection.classes import load_classes
 from vggbatch.models.inspection.examine import ScoresQuestion, examine
@@ -164,7 +164,7 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     preprocess, assumptions = _preprocess(described, found, ports, name)
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)
-    classes, origin = _class_list(described, found)
+    classes, origin = _class_list(described, found, map_labels(graph.graph))
     question = ScoresQuestion(
         name=name,
         layout=described.layout or ports.layout,
@@ -253,14 +253,31 @@ def _check_layout(layout: Layout | None, ports: Ports, name: str) -> None:
     raise UsageError(f"{where}: only networks that take RGB or BGR images can be run")
 
 
-def _class_list(described: ModelOptions, found: Stated) -> tuple[tuple[str, ...], str]:
-    """The classes in output order, and where they are from."""
+def _class_list(
+    described: ModelOptions, found: Stated, labels: tuple[str, ...] | None
+) -> tuple[tuple[str, ...], str]:
+    """The classes in output order, and where they are from.
+
+    Args:
+        described: the user's options.
+        found: what the network's file and its neighbors state.
+        labels: those of a map from class to score that the network gives.
+    """
     if described.classes is not None:
         return load_classes(described.classes, None), public_uri(described.classes)
     own = "the project's synset.txt"
-    if found.classes is None or same_as(found.classes, synset()):
+    named, source = found.classes, found.classes_source or own
+    if labels and labels != tuple(map(str, range(len(labels)))):
+        if all(label.isdecimal() for label in labels):
+            raise UsageError(
+                f"{public_uri(described.name)} numbers its classes {', '.join(labels[:3])}, ..., "
+                "not 0, 1, 2, ... in the order of its scores: set model.classes to a file with "
+                "one class a line, in the order of the scores"
+            )
+        named, source = labels, f"{base_name(described.name)}'s ZipMap"
+    if named is None or same_as(named, synset()):
         return synset(), own
-    return found.classes, found.classes_source or own
+    return named, source
 
 
 def _check_count(scores: Scores, classes: tuple[str, ...], origin: str, name: str) -> None:

@@ -134,6 +134,19 @@ def probable(graph: onnx.GraphProto, output: str) -> str | None:
     return None
 
 
+def map_labels(graph: onnx.GraphProto) -> tuple[str, ...] | None:
+    """The class of each score, where an output is a map from class to score (ZipMap)."""
+    outputs = {value.name for value in graph.output}
+    for node in graph.node:
+        if node.op_type == "ZipMap" and node.output[0] in outputs:
+            values = [onnx.helper.get_attribute_value(a) for a in node.attribute]
+            return tuple(
+                label.decode(errors="replace") if isinstance(label, bytes) else str(label)
+                for label in next(filter(None, values), ())
+            )
+    return None
+
+
 def shape_of(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """The dimensions that a port declares; None where one is free, 0 and -1 as some write it."""
     dimensions = value.type.tensor_type.shape.dim
@@ -150,16 +163,30 @@ def upstream(graph: onnx.GraphProto, name: str) -> Iterator[onnx.NodeProto]:
 
 
 def _score_outputs(graph: onnx.GraphProto) -> Iterator[str]:
-    """Outputs of floats; of a map from class to probability, the tensor that it is made of."""
+    """Outputs of floats; of a map from class to probability, the tensor that it is made of.
+
+    The best few of an image's scores are none of them: sorted, they have lost their classes.
+    """
     producers = {output: node for node in graph.node for output in node.output}
     for value in graph.output:
         kind = value.type.WhichOneof("value")
         if kind == "tensor_type" and value.type.tensor_type.elem_type in FLOATS:
-            yield value.name
+            if not _is_sorted(graph, value.name):
+                yield value.name
         elif kind == "sequence_type" and value.name in producers:
             node = producers[value.name]
             if node.op_type == "ZipMap":
                 yield node.input[0]
+
+
+def _is_sorted(graph: onnx.GraphProto, output: str) -> bool:
+    """Whether nothing but moving and normalizing values follows a TopK."""
+    for node in upstream(graph, output):
+        if node.op_type == "TopK":
+            return True
+        if node.op_type not in _KEEPS_VALUES | {"Softmax", "LogSoftmax", "Sigmoid"}:
+            return False
+    return False
 
 
 def _described(value: onnx.ValueInfoProto) -> str:

@@ -169,6 +169,12 @@ def _kind(
             f"({span}): export it without what follows its Softmax; to apply softmax to them, "
             "model.output=logits"
         )
+    if stated is None and _are_losses(rows):
+        raise UsageError(
+            f"output {output!r} gives negated log-probabilities ({span}), of which the least is "
+            "the best: export it without its last Neg, or name the output before it, "
+            "model.scores=..."
+        )
     if rows.max() <= _RANGE_TOLERANCE and np.abs(_log_sum(rows)).max() < _SUM_TOLERANCE:
         return "logits", "log-probabilities, of which softmax gives the probabilities"
     return "logits", "no probabilities: softmax is applied"
@@ -219,6 +225,14 @@ def _shares_of_another_sum(rows: Values) -> bool:
     if len(rows) < 2 or rows.min() < 0 or np.ptp(rows, axis=0).max() == 0:
         return False
     return bool(np.ptp(sums) <= _RANGE_TOLERANCE * sums.max())
+
+
+def _are_losses(rows: Values) -> bool:
+    """Whether they are -log of probabilities."""
+    negated = -rows
+    return bool(
+        negated.max() <= _RANGE_TOLERANCE and np.abs(_log_sum(negated)).max() < _SUM_TOLERANCE
+    )
 
 
 def _softmax(rows: Values) -> Values:
