@@ -73,7 +73,7 @@ def test_opencv_has_the_bilinear_filter_and_float_pixels():
 
 
 def test_the_same_pixels_have_the_same_geometry():
-    bgr = Preprocess(channels="BGR", mean=(1, 2, 3))
+    bgr = Preprocess(channels="BGR", mean=(0.1, 0.2, 0.3))
     assert bgr.resize_spec() == Preprocess().resize_spec()
     others = {"resize_mode": "squash", "resizer": "opencv", "long_side": "truncate"}
     for name, value in others.items():

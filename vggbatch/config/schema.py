@@ -53,6 +53,13 @@ class Preprocess(_Strict):
             raise ValueError(f"crop {self.crop} is larger than resize {self.resize}")
         if min(self.std) <= 0:
             raise ValueError("std must be above 0")
+        brightest = 255 / self.scale
+        if max(map(abs, self.mean)) > brightest * 1.001:
+            raise ValueError(
+                f"mean {max(self.mean, key=abs):g} is outside of the values that it is taken from, "
+                f"0 to {brightest:g} with scale {self.scale:g}: for pixels from 0 to 255 as they "
+                "are, scale is 1"
+            )
         if self.resizer == "opencv" and self.interpolation != "bilinear":
             raise ValueError(f"resizer opencv has interpolation bilinear, not {self.interpolation}")
         if self.pixels == "float32" and self.resizer != "opencv":

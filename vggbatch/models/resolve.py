@@ -160,7 +160,7 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     described = _beside(options)
     graph = local.parsed or onnx.load(local.graph, load_external_data=False)
     ports = read_ports(graph, described.input)
-    found = stated(options.name, graph)
+    found = stated(options.name, graph, preprocessed=described.preprocess is not None)
     preprocess, assumptions = _preprocess(described, found, ports, name)
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)

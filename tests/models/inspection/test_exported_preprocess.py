@@ -154,6 +154,13 @@ def test_open_clip_and_ultralytics_and_windows():
         ({"size": {"shortest_edge": 224}, "do_center_crop": False}, "keep their shape"),
         ({"size": 224, "image_processor_type": "OtherImageProcessor"}, "size 224"),
         ({"do_pad": True}, "do_pad"),
+        ({"do_grayscale": True}, "do_grayscale"),
+        ({"do_thumbnail": True}, "do_thumbnail"),
+        ({"keep_aspect_ratio": True}, "keep_aspect_ratio"),
+        (
+            {"size": {"height": 224, "width": 224}, "image_mean": [124, 117, 104]},
+            "mean 124 is outside",
+        ),
     ],
 )
 def test_what_cannot_be_followed_is_refused(config, message):
@@ -189,6 +196,20 @@ def test_neighbors_are_read_and_metadata_come_first(tmp_path):
     (tmp_path / "preprocessor_config.json").write_text('{"do_pad": true}')
     with pytest.raises(UsageError, match=r"cannot be followed \(do_pad\)"):
         stated(uri, network())
+
+
+def test_a_neighbor_that_cannot_be_read_is_refused(tmp_path):
+    uri = str(tmp_path / "model.onnx")
+    (tmp_path / "config.json").write_text("// of another program")
+    assert stated(uri, network()).preprocess is None
+    nested = {"size": {"height": 32, "width": 32}, "resample": 2, **IMAGENET}
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": nested}))
+    assert stated(uri, network()).preprocess.crop == 32
+    for text in ("{not json", "[1, 2]"):
+        (tmp_path / "preprocessor_config.json").write_text(text)
+        with pytest.raises(UsageError, match=r"preprocessor_config\.json .* cannot be read"):
+            stated(uri, network())
+        assert stated(uri, network(), preprocessed=True).preprocess is None
 
 
 def test_names_of_the_thousand_classes_are_known():

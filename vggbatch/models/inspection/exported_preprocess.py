@@ -24,6 +24,13 @@ _LARGE = 384
 _CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 _CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
+_FOLLOWED = {
+    *("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb"),
+    *("do_flip_channel_order", "do_reduce_labels", "do_convert_annotations"),
+}
+"""Switches that are followed, or that change no pixel."""
+_REFUSED = ("rescale_offset", "keep_aspect_ratio")
+
 Config = Mapping[str, Any]
 
 
@@ -35,11 +42,14 @@ def of_transformers(config: Config) -> Preprocess:
     """Of a preprocessor_config.json of Hugging Face's transformers. Raises Inexpressible."""
     if isinstance(config.get("pretrained_cfg"), Mapping):
         return of_timm(config)
+    if isinstance(config.get("image_processor"), Mapping):
+        return of_transformers(config["image_processor"])
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     if config.get("do_resize", True) is False:
         raise Inexpressible("do_resize false")
-    for switch in ("do_pad", "rescale_offset"):
-        if config.get(switch):
+    for switch, value in config.items():
+        unknown = switch.startswith("do_") and switch not in _FOLLOWED
+        if value and (unknown or switch in _REFUSED):
             raise Inexpressible(switch)
     resize, mode, crop = _transformers_size(config, kind)
     mean, std = _transformers_values(config, kind)

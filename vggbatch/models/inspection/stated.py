@@ -24,6 +24,8 @@ from vggbatch.storage.filesystem import filesystem, is_local, public_uri, store_
 
 _LARGEST_CONFIG = 16 * 2**20
 """Bytes; one with the names of 21,000 classes has two million."""
+_OF_PREPROCESSING = ("preprocessor_config.json", "open_clip_config.json")
+"""Files with no other purpose; any config.json may be of something else."""
 _GENERIC = re.compile(r"LABEL_\d+")
 
 
@@ -39,17 +41,22 @@ class Stated:
     classes_source: str | None = None
 
 
-def stated(uri: str, model: onnx.ModelProto) -> Stated:
+def stated(uri: str, model: onnx.ModelProto, *, preprocessed: bool = False) -> Stated:
     """What the file at a URI and its neighbors state.
+
+    Args:
+        uri: the network's file.
+        model: its graph.
+        preprocessed: whether the user states the preprocessing, so that no other is looked for.
 
     Raises:
         UsageError: a recipe is stated that cannot be followed, or that is not for classification.
     """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     configs = _Neighbors(uri)
-    preprocess, source = _in_metadata(metadata, uri)
+    preprocess, source = (None, None) if preprocessed else _in_metadata(metadata, uri)
     values_only = source is not None and source.endswith("Image.*")
-    if preprocess is None:
+    if preprocess is None and not preprocessed:
         preprocess, source = _in_neighbors(configs)
         values_only = False
     classes, classes_source = _names(metadata, configs, uri)
@@ -85,8 +92,15 @@ class _Neighbors:
         try:
             data = json.loads(text)
         except (ValueError, RecursionError):
-            return None
-        return (data, public_uri(uri)) if isinstance(data, dict) else None
+            data = None
+        if isinstance(data, dict):
+            return data, public_uri(uri)
+        if base_name(uri) in _OF_PREPROCESSING:
+            raise UsageError(
+                f"{public_uri(uri)} states a preprocessing that cannot be read, as it is no JSON "
+                "object: repair or remove it, or state the network's own, model.preprocess"
+            )
+        return None
 
 
 def _in_metadata(metadata: Mapping[str, str], uri: str) -> tuple[Preprocess | None, str | None]:
@@ -116,6 +130,7 @@ def _in_neighbors(configs: _Neighbors) -> tuple[Preprocess | None, str | None]:
     """Preprocessing that a file beside the network states, and its name."""
     for name, parse, keys in (
         ("preprocessor_config.json", exported.of_transformers, ()),
+        ("processor_config.json", exported.of_transformers, ("image_processor",)),
         ("open_clip_config.json", exported.of_open_clip, ()),
         ("config.json", exported.of_timm, ("pretrained_cfg",)),
         ("config.json", exported.of_timm, ("input_size", "mean", "std")),
