@@ -13,7 +13,7 @@ from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.labels import load_labels
 from vggbatch.sources import reader_for
 from vggbatch.sources.base import Shard
-from vggbatch.sources.formats.tfrecord import masked_crc32c
+from vggbatch.sources.tfrecord import masked_crc32c
 
 PHOTO = jpeg(cut(1))
 CLASSES = tuple(f"n{i:08} a" for i in range(1000))

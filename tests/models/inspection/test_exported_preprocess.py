@@ -191,8 +191,10 @@ def test_neighbors_are_read_and_metadata_come_first(tmp_path):
     names = "{0: 'tench', 1: 'goldfish'}"
     found = stated(uri, network(task="classify", imgsz="[224, 224]", names=names))
     assert (found.preprocess.crop, found.classes) == (224, ("tench", "goldfish"))
-    with pytest.raises(UsageError, match="for the task 'detect'"):
-        stated(uri, network(task="detect", imgsz="[640, 640]"))
+    detector = network(task="detect", imgsz="[640, 640]")
+    for preprocessed in (False, True):
+        with pytest.raises(UsageError, match="for the task 'detect'"):
+            stated(uri, detector, preprocessed=preprocessed)
     (tmp_path / "preprocessor_config.json").write_text('{"do_pad": true}')
     with pytest.raises(UsageError, match=r"cannot be followed \(do_pad\)"):
         stated(uri, network())

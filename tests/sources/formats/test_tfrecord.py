@@ -9,7 +9,8 @@ from tests.support.formats import example
 from tests.support.formats import tfrecord as record
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import DAMAGED, Shard
-from vggbatch.sources.formats.tfrecord import TFRecordReader, masked_crc32c
+from vggbatch.sources.formats.tfrecord import TFRecordReader
+from vggbatch.sources.tfrecord import masked_crc32c
 
 
 def crc32c(data: bytes) -> int:

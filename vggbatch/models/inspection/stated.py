@@ -53,6 +53,7 @@ def stated(uri: str, model: onnx.ModelProto, *, preprocessed: bool = False) -> S
         UsageError: a recipe is stated that cannot be followed, or that is not for classification.
     """
     metadata = {entry.key: entry.value for entry in model.metadata_props}
+    _check_task(metadata, uri)
     configs = _Neighbors(uri)
     preprocess, source = (None, None) if preprocessed else _in_metadata(metadata, uri)
     values_only = source is not None and source.endswith("Image.*")
@@ -103,19 +104,23 @@ class _Neighbors:
         return None
 
 
+def _check_task(metadata: Mapping[str, str], uri: str) -> None:
+    """Refuse Ultralytics' networks that detect, segment, ..., which no option makes classifiers."""
+    task = metadata.get("task")
+    if "imgsz" in metadata and task is not None and task != "classify":
+        raise UsageError(f"{base_name(uri)} is a network for the task {task!r}, not a classifier")
+
+
 def _in_metadata(metadata: Mapping[str, str], uri: str) -> tuple[Preprocess | None, str | None]:
     """Preprocessing that the file's metadata state, and under which key."""
     name = base_name(uri)
-    task = metadata.get("task")
-    if "imgsz" in metadata and task is not None and task != "classify":
-        raise UsageError(f"{name} is a network for the task {task!r}, not a classifier")
     try:
         for key in ("preprocessor_config", "preprocessor_config.json", "hf_preprocessor_config"):
             if key in metadata:
                 return exported.of_transformers(_parsed(metadata[key])), f"{name}'s {key}"
         if "pretrained_cfg" in metadata:
             return exported.of_timm(_parsed(metadata["pretrained_cfg"])), f"{name}'s pretrained_cfg"
-        if task == "classify" and "imgsz" in metadata:
+        if metadata.get("task") == "classify" and "imgsz" in metadata:
             size = ast.literal_eval(metadata["imgsz"])
             size = size if isinstance(size, list | tuple) else [size]
             return exported.of_ultralytics(size), f"{name}'s imgsz (Ultralytics)"

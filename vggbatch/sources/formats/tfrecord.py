@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import google_crc32c
 from google.protobuf.message import DecodeError
 
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import Member, Reader, Shard
 from vggbatch.sources.example_proto import example_class
-
-_LENGTH = struct.Struct("<QI")
-_CHECKSUM = struct.Struct("<I")
+from vggbatch.sources.tfrecord import FOOTER, HEADER, record_length, verified
 
 _LARGEST_RECORD = 2**28
 """Bytes of a record: to know its name, all of it is read."""
@@ -41,9 +37,9 @@ class TFRecordReader(Reader):
         position = 0
         number = 0
         while position < end:
-            size = _read_length(file, position)
-            start = position + _LENGTH.size
-            position = start + size + _CHECKSUM.size
+            size = record_length(file.read(HEADER.size), position)
+            start = position + HEADER.size
+            position = start + size + FOOTER.size
             if position > end:
                 raise ImageError("bad_shard", f"TFRecord cut short inside record {number}")
             if size > _LARGEST_RECORD:
@@ -51,7 +47,7 @@ class TFRecordReader(Reader):
                 error = ImageError("too_large", f"a record of {size} bytes")
                 yield Member(f"{number:08}", start, 0, error=str(error))
             else:
-                yield _member(file.read(size + _CHECKSUM.size), number, start)
+                yield _member(file.read(size + FOOTER.size), number, start)
             number += 1
 
     def payload(self, data: bytes) -> bytes:
@@ -60,18 +56,6 @@ class TFRecordReader(Reader):
         if not isinstance(image, bytes):
             raise ImageError("corrupt", f"no image feature; one of {', '.join(_IMAGE)} is needed")
         return image
-
-
-def _read_length(file: BinaryIO, position: int) -> int:
-    raw = file.read(_LENGTH.size)
-    if raw[:2] == b"\x1f\x8b" and position == 0:
-        raise ImageError("bad_shard", "a compressed TFRecord cannot be read in place")
-    if len(raw) < _LENGTH.size:
-        raise ImageError("bad_shard", f"TFRecord cut short at byte {position + len(raw)}")
-    size, checksum = _LENGTH.unpack(raw)
-    if masked_crc32c(raw[:8]) != checksum:
-        raise ImageError("bad_shard", f"TFRecord damaged at byte {position}: wrong checksum")
-    return int(size)
 
 
 def _member(data: bytes, number: int, start: int) -> Member:
@@ -87,11 +71,8 @@ def _member(data: bytes, number: int, start: int) -> Member:
 
 def _features(data: bytes) -> Any:
     """The features of a record, its data followed by their checksum."""
-    record = data[: -_CHECKSUM.size]
-    if masked_crc32c(record) != _CHECKSUM.unpack(data[-_CHECKSUM.size :])[0]:
-        raise ImageError("corrupt", "the record's checksum is wrong")
     try:
-        return example_class().FromString(record).features.feature
+        return example_class().FromString(verified(data)).features.feature
     except DecodeError:
         raise ImageError("corrupt", "the record is no tf.train.Example") from None
 
@@ -112,9 +93,3 @@ def _text(value: bytes | int | float | None) -> str | None:
     if value is None:
         return None
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def masked_crc32c(data: bytes) -> int:
-    """The checksum of a TFRecord (tensorflow/core/lib/hash/crc32c.h, Mask)."""
-    crc: int = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
