@@ -53,7 +53,9 @@ def test_the_archives_hold_all_files(built):
     [source] = (folder / "dist").glob("*.tar.gz")
     package = {name for name in names if name.startswith("vggbatch/")}
     assert {"vggbatch/py.typed", "vggbatch/models/vgg_zoo.yaml"} < package
-    assert package <= set(zipfile.ZipFile(wheel).namelist())
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    assert package <= packed
+    assert {name.split("/")[0].split("-")[0] for name in packed} == {"vggbatch"}
     with tarfile.open(source) as archive:
         packed = {name.split("/", 1)[-1] for name in archive.getnames()}
     left_out = {name for name in names if name not in packed}

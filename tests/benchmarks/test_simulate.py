@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_the_plan_runs_on_simulated_nodes():
     # Ray is started in another way than for the other tests, so in a process of its own
-    command = [sys.executable, ROOT / "scripts" / "simulate.py", "--actors", "2", "--nodes", "2"]
+    command = [sys.executable, "-m", "benchmarks.simulate", "--actors", "2", "--nodes", "2"]
     command += ["--seconds-an-image", "0.01", "--shards", "40", "--seconds", "8"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr

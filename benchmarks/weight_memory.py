@@ -1,6 +1,6 @@
 """Print the memory of a network's weights in one classifier process and in several on one node.
 
-    python scripts/weight_memory.py MODEL... [--processes 2] [--cache-dir FOLDER]
+    python -m benchmarks.weight_memory MODEL... [--processes 2] [--cache-dir FOLDER]
 
 Each process opens the prepared file as a classifier of one thread does. Its weights are the pages
 of the file that it has mapped, shared by all (PSS), and what opening leaves in memory of its own:

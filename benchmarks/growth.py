@@ -1,7 +1,15 @@
-"""How the cost grows with the number of images: rate and peak memory of the whole command."""
+"""How the cost grows with the number of images: rate and peak memory of the whole command.
+
+    python -m benchmarks.growth images --sizes 1000 10000 50000
+
+Prints a line for each size. INPUT is repeated under other names; without --model the network hardly
+computes, so that reading, decoding, transport and writing show. --set compute.executor=ray lets Ray
+do it.
+"""
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -99,3 +107,26 @@ def small_network(folder: Path) -> Path:
     opset = [helper.make_opsetid("", 13)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
     return path
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("inputs", nargs="+", metavar="INPUT")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 50_000])
+    parser.add_argument("--model")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    given = parser.parse_args()
+    print("images   seconds   images/s   steady   peak MB")
+    with tempfile.TemporaryDirectory(prefix="vggbatch-growth-") as folder:
+        for size in grow(given.inputs, given.sizes, Path(folder), given.model, given.set):
+            steady = f"{size.steady_rate:8.1f}" if size.steady_rate else "       -"
+            print(
+                f"{size.images:6d} {size.seconds:9.1f} {size.rate:10.1f} {steady} "
+                f"{size.peak_bytes / 1e6:9.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,5 @@
+from benchmarks.growth import grow
 from tests.support.images import write_folder
-from vggbatch.bench.growth import grow
 
 
 def test_every_size_is_run(tmp_path):

@@ -1,6 +1,6 @@
 """Print a table of the zoo's models from synthetic models of full size: equality, load time, rate.
 
-    python scripts/twins_table.py FOLDER [NAME...] [--step prepare|measure]
+    python -m benchmarks.synthetic_models FOLDER [NAME...] [--step prepare|measure]
 
 For each model: the largest difference of the prepared file's scores from the original graph's,
 relative to the largest score (onnxruntime runs the original; of opsets below 7, which it does not,
@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,15 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.models import numpy_onnx
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
 from vggbatch.models import catalog, prepare, resolve, synthesize
 from vggbatch.models.preparation.prepare import PreparedModel
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normalizer
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.models import numpy_onnx
 
 RUNS = 5
 

@@ -1,6 +1,6 @@
 """How fast images come out of each input, beside a plain loop over the same files.
 
-    python scripts/read_rates.py INPUT...
+    python -m benchmarks.read_rates INPUT...
 
 Each input is read in one process, chunk after chunk as decoding tasks read it, and by a loop that
 reads its files whole through fsspec, one after the other. The two take turns; the rates are the
@@ -13,6 +13,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import pyarrow as pa
@@ -83,13 +84,13 @@ def main() -> None:
         shards = discover([name])
         files = files_of(shards)
         plain_loop(files)
-        index_seconds, indexed = timed(lambda shards=shards: index_all(shards))
+        index_seconds, indexed = timed(partial(index_all, shards))
         images = sum(len(members) for _, members in indexed)
         ours, plain = [], []
         for _ in range(options.repeat):
-            seconds, size = timed(lambda indexed=indexed: read_all(indexed))
+            seconds, size = timed(partial(read_all, indexed))
             ours.append(size / seconds / 1e6)
-            seconds, whole = timed(lambda files=files: plain_loop(files))
+            seconds, whole = timed(partial(plain_loop, files))
             plain.append(whole / seconds / 1e6)
         ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
         print(
