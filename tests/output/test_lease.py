@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -233,17 +234,72 @@ def test_an_output_below_a_file_is_refused(tmp_path):
         pass
 
 
-def test_what_a_run_left_that_was_killed_at_its_very_end_goes(folder, tmp_path):
-    lease.remove_remains(folder)
-    dead = replace(lease._new_lease(), started_ticks=1)
-    claim.create(folder, 1, asdict(dead))
-    (tmp_path / "_vggbatch" / ".ended-x").mkdir()
-    lease.remove_remains(folder)
-    assert not list(tmp_path.iterdir())
+def test_an_output_is_abandoned_when_all_that_claimed_it_are_dead_here(folder):
+    assert lease.is_abandoned(folder)
+    claim.create(folder, 1, asdict(replace(lease._new_lease(), started_ticks=1)))
+    assert lease.is_abandoned(folder)
+    claim.create(folder, 2, asdict(lease._new_lease()))
+    assert not lease.is_abandoned(folder)
 
 
 @pytest.mark.parametrize("holder", [{}, {"machine": "another"}])
-def test_the_claim_of_a_run_that_may_live_stays(folder, holder):
-    fence = claim.create(folder, 1, asdict(replace(lease._new_lease(), **holder)))
-    lease.remove_remains(folder)
-    fence.check()
+def test_an_output_is_not_abandoned_while_its_holder_may_live(folder, holder):
+    claim.create(folder, 1, asdict(replace(lease._new_lease(), **holder)))
+    assert not lease.is_abandoned(folder)
+
+
+@pytest.mark.parametrize("name", ["mkdir", "rename", "unlink", "rmdir", "fsync"])
+def test_a_claim_is_given_back_though_each_removal_fails_at_first(
+    folder, tmp_path, monkeypatch, name
+):
+    real, failed = getattr(os, name), set()
+
+    def fails_once(*args, **options):
+        if args[0] not in failed:
+            failed.add(args[0])
+            raise OSError(errno.EIO, "Input/output error")
+        return real(*args, **options)
+
+    with OutputLease(folder, interval=60):
+        monkeypatch.setattr(os, name, fails_once)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_claim_that_stays_is_reported_and_goes_with_the_next_command(
+    folder, tmp_path, monkeypatch, caplog
+):
+    def fails(*args, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.MonkeyPatch.context() as patch, OutputLease(folder):
+        patch.setattr(os, "rename", fails)
+    assert "could not be removed" in caplog.text
+    monkeypatch.setattr(lease.Lease, "process_lives", lambda owner: False)
+    with OutputLease(folder):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_run_left_that_was_killed_while_it_gave_back_goes(folder, tmp_path):
+    """The claim's file is there, and the folder of its files is not any more."""
+    fence = claim.create(folder, 1, asdict(replace(lease._new_lease(), started_ticks=1)))
+    os.rmdir(folder.path(fence.workspace))
+    with OutputLease(folder) as held:
+        assert held.fence.claim.endswith("2")
+        assert [found.number for found in claim.claims(folder)] == [2]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'{"token": 7}', b'{"token": "../../../precious"}', b'{"token": ".."}']
+)
+def test_a_claim_that_cannot_be_read_is_taken_away_with_nothing_else(tmp_path, content):
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("")
+    folder = Folder(str(tmp_path / "out"))
+    (tmp_path / "out/_vggbatch/owner.00000001").mkdir(parents=True)
+    (tmp_path / "out/_vggbatch/owner.00000001/claim.json").write_bytes(content)
+    with OutputLease(folder, interval=0.05, timeout=0.1):
+        assert [found.number for found in claim.claims(folder)] == [2]
+    assert (tmp_path / "precious/file").exists()
+    assert not list((tmp_path / "out").iterdir())

@@ -20,14 +20,18 @@ import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.output.fence import CLAIM, Fence, LeaseLost
 from vggbatch.output.layout import STATE
+from vggbatch.output.removal import persistently
 from vggbatch.storage.filesystem import Folder, store_errors
 
 _NAME = re.compile(r"owner\.([0-9]{8})")
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+_REMAINS = (".claim-", ".ended-")
 _SETTLE = 0.5
 """Seconds after which a claim in a store is read again, for there are some that take the condition
 of a PUT and ignore it: more than a write takes."""
@@ -43,8 +47,11 @@ class Claim:
 
     @property
     def token(self) -> str:
-        """Which claim it is; a name of its own where its file does not say."""
-        return str(self.document.get("token") or f"unreadable {self.number}")
+        """Which claim it is; a name of its own where its file says none that a run makes."""
+        # it names a folder, and the file may be anybody's
+        token = self.document.get("token")
+        made = isinstance(token, str) and _TOKEN.fullmatch(token)
+        return str(token) if made else f"unreadable {self.number}"
 
     @property
     def name(self) -> str:
@@ -90,16 +97,17 @@ def create(folder: Folder, number: int, document: dict[str, Any]) -> Fence | Non
 
 def revoke(folder: Folder, claim: Claim) -> None:
     """Take a claim away: from now on its holder's writes fail."""
-    _remove(folder, claim.name, claim.token)
+    _remove(folder, claim)
 
 
 def give_back(fence: Fence) -> None:
     """End a claim; what is left of the state folder goes if it is empty. Raises LeaseLost."""
     fence.check()
-    _remove(fence.folder, fence.claim, fence.token)
+    number = int(fence.claim.rpartition(".")[2])
+    _remove(fence.folder, Claim(number, {"token": fence.token}))
     if fence.folder.local:
         with suppress(OSError):
-            os.rmdir(fence.folder.path(STATE))
+            persistently(lambda: _remove_if_empty(fence.folder.path(STATE)))
 
 
 def sweep(fence: Fence) -> None:
@@ -129,13 +137,13 @@ def creates_exclusively(fence: Fence, name: str, data: bytes) -> bool:
     return False
 
 
-def is_clean(folder: Folder) -> bool:
-    """Whether there is no claim on an output, and no remains of one."""
-    return not claims(folder) and not _remains(folder)
+def is_of_claims(name: str) -> bool:
+    """Whether a folder of the state is a claim, or what is left of one."""
+    return bool(_NAME.fullmatch(name)) or name.startswith(_REMAINS)
 
 
 def _remains(folder: Folder) -> list[str]:
-    return [name for name in folder.folders(STATE) if name.startswith((".claim-", ".ended-"))]
+    return [name for name in folder.folders(STATE) if name.startswith(_REMAINS)]
 
 
 def _document(folder: Folder, number: int) -> dict[str, Any] | None:
@@ -196,16 +204,39 @@ def _is_ours(fence: Fence) -> bool:
     return True
 
 
-def _remove(folder: Folder, claim: str, token: str) -> None:
-    """Delete a claim if it still is the one with that token."""
+def _remove(folder: Folder, claim: Claim) -> None:
+    """Delete a claim if it still is that one."""
     if not folder.local:
-        folder.delete(f"{claim}/{CLAIM}")
+        persistently(lambda: folder.delete(f"{claim.name}/{CLAIM}"))
         return
+    # Nothing is created, for a full disk must not keep a claim. This rename ends it: the number may
+    # be claimed again by now, the token is one claim's own.
     ended = folder.path(f"{STATE}/.ended-{uuid.uuid4().hex}")
-    os.mkdir(ended)
-    # this rename ends it: the number may be claimed again by now, the token is one claim's own
+    workspace = f"{ended}.files"
+    persistently(lambda: _move(folder.path(f"{claim.name}/{claim.token}"), workspace))
+    if os.path.isdir(workspace) or _is_there(folder, claim):
+        persistently(lambda: _move(folder.path(claim.name), ended))
+    persistently(lambda: sync_directory(folder.path(STATE)))
+    for path in (workspace, ended):
+        persistently(partial(_remove_tree, path))
+
+
+def _is_there(folder: Folder, claim: Claim) -> bool:
+    """Whether a claim has no folder of its files any more, as of a run killed in `_remove`."""
+    document = _document(folder, claim.number)
+    return document is not None and Claim(claim.number, document).token == claim.token
+
+
+def _move(path: str, target: str) -> None:
     with suppress(FileNotFoundError):
-        os.rename(folder.path(f"{claim}/{token}"), f"{ended}/workspace")
-        os.rename(folder.path(claim), f"{ended}/claim")
-    sync_directory(folder.path(STATE))
-    shutil.rmtree(ended, ignore_errors=True)
+        os.rename(path, target)
+
+
+def _remove_tree(path: str) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def _remove_if_empty(path: str) -> None:
+    if not os.listdir(path):
+        os.rmdir(path)

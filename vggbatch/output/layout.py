@@ -249,15 +249,14 @@ class Output:
     def drop_other_plans(self, kept: str | None) -> None:
         """Delete the state of all plans but one: what overwritten runs have left."""
         for name in self.folder.folders(STATE):
-            if _PLAN_ID.fullmatch(name) and name != kept:
+            if is_plan_id(name) and name != kept:
                 self.fence.delete_tree(f"{STATE}/{name}")
 
     def drop_partial_files(self) -> None:
         """Delete what killed processes were writing, outside the folders that went with a claim."""
         for place in (STATE, self._name("indexes")):
             for info in self.folder.list(place):
-                name = info.path.rsplit("/", 1)[-1]
-                if name.startswith((".mark-", ".probe-")) or name.endswith(".partial"):
+                if is_partial(info.path):
                     self.fence.delete(info.path)
 
     def index_folder(self) -> Folder:
@@ -358,6 +357,17 @@ class Output:
             return int(_stem(name))
         except ValueError as error:
             raise metadata.foreign(self._where(name), error) from None
+
+
+def is_plan_id(name: str) -> bool:
+    """Whether a folder of the state is that of a plan."""
+    return bool(_PLAN_ID.fullmatch(name))
+
+
+def is_partial(name: str) -> bool:
+    """Whether a file of the state is one that a process was writing."""
+    last = name.rsplit("/", 1)[-1]
+    return last.startswith((".mark-", ".probe-")) or last.endswith(".partial")
 
 
 def _files_of(marker: dict[str, Any]) -> list[str]:

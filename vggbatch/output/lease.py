@@ -14,7 +14,6 @@ hangs does not look alive to `vggbatch status`.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random
@@ -34,6 +33,7 @@ from vggbatch.output.confined import check_confined
 from vggbatch.output.fence import Fence, LeaseLost
 from vggbatch.output.layout import STATE
 from vggbatch.output.progress import Snapshot
+from vggbatch.output.removal import persistently
 from vggbatch.storage.filesystem import Folder, unwritable
 
 _log = logging.getLogger(__name__)
@@ -121,18 +121,10 @@ def is_renewed(folder: Folder, seconds: float, interval: float = INTERVAL) -> bo
     return False
 
 
-def remove_remains(folder: Folder) -> None:
-    """Remove the claim of a run of this machine that was killed after it had declared its output.
-
-    An output that is complete is not opened again, and so nothing else would remove it.
-    """
-    if claim.is_clean(folder):
-        return
+def is_abandoned(folder: Folder) -> bool:
+    """Whether all that have claimed an output ran on this machine and are dead."""
     holders = [_holder(found) for found in claim.claims(folder)]
-    if all(one is not None and one.here and not one.process_lives() for one in holders):
-        # another run may begin at the same time, or the output be read-only
-        with contextlib.suppress(OSError, LeaseLost, UsageError), OutputLease(folder):
-            pass
+    return all(one is not None and one.here and not one.process_lives() for one in holders)
 
 
 @dataclass
@@ -176,10 +168,19 @@ class OutputLease:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        # a store that is down keeps the claim; lease.json is not renewed instead
-        with contextlib.suppress(OSError, LeaseLost):
-            self.end_renewals()
-            claim.give_back(self.fence)
+        # each by itself: a lease.json that stays does no harm, a claim keeps other machines waiting
+        for end in (self.end_renewals, lambda: claim.give_back(self.fence)):
+            try:
+                end()
+            except LeaseLost:
+                pass
+            except OSError as error:
+                _log.warning(
+                    "%s: what marks it as being written could not be removed (%s); the next "
+                    "command on it does that",
+                    self.folder.uri,
+                    error,
+                )
 
     def end_renewals(self) -> None:
         """Remove lease.json, so that _SUCCESS is the last to appear; the output stays claimed.
@@ -190,7 +191,7 @@ class OutputLease:
         self._done.set()
         if self._thread is not None:
             self._thread.join(self.interval)
-        self.fence.delete(NAME)
+        persistently(lambda: self.fence.delete(NAME))
 
     def report(self, snapshot: Snapshot) -> None:
         """Take in how far the run is, for the next renewal.

@@ -18,7 +18,8 @@ from vggbatch.executors.base import ExecutionFailed, Executor, Work
 from vggbatch.job.job import Job
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease, remove_remains
+from vggbatch.output.lease import OutputLease
+from vggbatch.output.leftovers import remove_leftovers
 from vggbatch.pipeline.run_logging import RunLogger, told
 from vggbatch.runs.compactions import Compactions
 from vggbatch.runs.events import RunEvents
@@ -71,7 +72,7 @@ def run(
             lease = stack.enter_context(OutputLease(output.folder))
             output = Output(output.folder, fence=lease.fence)
         else:
-            remove_remains(output.folder)
+            remove_leftovers(output)
         try:
             result = _scored(job, executor, on_progress, output, lease, run_id, started)
         except VggbatchError:

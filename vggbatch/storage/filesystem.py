@@ -255,6 +255,17 @@ class Folder:
         paths = [entry["name"].rstrip("/") for entry in entries if entry["type"] == "directory"]
         return [path.rsplit("/", 1)[-1] for path in paths]
 
+    def walk(self, name: str) -> Iterator[str]:
+        """The files below a sub-folder, and on a disk the folders; none if it does not exist."""
+        self.fs.invalidate_cache()
+        try:
+            with store_errors():
+                paths = self.fs.find(self.path(name), withdirs=self.local)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        start = len(self.path("x")) - 1
+        yield from (path[start:] for path in paths if len(path) > start)
+
     def delete(self, name: str) -> None:
         """Remove a file if it is there."""
         with suppress(FileNotFoundError), store_errors():
