@@ -37,7 +37,7 @@ def test_options_that_take_a_value_say_what_it_is(words):
     for option in command.params:
         if option.param_type_name == "option" and not option.is_flag:
             shown = option.display_type_rich(ctx=typer.Context(command))
-            assert re.fullmatch(r"[A-Z0-9.,=@\[\]_]+|<[a-z0-9_|]+>", shown), (option.name, shown)
+            assert re.fullmatch(r"[A-Z0-9.,=@/\[\]_]+|<[a-z0-9_|]+>", shown), (option.name, shown)
 
 
 def test_a_paragraph_is_one_whatever_the_width_of_the_code():

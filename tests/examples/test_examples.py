@@ -164,49 +164,40 @@ def test_every_image_is_of_this_version():
             assert image.rsplit(":", 1)[1] == vggbatch.__version__
 
 
-def test_slurm_has_a_task_for_each_list(tmp_path):
+def test_slurm_has_a_task_for_each_part():
     text = SLURM.read_text()
     options = dict(re.findall(r"^#SBATCH --([\w-]+)(?:=(\S+))?$", text, re.MULTILINE))
     assert options.keys() >= {"array", "cpus-per-task", "mem", "requeue", "open-mode"}
-    [split] = re.findall(r"^# +(split .*)$", text, re.MULTILINE)
-    lines = [f"s3://bucket/{number}.jpg" for number in range(80)]
-    (tmp_path / "images.txt").write_text("\n".join(lines) + "\n")
-    subprocess.run(shlex.split(split), cwd=tmp_path, check=True)
-    first, last = map(int, options["array"].split("-"))
-    parts = sorted(tmp_path.glob("list-*.txt"))
-    assert [path.name for path in parts] == [f"list-{n:02}.txt" for n in range(first, last + 1)]
-    assert "".join(path.read_text() for path in parts).splitlines() == lines
-    [submit] = re.findall(r"^# +sbatch (.*)$", text, re.MULTILINE)
+    assert options["array"].split("-")[0] == "1", "parts are counted from 1"
+    [submit] = re.findall(r"sbatch --parsable (.*)\)$", text, re.MULTILINE)
     path, *options = shlex.split(submit)
     assert Path(path) == SLURM
-    accepted(["score", "list-00.txt", "--output", "predictions/list-00", *options])
+    accepted(["score", *options, "--part", "1/8", "--output", "parts/1"])
+    [merge] = re.findall(r'--wrap "vggbatch (.*)"$', text, re.MULTILINE)
+    accepted(shlex.split(merge))
 
 
 @pytest.mark.slow
-def test_tasks_of_slurm_score_their_lists(net, tmp_path):
+def test_parts_of_slurm_are_joined(net, tmp_path):
     names = write_folder(tmp_path / "images", 7)
-    for number, part in enumerate([names[:4], names[4:]]):
-        lines = [str(tmp_path / "images" / name) for name in part]
-        (tmp_path / f"list-{number:02}.txt").write_text("\n".join(lines) + "\n")
-    statuses = [task(number, net, tmp_path) for number in range(3)]
-    assert statuses == [0, 0, 2], "the third has no list"
-    for number, part in enumerate([names[:4], names[4:]]):
-        rows = vggbatch.load_predictions(
-            str(tmp_path / f"predictions/list-{number:02}")
-        ).to_pylist()
-        assert {row["image_id"].rsplit("/", 1)[1] for row in rows} == set(part)
-        assert not any(row["error"] for row in rows)
+    assert [task(number, net, tmp_path) for number in (1, 2, 3)] == [0, 0, 2], "two parts"
+    parts = [str(tmp_path / f"parts/{number}") for number in (1, 2)]
+    vggbatch.merge(parts, str(tmp_path / "predictions"))
+    rows = vggbatch.load_predictions(str(tmp_path / "predictions")).to_pylist()
+    assert sorted(row["image_id"] for row in rows) == sorted(names)
+    assert not any(row["error"] for row in rows)
 
 
 def task(number, net, folder):
-    """Run a task of the array; its exit status."""
+    """Run a task of an array of two; its exit status."""
     environ = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SLURM_ARRAY_JOB_ID": "1",
         "SLURM_ARRAY_TASK_ID": str(number),
+        "SLURM_ARRAY_TASK_COUNT": "2",
     }
-    words = ["bash", SLURM.resolve(), "--model", net]
+    words = ["bash", SLURM.resolve(), "images", "--model", net]
     return subprocess.run(words, cwd=folder, env=environ, check=False, timeout=120).returncode
 
 

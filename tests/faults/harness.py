@@ -3,12 +3,13 @@
     python -m tests.faults.harness [--command NAME ...] [--action NAME ...] [--store disk|s3]
                                    [--every N] [--first K]
 
-Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache). Actions
-on a disk: eio, enospc (that operation and all later ones), kill (before it), kill-after; on S3:
-500, 500-after (the server has stored the object), kill, kill-after. On both: stop (the run is
-paused before it, another driver runs the same command, the paused one continues), stop-overwrite
-(the other driver has other settings and --overwrite). Every operation that changes something below
-OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a proxy).
+Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache), merge (of
+two parts). Actions on a disk: eio, enospc (that operation and all later ones), kill (before it),
+kill-after; on S3: 500, 500-after (the server has stored the object), kill, kill-after. On both:
+stop (the run is paused before it, another driver runs the same command, the paused one continues),
+stop-overwrite (the other driver has other settings and --overwrite). Every operation that changes
+something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a
+proxy).
 
 Where the disturbed command says that it is complete, all of its files must be as an undisturbed
 run leaves them. Afterwards the same command must complete the output byte for byte as that run
@@ -48,7 +49,7 @@ from vggbatch.output.layout import PLAN
 IMAGES, SHARDS = 12, 2
 ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")
 ON_S3 = ("500", "500-after", "kill", "kill-after", "stop", "stop-overwrite")
-COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "cold")
+COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "cold", "merge")
 _SHIM = Path(__file__).with_name("shim.c")
 _TIMEOUT_S = 180
 _PREPROCESS = {"resize": 36, "crop": 32}
@@ -147,6 +148,7 @@ class Bench:
             "other": ["score", images, "-o", output, *simple, "--set", "chunk_size=2"],
             "overwrite": ["score", images, "-o", output, *simple, "--set", "chunk_size=4"],
             "rescore": ["rescore", f"{self.store}/rescored-from", *labels, "-o", output],
+            "merge": ["merge", f"{self.store}/part-1", f"{self.store}/part-2", "-o", output],
             "pack": ["pack", str(folder / "large"), "-o", output, "--shard-mb", "1"],
         }[command]
 
@@ -161,6 +163,10 @@ class Bench:
             self._checked(self.words("evaluate", f"{self.store}/overwritten"))
         if command == "rescore" and not self.files(f"{self.store}/rescored-from"):
             self._checked(self.words("score", f"{self.store}/rescored-from"))
+        if command == "merge" and not self.files(f"{self.store}/part-1"):
+            for number in (1, 2):
+                words = self.words("evaluate", f"{self.store}/part-{number}")
+                self._checked([*words, "--part", f"{number}/2"])
         if command == "cold":
             self._checked(self.words("score", f"{self.store}/warm"))
         if "other" not in self.calm:
@@ -274,7 +280,7 @@ class Bench:
         lines = [line for line in said.splitlines() if line.startswith("error")]
         if "Traceback" in said or len(lines) != 1 or again not in (1, 2):
             return f"WRONG: the repeated command has status {again}: {said[-300:]!r}"
-        if command not in ("overwrite", "score", "evaluate", "cold"):
+        if command not in ("overwrite", "score", "evaluate", "cold", "merge"):
             return f"WRONG: the repeated command has status {again}: {lines[0]}"
         last, said = self.run([*self.words(command, output), "--overwrite"])
         if last != 0:

@@ -1,5 +1,6 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions."""
 
+from vggbatch.api.changes import merge
 from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
 from vggbatch.api.outputs import (
     compare,
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "load_predictions",
     "load_run",
+    "merge",
     "plan",
     "predict",
     "rescore",

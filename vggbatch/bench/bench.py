@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from vggbatch.bench import machine
 from vggbatch.bench.child import SEARCH
@@ -19,7 +20,7 @@ from vggbatch.bench.setup import Images, Network, collect_images, prepare_networ
 from vggbatch.bench.summary import Summary, summarize
 from vggbatch.bench.systems.base import System, child_command
 from vggbatch.bench.task import Task
-from vggbatch.config import JobConfig
+from vggbatch.config import JobConfig, Selection
 from vggbatch.errors import VggbatchError
 
 Note = Callable[[str], None]
@@ -37,6 +38,8 @@ class Settings:
     systems: tuple[str, ...]
     score_settings: tuple[str, ...] = ()
     """`key=value` pairs for vggbatch itself, as `score --set` takes them."""
+    select: dict[str, Any] | None = None
+    """Which images of the inputs, as the setting `select`; None: all."""
     address: str | None = None
     """Ray cluster that the systems which use Ray join; its nodes must see the output folder."""
 
@@ -118,7 +121,9 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
     cluster_cores = machine.cluster_cores(settings.address) if settings.address else cores
     work = Path(tempfile.mkdtemp(prefix="work-", dir=output))
     try:
-        images = collect_images(settings.inputs, settings.images, work / "images")
+        images = collect_images(
+            settings.inputs, settings.images, work / "images", Selection(**settings.select or {})
+        )
         note(f"{images.count} images, {images.distinct} of them different")
         networks = prepare_networks(settings.models, config, work)
         plan = _Bench(settings, images, cores, cluster_cores, record, work)

@@ -14,14 +14,14 @@ from PIL import Image
 
 from vggbatch.bench.plain import Recipe
 from vggbatch.bench.task import Task
-from vggbatch.config import DecodeOptions, JobConfig
+from vggbatch.config import DecodeOptions, JobConfig, Selection
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.models import Model, prepare, resolve, synthesize
 from vggbatch.models.graphs.graph import make_batchable
 from vggbatch.models.source_files import original_file
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.profiles import resolve_profile
-from vggbatch.sources import discover, reader_for
+from vggbatch.sources import discover, reader_for, select
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 """Formats that every system reads, by the names that Ray Data asks for."""
@@ -72,7 +72,9 @@ class Network:
         )
 
 
-def collect_images(inputs: Sequence[str], count: int | None, folder: Path) -> Images:
+def collect_images(
+    inputs: Sequence[str], count: int | None, folder: Path, wanted: Selection | None = None
+) -> Images:
     """Write images of any source as files of one folder, repeated under other names up to `count`.
 
     Images that do not decode are left out: most systems end at one.
@@ -81,13 +83,14 @@ def collect_images(inputs: Sequence[str], count: int | None, folder: Path) -> Im
         inputs: as `vggbatch score` takes them.
         count: how many files; None: as many as the inputs have.
         folder: a new folder.
+        wanted: which images of the inputs; None: all.
 
     Raises:
         UsageError: there is no image.
     """
     folder.mkdir(parents=True)
     files: list[Path] = []
-    for data in _contents(inputs):
+    for data in _contents(inputs, wanted or Selection()):
         suffix = _suffix(data)
         if suffix is not None:
             files.append(folder / f"{len(files):07d}{suffix}")
@@ -153,9 +156,9 @@ def _absolute(name: str) -> str:
     return os.path.abspath(name) if os.path.exists(name) else name
 
 
-def _contents(inputs: Sequence[str]) -> Iterator[bytes]:
+def _contents(inputs: Sequence[str], wanted: Selection) -> Iterator[bytes]:
     limit = DecodeOptions().max_bytes
-    for shard in discover(list(inputs)):
+    for shard in select(discover(list(inputs)), wanted):
         reader = reader_for(shard.format)
         for data in reader.read(shard, reader.members(shard), limit):
             if isinstance(data, bytes):

@@ -11,6 +11,7 @@ from vggbatch.cli.commands import models
 from vggbatch.cli.commands.bench import bench
 from vggbatch.cli.commands.compare import compare
 from vggbatch.cli.commands.demo import demo
+from vggbatch.cli.commands.merge import merge
 from vggbatch.cli.commands.pack import pack
 from vggbatch.cli.commands.predict import predict
 from vggbatch.cli.commands.report import report
@@ -60,6 +61,13 @@ app.command(
     epilog=examples("vggbatch predict cat.jpg", "vggbatch predict cat.jpg -m net.onnx --json"),
 )(predict)
 app.command(rich_help_panel=_RUN, epilog=examples("vggbatch demo -o out"))(demo)
+app.command(
+    rich_help_panel=_RUN,
+    epilog=examples(
+        "vggbatch score photos/ -o part-1 --part 1/2",
+        "vggbatch merge part-1 part-2 -o out",
+    ),
+)(merge)
 app.command(
     rich_help_panel=_READ,
     epilog=examples("vggbatch status out", "vggbatch status s3://bucket/out --json"),

@@ -10,8 +10,9 @@ import typer
 from vggbatch.cli import console
 
 if TYPE_CHECKING:
-    from vggbatch.config import JobConfig
+    from vggbatch.config import JobConfig, Selection
 
+SOME = "Some of the images"
 VIEWS, METRICS = "Preprocessing and views", "Metrics"
 CLUSTER, MESSAGES = "Cores and cluster", "Messages"
 """Headings of the help."""
@@ -162,6 +163,44 @@ Features = Annotated[
     bool,
     typer.Option("--features", help="Also write the last hidden layer's activations: 4096 of fc7."),
 ]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        rich_help_panel=SOME,
+        help="Only the first N images of the input.",
+    ),
+]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="N",
+        min=1,
+        rich_help_panel=SOME,
+        help="Only N images, drawn by a hash of their ids: the same whenever and however named.",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="S",
+        rich_help_panel=SOME,
+        help="Of --sample: another seed draws other images (default: 0).",
+    ),
+]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        "--part",
+        metavar="K/N",
+        rich_help_panel=SOME,
+        help="Only the Kth of N parts of the input; `vggbatch merge` joins their outputs.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Delete what is in OUTPUT and start again."),
@@ -218,8 +257,19 @@ def job_config(
     )
 
 
+def selection(limit: int | None, sample: int | None, seed: int | None) -> Selection:
+    """Which images a command without a job's configuration is about."""
+    from vggbatch.config import Selection, validate
+
+    given = {"limit": limit, "sample": sample, "seed": seed}
+    known = {name: value for name, value in given.items() if value is not None}
+    return validate(Selection, known, origin="options")
+
+
 def _dotted(name: str) -> str:
-    return name.replace("compute_", "compute.").replace("protocol_", "protocol.")
+    for section in ("compute", "protocol", "select"):
+        name = name.replace(f"{section}_", f"{section}.")
+    return name
 
 
 def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
@@ -243,6 +293,10 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         max_cpus: MaxCpus = None,
         features: Features = False,
         max_error_rate: MaxErrorRate = None,
+        limit: Limit = None,
+        sample: Sample = None,
+        seed: Seed = None,
+        part: Part = None,
         overwrite: Overwrite = False,
         verbose: Verbose = False,
         quiet: Quiet = False,
@@ -269,6 +323,10 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 compute_max_cpus=max_cpus,
                 features=features,
                 max_error_rate=max_error_rate,
+                select_limit=limit,
+                select_sample=sample,
+                select_seed=seed,
+                select_part=part,
                 overwrite=overwrite,
             )
         )

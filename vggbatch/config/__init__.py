@@ -13,6 +13,7 @@ from vggbatch.config.schema import (
     ModelOptions,
     Preprocess,
 )
+from vggbatch.config.selection import Selection
 
 __all__ = [
     "ColumnOptions",
@@ -26,6 +27,7 @@ __all__ = [
     "ModelOptions",
     "Preprocess",
     "Protocol",
+    "Selection",
     "job_config",
     "known_keys",
     "load_config",

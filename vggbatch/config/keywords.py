@@ -17,6 +17,7 @@ from vggbatch.config.schema import (
     JobConfig,
     ModelOptions,
 )
+from vggbatch.config.selection import Selection
 
 Path = str | PathLike[str]
 Input = JobConfig | Path | Sequence[Path]
@@ -27,6 +28,7 @@ class JobOptions(TypedDict, total=False):
     """The settings of a job beside its input, see `JobConfig`."""
 
     output: Path
+    select: Mapping[str, Any] | Selection
     labels: Path | Sequence[Path]
     errors: Literal["wrong", "left_out"]
     columns: Mapping[str, Any] | ColumnOptions

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from vggbatch.config.protocol import Protocol
+from vggbatch.config.selection import Selection
 from vggbatch.errors import UsageError
 from vggbatch.text import public
 
@@ -231,6 +232,8 @@ class JobConfig(_Strict):
 
     input: tuple[str, ...] = ()
     output: str = ""
+    select: Selection = Selection()
+    """Some of the input's images: the first, a sample, one of several parts."""
     labels: tuple[str, ...] = ()
     """Label sets, each `[NAME=]LABELS[@SUBSET]`; the rows get the embedded labels, if they are
     among them, else those of the first set that has one class for an image."""
@@ -315,7 +318,10 @@ class JobConfig(_Strict):
         keep = {"input", "labels", "errors", "model", "decode", "features"}
         keep |= {"columns", "indices", "ensemble", "profiles", "protocol"}
         keep |= {"chunk_size", "rows_per_file"}
-        return self.model_dump(mode="json", include=keep)
+        settings = self.model_dump(mode="json", include=keep)
+        if not self.select.everything:
+            settings["select"] = self.select.model_dump(mode="json")
+        return settings
 
 
 def _networks(value: Any) -> list[Any]:

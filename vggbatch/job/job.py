@@ -38,7 +38,7 @@ from vggbatch.pipeline.recipes import (
     recipes_of,
     work_of_image,
 )
-from vggbatch.sources import InputWarning, Shard, survey
+from vggbatch.sources import InputWarning, Shard, select, survey
 from vggbatch.sources.input_warnings import Names
 from vggbatch.sources.tables.columns import Reading
 from vggbatch.storage.filesystem import public_uri
@@ -74,6 +74,8 @@ class Job:
     """What is odd about the input."""
     left_out: Mapping[str, Names] = field(default_factory=dict)
     """What of the input is neither image nor shard, by kind."""
+    whole: str | None = None
+    """Of a part: a digest of the names and sizes in the whole input."""
 
     @property
     def model(self) -> Model:
@@ -148,6 +150,8 @@ class Job:
         plan["row_labels"] = self.labels.digest() if self.labels is not None else None
         plan["shards"] = len(self.shards)
         plan["input_digest"] = input_digest(self.shards)
+        if self.whole is not None:
+            plan["whole_input"] = self.whole
         return plan
 
     def public_config(self) -> dict[str, Any]:
@@ -229,19 +233,38 @@ def prepare_job(config: JobConfig) -> Job:
         config, classes, lambda: [image.image_id for image in known_images(listed().shards)]
     )
     found = listed()
-    shards = tuple(found.shards)
+    shards = tuple(select(found.shards, config.select))
     input_warnings = found.input_warnings
     if labels is not None:
-        labels, odd = with_own_classes(labels, shards)
+        labels, odd = with_own_classes(labels, found.shards)
         input_warnings += odd
-    return Job(config, models, recipes, shards, labels, row_labels, input_warnings, found.left_out)
+    return Job(
+        config=config,
+        models=models,
+        recipes=recipes,
+        shards=shards,
+        labels=labels,
+        row_labels=row_labels,
+        input_warnings=input_warnings,
+        left_out=found.left_out,
+        whole=whole_digest(found.shards) if config.select.part else None,
+    )
 
 
-def input_digest(shards: tuple[Shard, ...]) -> str:
+def input_digest(shards: Iterable[Shard]) -> str:
     """A SHA-256 over names, sizes and versions of all that was listed."""
+    return _digest((shard, [shard.name, shard.size, shard.version]) for shard in shards)
+
+
+def whole_digest(shards: Iterable[Shard]) -> str:
+    """The same without versions: the parts of an input that is copied meanwhile have one."""
+    return _digest((shard, [shard.name, shard.size]) for shard in shards)
+
+
+def _digest(shards: Iterable[tuple[Shard, list[Any]]]) -> str:
     digest = hashlib.sha256()
-    for shard in shards:
-        digest.update(json.dumps([shard.name, shard.size, shard.version]).encode())
+    for shard, facts in shards:
+        digest.update(json.dumps(facts).encode())
         if shard.members is not None:
             for column in ("name", "size"):
                 digest.update("\0".join(map(str, shard.members[column].to_pylist())).encode())

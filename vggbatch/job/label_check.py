@@ -66,7 +66,11 @@ def check_labeled(job: Job) -> tuple[InputWarning, ...]:
         i.image_id for i, label in zip(images, found.to_pylist(), strict=True) if label is None
     ]
     odd = [input_warning(UNLABELED, unmatched)] if unmatched else []
-    if listed and (unused := labels.without_image([i.image_id for i in images])):
+    if (
+        job.config.select.everything
+        and listed
+        and (unused := labels.without_image([i.image_id for i in images]))
+    ):
         odd.append(input_warning(UNUSED, unused))
     return tuple(odd)
 

@@ -101,6 +101,33 @@ class Fence:
             with store_errors():
                 self.folder.fs.put_file(spool.name, self.folder.path(name))
 
+    def adopt(self, source: Folder, name: str, target: str) -> None:
+        """Make a file of another folder one of this output, and leave it where it is too.
+
+        It is linked where both are on one disk, copied inside of a store, and else copied by way
+        of this machine; its content is not looked at.
+        """
+        if self.folder.local and source.local:
+            partial = self._work_path(".partial")
+            try:
+                os.link(source.path(name), partial)
+            except OSError:
+                self.check()  # else another disk, or one that has no links
+            else:
+                self._place(partial, self.prefix + target)
+                return
+        if not self.folder.local and source.fs is self.folder.fs:
+            self.check()
+            with store_errors():
+                self.folder.fs.cp_file(source.path(name), self.folder.path(self.prefix + target))
+            return
+        with (
+            self.open_atomic(target) as file,
+            store_errors(),
+            source.fs.open(source.path(name), "rb") as opened,
+        ):
+            shutil.copyfileobj(opened, file, 2**20)
+
     def write_bytes(self, name: str, data: bytes) -> None:
         """Write a whole file; as `open_atomic`."""
         if self.folder.local:
@@ -180,20 +207,32 @@ class Fence:
 
     def _on_disk(self, name: str) -> Iterator[BinaryIO]:
         partial = self._work_path(".partial")
-        target = self.folder.path(name)
         try:
             with open(partial, "w+b") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            self.check()  # or an empty folder might be left in another run's output
-            make_directories(os.path.dirname(target))
-            os.replace(partial, target)
         except BaseException as error:
             with suppress(OSError):
                 os.unlink(partial)
             self._explain(error, name)
             raise
+        self._place(partial, name)
+
+    def _place(self, partial: str, name: str) -> None:
+        """Give a file of the workspace, whole and synced, its name."""
+        target = self.folder.path(name)
+        try:
+            self.check()  # or an empty folder might be left in another run's output
+            make_directories(os.path.dirname(target))
+            os.replace(partial, target)
+        except BaseException as error:
+            self._explain(error, name)
+            raise
+        finally:
+            # a rename of one link to a file over another leaves both
+            with suppress(OSError):
+                os.unlink(partial)
         sync_directory(os.path.dirname(target))
 
     def _take_away(self, name: str) -> str | None:

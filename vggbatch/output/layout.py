@@ -144,10 +144,18 @@ class Output:
         except FileNotFoundError:
             return None
 
-    def write_plan(self, plan: dict[str, Any], shards: list[NumberedShard]) -> None:
-        """Record a new run; plan.json last, so that it never stands without the shards."""
+    def write_plan(
+        self, plan: dict[str, Any], shards: list[NumberedShard], *, own: bool = True
+    ) -> None:
+        """Record a new run; plan.json last, so that it never stands without the shards.
+
+        Args:
+            plan: what was asked for.
+            shards: the input.
+            own: whether it is this user who has named the input (see ownership.py).
+        """
         self._plan_id = uuid.uuid4().hex[:16]
-        self._write_shards(shards)
+        self._write_shards(shards, own=own)
         self.fence.create_json(PLAN, {"format": metadata.FORMAT, **plan, "id": self._plan_id})
 
     def rewrite_input(self, digest: str, shards: list[NumberedShard]) -> None:
@@ -160,13 +168,13 @@ class Output:
         self._write_shards(shards)
         self.fence.write_json(PLAN, plan | {"input_digest": digest})
 
-    def _write_shards(self, shards: list[NumberedShard]) -> None:
+    def _write_shards(self, shards: list[NumberedShard], *, own: bool = True) -> None:
         sink = pa.BufferOutputStream()
         shown = [(number, group, shard.public()) for number, group, shard in shards]
         pq.write_table(shard_table(shown), sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue().to_pybytes()
         self.fence.write_bytes(self._name(_SHARDS), data)
-        mark = ownership.mark_of(self.folder, data)
+        mark = ownership.mark_of(self.folder, data) if own else None
         if mark is not None:
             self.fence.write_bytes(self._name("shards.mark"), mark)
 

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from vggbatch.chunks.stats import Stats
-from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, Protocol
+from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, Protocol, Selection
 from vggbatch.errors import UsageError
 
 FORMAT = 2
@@ -140,6 +140,7 @@ class _Config(TypedDict):
     decode: dict[str, Any]
     columns: NotRequired[ColumnOptions]
     indices: NotRequired[IndexOptions]
+    select: NotRequired[Selection]
 
 
 class _AnyScored(TypedDict):

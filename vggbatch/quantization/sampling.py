@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vggbatch.config import ColumnOptions, DecodeOptions, Preprocess
+from vggbatch.config import ColumnOptions, DecodeOptions, Preprocess, Selection
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.job.own_classes import with_own_classes
 from vggbatch.labels import Labels
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.transform import center_crop
-from vggbatch.sources import InputWarning, reader_for, survey
+from vggbatch.sources import InputWarning, reader_for, select, survey
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.input_warnings import merged, surprises_of
 from vggbatch.sources.tables.columns import Reading
@@ -41,6 +41,7 @@ def sample(
     profile: Preprocess,
     labels: Labels | None = None,
     columns: ColumnOptions | None = None,
+    wanted: Selection | None = None,
 ) -> Sample:
     """Read images spread evenly over the inputs.
 
@@ -50,6 +51,7 @@ def sample(
         profile: how they are cropped.
         labels: what is known of them.
         columns: names columns of tables and of Parquet.
+        wanted: the images of the inputs over which they are spread; None: all.
 
     Raises:
         UsageError: there is no such input, it is in doubt which classes its labels mean, or none of
@@ -60,9 +62,10 @@ def sample(
     classes = labels.classes if labels is not None else None
     reading = Reading(columns or ColumnOptions(), classes, labels=embedded)
     found = survey(list(inputs), reading)
-    shards, left_out = found.shards, found.left_out
+    left_out = found.left_out
     if labels is not None:
-        labels, _ = with_own_classes(labels, shards)
+        labels, _ = with_own_classes(labels, found.shards)
+    shards = select(found.shards, wanted or Selection())
     # no more shards are opened than images wanted
     chosen = [shards[i] for i in _spread(len(shards), count)]
     share = -(-count // len(chosen))

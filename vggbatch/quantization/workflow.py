@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from vggbatch.config import ComputeOptions, LabelOptions
+from vggbatch.config import ComputeOptions, LabelOptions, Selection
 from vggbatch.errors import UsageError
 from vggbatch.labels import MultiLabels, load_classes, load_labels
 from vggbatch.models import Model, synset
@@ -72,6 +72,7 @@ def quantize_model(
     cache_dir: str | None = None,
     compute: ComputeOptions | None = None,
     reading: LabelOptions | None = None,
+    wanted: Selection | None = None,
     progress: Progress = lambda step: None,
 ) -> Quantized:
     """Write an int8 version of an fp32 model, and a YAML that describes it, beside each other.
@@ -90,6 +91,7 @@ def quantize_model(
         compute: names the Ray cluster whose tasks look at the activations, each at some of the
             images; none, here or in RAY_ADDRESS: this process does.
         reading: names columns of the inputs and the labels, and says what indices count.
+        wanted: the images of the inputs that all of this is about; None: all.
         progress: called with each step.
 
     Raises:
@@ -115,7 +117,7 @@ def quantize_model(
         raise UsageError(f"{labels} has several classes an image; quantizing needs one each")
     progress("reading images")
     count = images + (_MEASURED_IMAGES if labels else 0)
-    drawn = sample(inputs, count, profile, known, reading.columns)
+    drawn = sample(inputs, count, profile, known, reading.columns, wanted)
     chosen, labeled, held_out = _split(drawn, images)
     if labels and not len(labeled.labels):
         raise UsageError(f"{labels} has no label for any of {len(drawn.labels)} images")

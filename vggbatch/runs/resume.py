@@ -194,6 +194,6 @@ def _entries(shards: list[Shard]) -> dict[str, tuple[int, str]]:
         if shard.members is None:
             entries[shard.name] = (shard.size, shard.version)
             continue
-        names, sizes = shard.members["name"].to_pylist(), shard.members["size"].to_pylist()
+        names, sizes = shard.image_ids(shard.members), shard.members["size"].to_pylist()
         entries.update({name: (size, "") for name, size in zip(names, sizes, strict=True)})
     return entries

@@ -221,22 +221,14 @@ def _fresh_record(
         # an output of a further profile says which it is, and so where the run is
         "profile": recipe.name if recipe is not job.recipes[0] else None,
         "versions": versions(),
-        "counts": {
-            "images": result.rows,
-            "scored": result.rows - stats.error_rows,
-            "errors": stats.error_rows,
-            "errors_by_kind": stats.errors,
-        },
+        **stats_in(stats),
         "rates": {
             "images_per_second": round(result.images_per_second, 3),
             "images_this_run": result.scored_now,
             "wall_seconds": round(result.seconds, 3),
         },
-        "timings": _timings(stats),
-        "left_out": _listed(left_out(job, stats)),
-        "unused_labels": _listed(unused),
-        "throughput": stats.throughput.describe(),
-        "image_bytes": stats.image_bytes,
+        "left_out": listed(left_out(job, stats)),
+        "unused_labels": listed(unused),
         "executor": result.executor,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files[recipe.name],
@@ -248,6 +240,21 @@ def _fresh_record(
             "image_bytes": result.stats_now.image_bytes,
             "timings": _timings(result.stats_now),
         },
+    }
+
+
+def stats_in(stats: Stats) -> dict[str, Any]:
+    """What run.json says that is counted of the rows."""
+    return {
+        "counts": {
+            "images": stats.rows,
+            "scored": stats.rows - stats.error_rows,
+            "errors": stats.error_rows,
+            "errors_by_kind": stats.errors,
+        },
+        "timings": _timings(stats),
+        "throughput": stats.throughput.describe(),
+        "image_bytes": stats.image_bytes,
     }
 
 
@@ -282,7 +289,8 @@ def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[InputWarning, ..
     )
 
 
-def _listed(kinds: Iterable[InputWarning]) -> list[dict[str, Any]]:
+def listed(kinds: Iterable[InputWarning]) -> list[dict[str, Any]]:
+    """Kinds of oddities as run.json lists them."""
     return [{**asdict(kind), "examples": list(kind.examples)} for kind in kinds]
 
 

@@ -22,7 +22,8 @@ def unused_labels(
     """The labels that match no image, shards included, as far as the row labels are from a file.
 
     Beyond a million rows they are looked for only if fewer rows have a label than there are
-    labels, which an evaluation of a whole data set does not have.
+    labels, which an evaluation of a whole data set does not have. Where only some images were
+    wanted, the labels of all others are no mistake.
 
     Args:
         job: what was asked.
@@ -32,7 +33,7 @@ def unused_labels(
         labeled: how many of those have a label.
     """
     labels = job.labels
-    if labels is None or labels.keys is None:
+    if labels is None or labels.keys is None or not job.config.select.everything:
         return ()
     if all(shard.members is not None for shard in job.shards):
         return tuple(odd for odd in job.input_warnings if odd.what == UNUSED)

@@ -3,6 +3,7 @@
 from vggbatch.sources.base import MEMBERS_SCHEMA, Member, Reader, Shard
 from vggbatch.sources.discover import Survey, discover, reader_for, survey
 from vggbatch.sources.input_warnings import InputWarning, input_warning
+from vggbatch.sources.selection import select
 
 __all__ = [
     "MEMBERS_SCHEMA",
@@ -14,5 +15,6 @@ __all__ = [
     "discover",
     "reader_for",
     "input_warning",
+    "select",
     "survey",
 ]

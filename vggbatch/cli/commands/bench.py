@@ -48,6 +48,9 @@ def bench(
             help="Images to score; INPUT is repeated under other names.",
         ),
     ] = None,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = None,
     rounds: Annotated[
         int, typer.Option("--rounds", metavar="N", min=1, help="Rounds over all.")
     ] = 3,
@@ -77,7 +80,14 @@ def bench(
     from vggbatch.bench.render import WIDTH, render
 
     job = options.job_config(
-        inputs, output=output, compute_address=address, config=config, settings=settings
+        inputs,
+        output=output,
+        compute_address=address,
+        select_limit=limit,
+        select_sample=sample,
+        select_seed=seed,
+        config=config,
+        settings=settings,
     )
     chosen = choose(only or (), skip or ())
     names = [*(models or []), *([int8] if int8 else [])]
@@ -93,6 +103,7 @@ def bench(
                 rounds=rounds,
                 systems=tuple(chosen),
                 score_settings=tuple(settings or ()),
+                select=None if job.select.everything else job.select.model_dump(),
                 address=job.compute.address,
             ),
             job,

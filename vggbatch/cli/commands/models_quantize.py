@@ -87,6 +87,9 @@ def quantize(
             help="How activations' ranges are chosen: minmax, entropy, percentile.",
         ),
     ] = Calibration.minmax,
+    limit: options.Limit = None,
+    sample: options.Sample = None,
+    seed: options.Seed = None,
     settings: Settings = None,
     address: options.Address = None,
     mirror: Mirrors = None,
@@ -117,6 +120,7 @@ def quantize(
             cache_dir=cache_dir,
             compute=ComputeOptions(address=address),
             reading=load_label_options(settings or ()),
+            wanted=options.selection(limit, sample, seed),
             progress=step,
         )
     for kind in done.left_out:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vggbatch.cli import console, options
 
@@ -82,6 +82,8 @@ def _show_plan(found: Preview) -> None:
         images = ("" if count.exact else "~") + console.plural(count.images, "image")
         shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
         facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
+    if not config.select.everything:
+        facts.append(("of the input", config.select.in_words()))
     for model in job.models:
         synthetic = " (random weights: predictions mean nothing)" if model.synthetic else ""
         facts.append(("model", f"{model.name}{synthetic}, SHA-256 {model.sha256[:16]}"))
@@ -143,6 +145,8 @@ def announce(job: Job) -> None:
     models = " + ".join(model.name for model in job.models)
     profiles = ", ".join(recipe.name for recipe in job.recipes)
     console.note(f"{images}{where}, {models}, preprocessing {profiles}")
+    if not job.config.select.everything:
+        console.note(f"of the input only {job.config.select.in_words()}")
     if not job.protocol.single:
         console.note(in_words(describe(job.protocol, job.preprocess)))
 
@@ -165,7 +169,7 @@ def summarize(scored: Scored) -> None:
         rate = f"{console.rate(result.images_per_second)}, {result.seconds:.1f} s in all"
     console.facts(
         [
-            ("images", f"{counts['images']:,}"),
+            ("images", f"{counts['images']:,}" + _of_the_input(scored.record)),
             ("errors", f"{counts['errors']:,}" + (f" ({kinds})" if kinds else "")),
             *(("no rows", str(kind)) for kind in left_out_in(scored.record)),
             *(("unused", str(kind)) for kind in unused_labels_in(scored.record)),
@@ -176,6 +180,14 @@ def summarize(scored: Scored) -> None:
     )
     if any(model["synthetic"] for model in (scored.record["model"], *scored.record["ensemble"])):
         console.warning("synthetic weights: these predictions mean nothing")
+
+
+def _of_the_input(record: Mapping[str, Any]) -> str:
+    """That not all images of the input were wanted; nothing where they were."""
+    from vggbatch.config import Selection
+
+    wanted = Selection.model_validate(record["config"].get("select", {}))
+    return "" if wanted.everything else f", of the input {wanted.in_words()}"
 
 
 def _warn_of_result(scored: Scored) -> None:

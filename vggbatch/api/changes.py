@@ -1,0 +1,35 @@
+"""What changes finished outputs without scoring their images again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vggbatch.errors import UsageError
+from vggbatch.runs.merge import merge as merge_outputs
+
+
+def merge(outputs: Sequence[str], output: str, *, overwrite: bool = False) -> dict[str, Any]:
+    """Join finished outputs to one; does nothing if that is done.
+
+    >>> for k in (1, 2):
+    ...     done = score("images", output=f"half-{k}", model="net.onnx", select={"part": f"{k}/2"})
+    >>> merge(["half-1", "half-2"], "joined")["counts"]["images"]
+    3
+
+    Args:
+        outputs: all parts of one input, or outputs of the same settings that have no image in
+            common.
+        output: gets the rows of all: a new folder or URI.
+        overwrite: delete what is in the output and start again.
+
+    Returns:
+        The content of its run.json.
+
+    Raises:
+        UsageError: an output is not finished, or they do not belong together.
+        JobFailed: another run has taken the output over.
+    """
+    if not output:
+        raise UsageError("no output: name a folder or URI with -o OUTPUT")
+    return merge_outputs(outputs, output, overwrite=overwrite)
