@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # workers start twice as fast from compiled bytecode, so it must be written
 unexport PYTHONDONTWRITEBYTECODE
 
+# processes of `make test`: one for the tests that need Ray, the others for the rest
+PROCESSES ?= 2
+
 .DEFAULT_GOAL := help
 # environments and tests of the bounds of dependencies
 BOUNDS := .venv-bounds
@@ -24,7 +27,7 @@ demo: $(VENV)/installed-demo ## score and evaluate a few built-in photographs
 	@$(BIN)/vggbatch demo -o demo-output
 
 test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadgroup
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@$(BIN)/python -m pytest

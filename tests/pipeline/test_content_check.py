@@ -15,7 +15,7 @@ from vggbatch.runs import resume
 COUNT = 20
 
 
-@pytest.fixture(params=["files", "tar"])
+@pytest.fixture(params=["files", pytest.param("tar", marks=pytest.mark.slow)])
 def images(request, tmp_path):
     """Images as files or in a shard; the path, and the file that a change goes into."""
     resume._compared.clear()

@@ -8,7 +8,7 @@ from tests.support.ray.cluster import command, ray_nodes
 
 
 def test_a_run_on_a_cluster_prints_nothing_of_ray(net, tmp_path):
-    write_folder(tmp_path / "images", 200)
+    write_folder(tmp_path / "images", 60)
     options = ["--set", "chunk_size=2"]
     with ray_nodes(2) as nodes:
 
@@ -21,7 +21,7 @@ def test_a_run_on_a_cluster_prints_nothing_of_ray(net, tmp_path):
         assert whole.returncode == 0, said
         # plain lines of progress come only where it is slow
         lines = {line.split(",")[0].split(" of ")[-1] for line in said.splitlines()}
-        assert {line for line in lines if "no progress" not in line} == {"200 images"}
+        assert {line for line in lines if "no progress" not in line} == {"60 images"}
         ended = score(tmp_path / "ended")
         deadline = time.monotonic() + 100
         while not list(tmp_path.glob("ended/_vggbatch/*/staging/*/*.parquet")):
