@@ -105,3 +105,20 @@ def test_a_late_request_replaces_nothing_that_was_created(folder):
         finally:
             del folder.fs.pipe_file
         assert json.loads(folder.read_bytes("plan.json")) == {"mine": 1}
+
+
+@pytest.mark.parametrize(
+    "name", ["out[1]", "o*", "o?t", "out[!2]", "**", "out 1", "out%31", "öut+1"]
+)
+def test_deletions_keep_to_an_output_whatever_it_is_called(folder, name):
+    """Clients take `*`, `?` and `[` for patterns, which are met by the names of other outputs."""
+    outputs = [Folder(f"{folder.uri}/{other}") for other in ("out1", "out", "ou", name)]
+    for output in outputs:
+        for file in ("predictions/part-0.parquet", "predictions/a/b", "run.json"):
+            output.write_bytes(file, b"1")
+    with OutputLease(outputs[-1], interval=60) as held:
+        held.fence.delete_tree("predictions")
+        held.fence.delete("run.json")
+    assert list(outputs[-1].walk("")) == []
+    for output in outputs[:-1]:
+        assert len(list(output.walk(""))) == 3

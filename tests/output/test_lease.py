@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,7 +155,7 @@ def test_a_machine_that_slept_looks_at_its_lease_on_waking(folder, monkeypatch):
 
 def test_a_state_folder_that_was_deleted_ends_the_lease(folder):
     with OutputLease(folder) as held:
-        folder.delete_tree("_vggbatch")
+        shutil.rmtree(folder.path("_vggbatch"))
         with pytest.raises(LeaseLost, match="_vggbatch folder was deleted"):
             held.fence.write_bytes("x", b"")
 

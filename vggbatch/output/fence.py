@@ -202,7 +202,7 @@ class Fence:
             paths = self.folder.fs.find(self.folder.path(name))
             for first in range(0, len(paths), _BATCH):
                 self.check()
-                self.folder.fs.rm(paths[first : first + _BATCH])
+                self.folder.remove_objects(paths[first : first + _BATCH])
         self.folder.fs.invalidate_cache()
 
     def _on_disk(self, name: str) -> Iterator[BinaryIO]:

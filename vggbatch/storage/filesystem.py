@@ -18,6 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import fsspec
+from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch import text, uris
@@ -271,11 +272,20 @@ class Folder:
         with suppress(FileNotFoundError), store_errors():
             self.fs.rm_file(self.path(name))
 
-    def delete_tree(self, name: str = "") -> None:
-        """Remove a sub-folder and all in it, if it is there."""
+    def remove_objects(self, paths: Sequence[str]) -> None:
+        """Remove files of a store, by their paths as the filesystem knows them.
+
+        Clients take a path with a `*`, `?` or `[` for a pattern when they remove several, which
+        would remove what is of another output.
+        """
+        plain = [path for path in paths if not has_magic(path)]
         with suppress(FileNotFoundError), store_errors():
-            self.fs.rm(self.path(name), recursive=True)
-        self.fs.invalidate_cache()
+            if plain:
+                self.fs.rm(plain)
+        for path in paths:
+            if has_magic(path):
+                with suppress(FileNotFoundError), store_errors():
+                    self.fs.rm_file(path)
 
 
 def file_version(entry: dict[str, Any]) -> str:
