@@ -26,6 +26,7 @@ from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
 from vggbatch.output.reader import read_table
+from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
 from vggbatch.runs.status import Status, read_status
@@ -49,14 +50,15 @@ def load_predictions(
     """
     folder = Folder(output)
     check_confined(folder)
-    _warn(believe(folder, partial=partial))
     chosen = list(columns) if columns is not None else None
     tables = []
-    for name in prediction_files(folder):
-        try:
-            tables.append(read_table(arrow_file(folder.read_bytes(name)), chosen))
-        except pa.ArrowInvalid as error:
-            raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
+    with Seen.of(folder).reading():
+        _warn(believe(folder, partial=partial))
+        for name in prediction_files(folder):
+            try:
+                tables.append(read_table(arrow_file(folder.read_bytes(name)), chosen))
+            except pa.ArrowInvalid as error:
+                raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
     return pa.concat_tables(tables).unify_dictionaries()
 
 
@@ -158,9 +160,10 @@ def compare(
     [label_set] = label_sets(
         [labels], first.folder, first.class_lines, options=_shared(first, second, labels, options)
     )
-    comparison = compare_runs(
-        first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
-    )
+    with first.seen.reading(), second.seen.reading():
+        comparison = compare_runs(
+            first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
+        )
     spec = LabelSpec.parse(labels)
     if spec.source != EMBEDDED and not comparison.labeled:
         raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")

@@ -26,6 +26,7 @@ from vggbatch.output.footer import footer_of_record
 from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.metadata import FORMAT
+from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe, declaration
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 from vggbatch.versions import __version__
@@ -41,6 +42,8 @@ class Source:
     record: dict[str, Any]
     """run.json; empty where there is none."""
     class_lines: tuple[str, ...]
+    seen: Seen
+    """Which run that is."""
     note: str | None = None
     """What the rows lack, where those of an unfinished run were asked for."""
     own: bool = False
@@ -115,6 +118,7 @@ def open_source(folder: Folder, classes: str | None = None, *, partial: bool = F
             `rescore`, which has no predictions.
     """
     check_confined(folder)
+    seen = Seen.of(folder)
     note = believe(folder, partial=partial)
     output = Output(folder)
     record = output.known_of_run()
@@ -132,7 +136,7 @@ def open_source(folder: Folder, classes: str | None = None, *, partial: bool = F
             f"{folder.uri}: the network has classes of its own ({record['model'].get('classes')}): "
             f"{which}"
         )
-    return Source(folder, record, lines, note, output.has_own_shards())
+    return Source(folder, record, lines, seen, note, output.has_own_shards())
 
 
 def rescore(
@@ -166,7 +170,8 @@ def rescore(
             lease = stack.enter_context(OutputLease(target))
             # another run may have come first, and be complete by now
             _refuse_run(target, source)
-        evaluation = _evaluated(source, specs, errors, options)
+        with source.seen.reading():
+            evaluation = _evaluated(source, specs, errors, options)
         if not evaluation.labeled:
             _allow_no_labels(source, specs, max_error_rate)
         if lease is not None:
@@ -232,6 +237,7 @@ def _record(
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "rescored": {
             "predictions": public_uri(source.folder.uri),
+            "plan": source.record.get("plan"),
             "labels": [LabelSpec.parse(spec).public() for spec in specs],
             "errors": errors,
             "options": given,

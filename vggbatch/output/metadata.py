@@ -210,6 +210,8 @@ class _Known(TypedDict):
 class _Rescoring(TypedDict):
     predictions: str
     labels: list[str]
+    plan: NotRequired[str | None]
+    """ID of the run whose predictions they were."""
     options: NotRequired[LabelOptions]
     """Those given to `rescore`."""
 

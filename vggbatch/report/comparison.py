@@ -64,7 +64,8 @@ def write_comparison(
     open_output(b)  # whatever is wrong with it comes before its lease
     with OutputLease(b) as lease:
         first, second = open_output(a), open_output(b)
-        page = comparison_page(first, second, classes=classes, gallery=gallery, images=images)
+        with first.reading(), second.reading():
+            page = comparison_page(first, second, classes=classes, gallery=gallery, images=images)
         lease.fence.write_bytes(COMPARISON, page.encode())
     return f"{b.uri}/{COMPARISON}"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from vggbatch.models import synset
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.metadata import foreign
+from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.storage.filesystem import Folder, arrow_file
 
@@ -47,6 +50,8 @@ class RunOutput:
     record: dict[str, Any]
     """run.json; for rescored predictions on top of the scoring run's own."""
     succeeded: bool
+    seen: tuple[Seen, ...]
+    """Which runs these are."""
     own: bool
     """Whether this user has recorded it here (see ownership.py): what others record may name files
     of this machine."""
@@ -134,6 +139,14 @@ class RunOutput:
                 return found
         raise UsageError(f"none of the labels {', '.join(specs)} is {metrics[0].label_set!r}")
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """For a block that reads it; see `Seen.reading`."""
+        with ExitStack() as stack:
+            for seen in self.seen:
+                stack.enter_context(seen.reading())
+            yield
+
 
 def open_output(folder: Folder) -> RunOutput:
     """The output of a finished run or of `rescore`.
@@ -142,6 +155,7 @@ def open_output(folder: Folder) -> RunOutput:
         UsageError: it is not finished, or is not the output of a run.
     """
     check_confined(folder)
+    seen = [Seen.of(folder)]
     believe(folder)
     output = Output(folder)
     record = output.read_run()
@@ -152,15 +166,32 @@ def open_output(folder: Folder) -> RunOutput:
     if "rescored" in record:
         named = record["rescored"]["predictions"]
         predictions = Folder(named if own else _named(folder, named))
+        seen.append(Seen.of(predictions))
         believe(predictions)
         if predictions.exists(RUN):
-            record = {**Output(predictions).read_run(), **record}
+            record = {**_scored(predictions, record), **record}
     if "model" not in record:
         raise UsageError(
             f"{predictions.uri} has predictions without a {RUN}, and a report needs one: it says "
             "which network and which images they are of"
         )
-    return RunOutput(folder, predictions, record, folder.exists(SUCCESS), own)
+    return RunOutput(folder, predictions, record, folder.exists(SUCCESS), tuple(seen), own)
+
+
+def _scored(predictions: Folder, record: dict[str, Any]) -> dict[str, Any]:
+    """run.json of rescored predictions.
+
+    Raises:
+        UsageError: they are another run's by now.
+    """
+    found = Output(predictions).read_run()
+    plan = record["rescored"].get("plan")  # earlier versions did not record it
+    if plan is not None and plan != found.get("plan"):
+        raise UsageError(
+            f"{predictions.uri} was scored again since its predictions were rescored: rescore it "
+            "again"
+        )
+    return found
 
 
 def _named(folder: Folder, uri: str) -> str:

@@ -70,7 +70,9 @@ def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str
     """
     open_output(folder)  # whatever is wrong with it comes before its lease
     with OutputLease(folder) as lease:
-        page = run_page(open_output(folder), gallery=gallery, images=images)
+        output = open_output(folder)
+        with output.reading():
+            page = run_page(output, gallery=gallery, images=images)
         lease.fence.write_bytes(REPORT, page.encode())
     return f"{folder.uri}/{REPORT}"
 

@@ -65,6 +65,8 @@ def compare(
         partial=partial,
         options=load_label_options(settings or ()),
     )
+    for source in (first, second):
+        source.seen.check()  # what was shown of it, and is shown below
     if differences is not None:
         write_differences(comparison, differences)
     names = (first.title, second.title)
