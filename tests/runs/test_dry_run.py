@@ -13,6 +13,7 @@ from vggbatch.errors import UsageError
 from vggbatch.job.job import prepare_job
 from vggbatch.job.label_check import UNLABELED, UNUSED
 from vggbatch.runs.dry_run import preview
+from vggbatch.runs.first_look import UNUSABLE
 from vggbatch.sources.input_warnings import LEFT_OUT
 
 
@@ -114,3 +115,31 @@ def test_an_output_that_may_not_be_written_is_refused(net):
     assert "the run cannot start:" in last[0]
     assert "this machine cannot write to the model cache" in last[1]
     assert "this machine cannot write to /: name another output" in last[2]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (b"\x08\x08net", "net.onnx", "not_image"),
+        (b"file,class_index\n00000.jpg,3\n", "labels.csv", "missing"),
+        (b"images/00000.jpg\n", "list.txt", "missing"),
+        (b"no tar at all" * 100, "images.tar", "bad_shard"),
+    ],
+)
+def test_what_is_no_input_is_refused_as_score_ends(net, tmp_path, content, name, reason):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=rf"can be scored; .*{reason}.*{name} was taken for"):
+        preview(job(net, tmp_path / "out", tmp_path / name))
+    (found,) = preview(job(net, tmp_path / "out", tmp_path / name, max_error_rate=1)).input_warnings
+    assert (found.what, found.count) == (UNUSABLE, 1)
+
+
+def test_a_few_of_many_images_are_looked_at(net, tmp_path):
+    names = write_folder(tmp_path / "images", 40)
+    (tmp_path / "images" / names[4]).write_text("no image")
+    found = preview(job(net, tmp_path / "out", tmp_path / "images")).input_warnings
+    assert [(odd.count, odd.examples[0][:21]) for odd in found] == [(1, "00004.jpg (not_image:")]
+    for name in names:
+        (tmp_path / "images" / name).write_bytes(b"")
+    with pytest.raises(UsageError, match="none of the 20 images that were looked at"):
+        preview(job(net, tmp_path / "out", tmp_path / "images"))

@@ -15,6 +15,7 @@ from vggbatch.job.label_check import LabelCount, count_labeled
 from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import counted_images, estimated_images
 from vggbatch.output.layout import Output
+from vggbatch.runs.first_look import look_at_first
 from vggbatch.runs.resume import check_continuable, check_output
 from vggbatch.sources import InputWarning, Shard
 from vggbatch.storage.filesystem import Folder
@@ -81,11 +82,13 @@ def preview(job: Job) -> Preview:
     """Check a job against its output and the cluster or this machine; nothing is left behind.
 
     Raises:
-        UsageError: the output is another job's, no classifier fits, or a node is not fit.
+        UsageError: the output is another job's, no image that is looked at can be scored, no
+            classifier fits, or a node is not fit.
         VggbatchError: the cluster does not answer.
     """
     compute = job.config.compute
     output = _output(job)
+    unusable = look_at_first(job)
     labels = count_labeled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
     cores = None
@@ -103,7 +106,7 @@ def preview(job: Job) -> Preview:
         job=job,
         formats=_formats(job.shards),
         labels=labels,
-        input_warnings=job.input_warnings,
+        input_warnings=(*job.input_warnings, *unusable),
         output=output,
         executor=executor,
         placement=placement,

@@ -56,14 +56,15 @@ def judge(job: Job, result: RunResult, *, labeled: int | None = None) -> Verdict
     limit = DEFAULT_LIMIT if config.max_error_rate is None else config.max_error_rate
     rate = errors / max(1, rows)
     if not rows:
-        return Verdict(f"no image was found: {_taken(job)}", config.max_error_rate is None)
+        return Verdict(f"no image was found: {taken_for(job)}", config.max_error_rate is None)
     if rate > min(limit, DEFAULT_LIMIT):
         return Verdict(_failed(job, result, limit), rate > limit)
     if labeled == 0:
         sets = ", ".join(public_uri(spec) for spec in config.labels)
         message = (
             f"none of {rows:,} images has a label in {sets}, so nothing is evaluated and no "
-            f"metrics are written: {_taken(job)}; the first image is {_first(result, 'image_id')}"
+            f"metrics are written: {taken_for(job)}; the first image is "
+            f"{_first(result, 'image_id')}"
         )
         return Verdict(message, limit < 1)
     return None
@@ -76,14 +77,14 @@ def _failed(job: Job, result: RunResult, limit: float) -> str:
     share = f"none of {rows:,} images" if errors == rows else f"{errors:,} of {rows:,} images"
     verb = "could be scored" if errors == rows else f"({errors / rows:.2%}) could not be scored"
     allowed = "" if errors / rows <= limit else f", over the limit of {limit:.2%} (max_error_rate)"
-    taken = f"; {_taken(job)}" if errors / rows > DEFAULT_LIMIT else ""
+    taken = f"; {taken_for(job)}" if errors / rows > DEFAULT_LIMIT else ""
     return (
         f"{share} {verb}{allowed}: {kinds}; the first is {_first(result, 'error')}{taken}; the "
         f"rows are in {public_uri(result.output.folder.uri)}, their reasons in the column `error`"
     )
 
 
-def _taken(job: Job) -> str:
+def taken_for(job: Job) -> str:
     """What the input was taken for."""
     formats = Counter(shard.format for shard in job.shards)
     found = " and ".join(_TAKEN_FOR.get(name, name) for name in sorted(formats))
