@@ -8,9 +8,10 @@ The functions are those behind the commands (see `vggbatch.api`); they are loade
 so that importing the package costs nothing.
 """
 
-from vggbatch.process import leave_current_folder
+from vggbatch.process import disable_telemetry, leave_current_folder
 
 leave_current_folder()  # before anything is imported that a file there could stand in for
+disable_telemetry()  # onnxruntime looks when it is imported
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

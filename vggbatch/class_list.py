@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from vggbatch import text_file
+from vggbatch import json_text, text_file
 
 
 def parse(data: bytes) -> tuple[str, ...]:
@@ -43,12 +42,12 @@ def imagenet() -> tuple[str, ...]:
 def _literal(content: str) -> Any:
     """JSON, or a Python literal, as imagenet1000_clsidx_to_labels.txt is one."""
     try:
-        return json.loads(content)
+        return json_text.parse(content)
     except ValueError as error:
         reason = error
     try:
         return ast.literal_eval(content)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise ValueError(f"not valid JSON: {reason}") from None
 
 

@@ -46,3 +46,11 @@ def leave_current_folder() -> None:
     ran = {word.removeprefix("-m").partition(".")[0] for word in sys.orig_argv[1:]}
     if sys.argv[:1] == ["-m"] and __package__ in ran and sys.path:
         sys.path[:1] = trusted(sys.path[:1])
+
+
+def disable_telemetry() -> None:
+    """Keep onnxruntime from counting its use, in this process and in those that it starts.
+
+    It would write an identifier below the home folder, and a warning where it cannot.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -117,3 +117,18 @@ def test_a_protocol_named_on_the_command_line_keeps_the_files_scales(tmp_path):
 def test_what_several_keys_get_wrong_together_is_told_without_all_of_them():
     with pytest.raises(UsageError, match=r"^configuration: features are .* center crop$"):
         load_config(options={"protocol": "ten", "features": "float32"}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("chunk_size: yes", "chunk_size"),
+        ("max_error_rate: on", "max_error_rate"),
+        ("compute: {actors: true}", "compute.actors"),
+    ],
+)
+def test_yes_is_no_number(tmp_path, text, where):
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(UsageError, match=f"{where}.*true is no value"):
+        load_config(tmp_path / "job.yaml", environ={})
+    assert load_config(settings=["overwrite=yes"], environ={}).overwrite is True

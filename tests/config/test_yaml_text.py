@@ -22,6 +22,7 @@ HOSTILE = {
     "a tag of Python's": "!!python/object/apply:os.system [true]",
     "a null byte": "a: \0",
     "an unhashable key": "{[a]: b}",
+    "a key that is there twice": "a: 1\nb: 2\na: 3",
 }
 
 

@@ -15,7 +15,9 @@ from vggbatch.errors import UsageError
 from vggbatch.job.job import prepare_job
 from vggbatch.job.label_check import (
     FEW_CLASSES,
+    FROM_ONE,
     UNLABELED,
+    UNUSED,
     LabelCount,
     check_labeled,
     count_labeled,
@@ -306,3 +308,37 @@ def test_metrics_choose_the_same_column(doubtful, net, tmp_path):
         ("embedded", 1),
         ("labels", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "what"),
+    [
+        ([0, 1], FEW_CLASSES),
+        (range(10), FEW_CLASSES),
+        (range(1, 11), FROM_ONE),
+        (range(1, 1000), FROM_ONE),
+        ([0, 2, 7], None),
+        (range(1000), None),
+    ],
+)
+def test_numbers_in_a_file_that_seem_to_count_other_classes(planned, tmp_path, numbers, what):
+    names = [f"{number}.jpg" for number in range(20)]
+    root = folder(tmp_path / "x", *names)
+    numbers = list(numbers)
+    rows = [f"{place}.jpg,{numbers[place % len(numbers)]}" for place in range(2000)]
+    (tmp_path / "l.csv").write_text("\n".join(["file,label", *rows]))
+    found, odd = planned(root, labels=tmp_path / "l.csv")
+    assert found == {name: numbers[place % len(numbers)] for place, name in enumerate(names)}
+    assert [kind for kind in odd if kind != UNUSED] == ([what] if what else [])
+    _, odd = planned(root, labels=tmp_path / "l.csv", indices={"start": min(numbers)})
+    assert odd == [UNUSED]
+
+
+def test_a_cell_with_two_classes_is_refused(planned, tmp_path):
+    root = folder(tmp_path / "x", "a.jpg", "b.jpg")
+    cells = "ImageId,PredictionString\na,n01440764 1 2 3 4 {} 5 6 7 8\nb,n01443537 1 2 3 4\n"
+    (tmp_path / "l.csv").write_text(cells.format("n01440764"))
+    assert planned(root, labels=tmp_path / "l.csv")[0] == {"a.jpg": 0, "b.jpg": 1}
+    (tmp_path / "l.csv").write_text(cells.format("n01443537"))
+    with pytest.raises(UsageError, match=r"a: .*may be class 0 .* or class 1"):
+        planned(root, labels=tmp_path / "l.csv")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vggbatch import json_text
 from vggbatch.bench.measure import Measurement
 from vggbatch.errors import UsageError
 
@@ -36,7 +37,17 @@ class Record:
             folder.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({"settings": wanted, "best": {}}, indent=1))
             return Record(folder)
-        plan = json.loads(path.read_text())
+        try:
+            return Record._continued(folder, wanted)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{folder} has no benchmark that can be continued ({error}): name another folder "
+                "with -o"
+            ) from None
+
+    @staticmethod
+    def _continued(folder: Path, wanted: dict[str, Any]) -> Record:
+        plan = json_text.parse((folder / _PLAN).read_text())
         before = plan["settings"]
         other = [key for key in wanted if key != "rounds" and before.get(key) != wanted[key]]
         if other:
@@ -48,7 +59,7 @@ class Record:
             # the last line may be cut where the process was killed
             whole = [line for line in lines if line.endswith("\n")]
             (folder / _MEASUREMENTS).write_text("".join(whole))
-            record.measurements = [Measurement(**json.loads(line)) for line in whole]
+            record.measurements = [Measurement(**json_text.parse(line)) for line in whole]
         return record
 
     def has(self, number: int, network: str, system: str) -> bool:

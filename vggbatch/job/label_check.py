@@ -22,6 +22,12 @@ FEW_CLASSES = (
     "labels that are only the first of the network's classes: if they count the classes of another "
     "list, name it with indices.names"
 )
+FROM_ONE = (
+    "labels without a 0 or a gap: if the network's first class is their 1, say so with "
+    "indices.start=1; if they count the classes of another list, name it with indices.names"
+)
+_BINARY = 10
+"""Images from which on labels of two classes look like those of another list."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ def check_labeled(job: Job) -> tuple[InputWarning, ...]:
         and (unused := labels.without_image([i.image_id for i in images]))
     ):
         odd.append(input_warning(UNUSED, unused))
+    if labels.numbered and labels.indices is not None:
+        odd += _of_another_list(set(labels.indices.tolist()), len(labels), len(labels.classes))
     return tuple(odd)
 
 
@@ -109,12 +117,22 @@ def _check_embedded(
     )
     numbers = {number for token in by_token if (number := as_integer(token)) is not None}
     plain = labels.classes.start is None and labels.classes.names is None
-    first_only = (
-        numbers == set(range(len(numbers))) and 2 < len(numbers) <= len(labels.classes) // 2
-    )
-    if plain and first_only and len(images) >= 2 * len(numbers):
-        odd.append(input_warning(FEW_CLASSES, sorted(map(str, numbers))))
+    if plain:
+        odd += _of_another_list(numbers, len(images), len(labels.classes))
     return tuple(odd)
+
+
+def _of_another_list(numbers: set[int], images: int, classes: int) -> list[InputWarning]:
+    """What to say of integers that seem to count other classes than the network's."""
+    first = min(numbers, default=0)
+    gapless = first in (0, 1) and numbers == set(range(first, first + len(numbers)))
+    enough = images >= (2 * len(numbers) if len(numbers) > 2 else _BINARY)
+    if not gapless or len(numbers) < 2 or not enough:
+        return []
+    examples = sorted(map(str, numbers))
+    if first == 1:
+        return [input_warning(FROM_ONE, examples)]
+    return [input_warning(FEW_CLASSES, examples)] if len(numbers) <= classes // 2 else []
 
 
 def _advice(labels: Labels, image: Image, tokens: dict[str, Image]) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import yaml
-
-from vggbatch import class_list
+from vggbatch import class_list, json_text
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
+from vggbatch.config.yaml_text import parse_yaml
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.sources.classes import identified
 from vggbatch.sources.tables.dialect import is_file
@@ -83,10 +81,10 @@ def _of_facts(data: bytes) -> Iterator[tuple[str, ...]]:
     try:
         text = data.decode()
         if text.startswith("---"):
-            facts = yaml.safe_load(text.split("---", 2)[1]) or {}
+            facts = parse_yaml(text.split("---", 2)[1]) or {}
         else:
-            facts = json.loads(text)
-    except (ValueError, yaml.YAMLError):
+            facts = json_text.parse(text)
+    except ValueError:
         return
     seen = set()
     for names in _class_labels(facts):

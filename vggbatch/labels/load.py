@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 
-from vggbatch import class_list
+from vggbatch import class_list, json_text
 from vggbatch.bounded import MAX_CLASS_LIST, is_web, read_bounded
 from vggbatch.config import ColumnOptions, IndexOptions
 from vggbatch.errors import UsageError
@@ -106,7 +105,7 @@ def _is_real(data: bytes) -> bool:
     if not data.lstrip().startswith(b"["):
         return False
     try:
-        value = json.loads(data)
+        value = json_text.parse(data)
     except ValueError:
         return False
     lists = isinstance(value, list) and all(isinstance(item, list) for item in value)

@@ -35,6 +35,8 @@ class Labels:
     keys: _Keys | None
     forms: _Keys | None
     indices: npt.NDArray[np.int32] | None
+    numbered: bool = False
+    """Whether all of them were integers, taken as they are for the network's outputs."""
 
     @classmethod
     def embedded(cls, classes: Classes) -> Labels:
@@ -42,8 +44,21 @@ class Labels:
         return cls(classes, None, None, None)
 
     @classmethod
-    def of(cls, images: Iterable[str], indices: Iterable[int], classes: Classes) -> Labels:
-        """Labels by image name: a path or its end, with or without an image suffix.
+    def of(
+        cls,
+        images: Iterable[str],
+        indices: Iterable[int],
+        classes: Classes,
+        *,
+        numbered: bool = False,
+    ) -> Labels:
+        """Labels by image name.
+
+        Args:
+            images: a path or its end of each, with or without an image suffix.
+            indices: the class of each.
+            classes: of the network.
+            numbered: see the attribute.
 
         Raises:
             ValueError: one name has two different labels.
@@ -62,7 +77,7 @@ class Labels:
                 f"{name} has two labels, {values[clash[0]]} and {values[clash[0] + 1]}"
             )
         keep = np.concatenate([[True], ~same]) if len(keys) else np.zeros(0, bool)
-        return cls(classes, keys[keep], forms[keep], values[keep])
+        return cls(classes, keys[keep], forms[keep], values[keep], numbered)
 
     def __len__(self) -> int:
         return 0 if self.keys is None else len(self.keys)

@@ -6,7 +6,6 @@ indices in the order of the images' names.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch import class_list
+from vggbatch import class_list, json_text
 from vggbatch.labels.lookup import Labels
 from vggbatch.sources.classes import Classes
 
@@ -51,7 +50,7 @@ def from_json(data: bytes, classes: Classes) -> MultiLabels:
     Raises:
         ValueError: it has another form, or a class the model does not have.
     """
-    lists = json.loads(data)
+    lists = json_text.parse(data)
     if not isinstance(lists, list) or not all(isinstance(item, list) for item in lists):
         raise ValueError("not a list of lists of class indices, as real.json is")
     lengths = [len(item) for item in lists]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from vggbatch.labels.lookup import Labels, names_without_image
-from vggbatch.sources.classes import Classes, is_unlabeled
+from vggbatch.sources.classes import Classes, as_integer, is_unlabeled
 from vggbatch.sources.tables import columns, dialect
 from vggbatch.sources.tables.columns import Reading, Table
 
@@ -59,7 +59,11 @@ def from_table(
     ]
     check_indices([token for _, token in pairs], classes)
     found = [(name, _class(token, classes, name)) for name, token in pairs]
-    return Labels.of([name for name, _ in found], [index for _, index in found], classes)
+    plain = classes.start is None and classes.names is None
+    numbered = plain and all(as_integer(token) is not None for _, token in pairs)
+    return Labels.of(
+        [name for name, _ in found], [index for _, index in found], classes, numbered=numbered
+    )
 
 
 def _of_these(

@@ -17,7 +17,7 @@ import onnx
 from filelock import FileLock
 from google.protobuf.message import Message
 
-from vggbatch import uris
+from vggbatch import json_text, uris
 from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
@@ -218,7 +218,7 @@ def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
 def _recorded(uri: str, record: Path) -> LocalModel | None:
     """What was fetched before, if it is still there, whole, and the store has nothing newer."""
     try:
-        known: dict[str, Any] = json.loads(record.read_bytes())
+        known: dict[str, Any] = json_text.parse(record.read_bytes())
         model = LocalModel(
             record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
         )

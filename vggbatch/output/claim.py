@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from vggbatch import json_text
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.output.fence import CLAIM, Fence, LeaseLost
 from vggbatch.output.layout import STATE
@@ -149,7 +150,7 @@ def _remains(folder: Folder) -> list[str]:
 def _document(folder: Folder, number: int) -> dict[str, Any] | None:
     """What a claim says; empty if it cannot be read, None if it is not there any more."""
     try:
-        document = json.loads(folder.read_bytes(f"{claim_name(number)}/{CLAIM}"))
+        document = json_text.parse(folder.read_bytes(f"{claim_name(number)}/{CLAIM}"))
     except FileNotFoundError:
         # on a disk the folder alone is a claim, whatever became of the file
         return {} if folder.local and os.path.isdir(folder.path(claim_name(number))) else None

@@ -6,7 +6,6 @@ use, and nothing more, so that a version that writes more is read too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, NotRequired
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from vggbatch import json_text
 from vggbatch.chunks.stats import Stats
 from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, Protocol, Selection
 from vggbatch.errors import UsageError
@@ -302,7 +302,7 @@ def known(data: bytes, where: str) -> dict[str, Any]:
 def _checked(data: bytes, where: str, kind: type, **kinds: type) -> dict[str, Any]:
     """A document of a kind, or of that whose key it has."""
     try:
-        values: dict[str, Any] = json.loads(data)
+        values: dict[str, Any] = json_text.parse(data)
         kind = next((kinds[key] for key in kinds if key in values), kind)
         later = isinstance(values, dict) and values.get("format")
         kind = _OLD.get(kind, kind) if later == 1 else kind

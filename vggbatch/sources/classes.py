@@ -57,8 +57,10 @@ class Classes:
         text = label.strip()
         if is_unlabeled(text):
             return ()
-        if wnid := wnid_of(text):
-            return self._by_identity(wnid)
+        if wnid_of(text):
+            # Kaggle's tables have the class of each box in one cell
+            found = [self._by_identity(wnid) for wnid in dict.fromkeys(WNID.findall(text))]
+            return tuple(dict.fromkeys(i for one in found for i in one)) if all(found) else ()
         number = as_integer(text)
         if number is None:
             return self._by_name.get(normalized(text), ())

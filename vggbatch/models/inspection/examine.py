@@ -14,6 +14,7 @@ from typing import Any, Literal
 import onnx
 import onnxruntime
 
+from vggbatch import json_text
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import open_cache
@@ -69,7 +70,7 @@ def examine(
     except UsageError:  # without a cache that is fit it is found out each time
         return _examine(local, ports, question)
     with suppress(OSError, ValueError, TypeError, KeyError):
-        known = json.loads(record.read_text())
+        known = json_text.parse(record.read_text())
         return Scores(**known["scores"]), known["layout"]
     scores, layout = _examine(local, ports, question)
     with suppress(OSError):

@@ -7,7 +7,6 @@ its folder or, where that is called onnx, in the one above); exporters in the fi
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 import onnx
 
+from vggbatch import json_text
 from vggbatch.bounded import read_bounded
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
@@ -91,8 +91,8 @@ class _Neighbors:
                 raise UsageError(f"cannot read {public_uri(uri)}: permission denied") from None
             return None
         try:
-            data = json.loads(text)
-        except (ValueError, RecursionError):
+            data = json_text.parse(text)
+        except ValueError:
             data = None
         if isinstance(data, dict):
             return data, public_uri(uri)
@@ -157,7 +157,7 @@ def _names(
     if metadata.get("names"):
         try:
             return _in_order(ast.literal_eval(metadata["names"])), f"{base_name(uri)}'s names"
-        except (ValueError, SyntaxError, TypeError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return None, None
     found = configs["config.json"]
     labels = found[0].get("id2label") if found is not None else None
@@ -195,7 +195,7 @@ def _plain(name: str) -> str:
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
-    data = json.loads(text)
+    data = json_text.parse(text)
     if not isinstance(data, dict):
         raise ValueError("no mapping")
     return data

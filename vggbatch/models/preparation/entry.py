@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vggbatch import json_text
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import cache_fault, refusal
 from vggbatch.models.durable import sync
@@ -73,12 +74,12 @@ def facts_of(folder: Path, key: Mapping[str, Any], *, quick: bool = False) -> di
 def _document(folder: Path) -> dict[str, Any] | None:
     """The entry's document, if it is whole."""
     try:
-        document = json.loads((folder / _DOCUMENT).read_bytes())
+        document = json_text.parse((folder / _DOCUMENT).read_bytes())
         content = {name: document[name] for name in ("key", "files", "facts")}
         whole = document["sha256"] == _digest(content) and "model.onnx" in content["files"]
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None
     return content if whole else None
 

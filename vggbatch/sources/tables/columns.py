@@ -9,14 +9,13 @@ columns fit that do not say the same, the table is refused.
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from vggbatch import text_file
+from vggbatch import json_text, text_file
 from vggbatch.config import ColumnOptions
 from vggbatch.preprocess.content import HEAD, recognize
 from vggbatch.sources.classes import (
@@ -419,7 +418,7 @@ def _is_float(kind: pa.DataType) -> bool:
 def class_names(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     """The classes of the columns for which Hugging Face's metadata has them (ClassLabel)."""
     try:
-        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        metadata = json_text.parse((schema.metadata or {}).get(b"huggingface", b"{}"))
         features = metadata.get("info", {}).get("features", {})
         return {
             column: identified([str(name) for name in feature["names"]])

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from vggbatch import json_text
 from vggbatch.sources.tables.dialect import is_file, is_label
 
 Columns = dict[str, list[str]]
@@ -23,7 +24,7 @@ def parse(content: str) -> Columns:
         ValueError: it is not well-formed, or no table.
     """
     try:
-        value = json.loads(content, object_pairs_hook=_distinct)
+        value = json_text.parse(content, _distinct)
     except json.JSONDecodeError:
         return _from_records([_record(line, i) for i, line in enumerate(content.split("\n"), 1)])
     if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
@@ -65,7 +66,7 @@ def _record(line: str, number: int) -> Any:
     if not line.strip():
         return {}
     try:
-        return json.loads(line, object_pairs_hook=_distinct)
+        return json_text.parse(line, _distinct)
     except json.JSONDecodeError as error:
         raise ValueError(f"line {number} is not valid JSON: {error}") from None
 
