@@ -143,3 +143,11 @@ def test_a_few_of_many_images_are_looked_at(net, tmp_path):
         (tmp_path / "images" / name).write_bytes(b"")
     with pytest.raises(UsageError, match="none of the 20 images that were looked at"):
         preview(job(net, tmp_path / "out", tmp_path / "images"))
+
+
+def test_a_shard_without_images_is_refused_too(net, tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(__file__, "notes.txt")
+    with pytest.raises(UsageError, match=r"no image was found: .*a\.tar was taken for tar shards"):
+        preview(job(net, tmp_path / "out", tmp_path / "a.tar"))
+    preview(job(net, tmp_path / "out", tmp_path / "a.tar", max_error_rate=0.5))

@@ -196,3 +196,30 @@ def test_names_of_a_list_over_several_stores_and_the_web():
     )
     assert names("/a/x.jpg", "/d/b.jpg") == ["/a/x.jpg", "/d/b.jpg"]
     assert names("/d/a.jpg") == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("log", "columns", "table"),
+    [
+        ("_delta_log/00000000000000000001.json", {}, "Delta Lake"),
+        ("metadata/v2.metadata.json", {}, "Iceberg"),
+        (".hoodie/hoodie.properties", {"_hoodie_commit_time": ["1"]}, "Hudi"),
+    ],
+)
+def test_tables_with_a_log_of_what_counts_are_refused(tmp_path, log, columns, table):
+    """Their folders have the files of earlier versions, too."""
+    folder = tmp_path / "images"
+    (folder / log).parent.mkdir(parents=True)
+    (folder / log).write_text("{}")
+    for version in (0, 1):
+        rows = pa.table({"image": [jpeg(version)], **columns})
+        pq.write_table(rows, folder / f"part-{version}.parquet")
+    with pytest.raises(UsageError, match=f"images is a table of {table}, whose log"):
+        discover([str(folder)])
+    (shard,) = discover([str(folder / "part-1.parquet")])
+    assert shard.name == "part-1.parquet"
+    assert len(discover([str(folder / "part-*.parquet")])) == 2
+    (folder / "part-0.parquet").unlink()
+    (folder / "part-1.parquet").unlink()
+    (folder / "a.jpg").write_bytes(jpeg(1))
+    assert len(discover([str(folder)])) == 1

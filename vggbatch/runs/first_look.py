@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -37,13 +38,13 @@ def look_at_first(job: Job) -> tuple[InputWarning, ...]:
     Raises:
         UsageError: none of them can be, which would fail the job as a whole.
     """
-    looks = [look for shard, members in _chosen(job.shards) for look in _looks(job, shard, members)]
+    chosen = list(_chosen(job.shards))
+    looks = [look for shard, members in chosen for look in _looks(job, shard, members)]
     bad = [look for look in looks if look.error is not None]
     limit = job.config.max_error_rate
-    fails = len(bad) == len(looks) and (DEFAULT_LIMIT if limit is None else limit) < 1
-    if fails and not looks:
+    if limit is None and len(chosen) == len(job.shards) and not any(len(m) for _, m in chosen):
         raise UsageError(f"no image was found: {taken_for(job)}")
-    if fails:
+    if looks and len(bad) == len(looks) and (DEFAULT_LIMIT if limit is None else limit) < 1:
         raise UsageError(
             f"none of the {len(looks)} images that were looked at can be scored; the first is "
             f"{bad[0].image_id}: {bad[0].error}; {taken_for(job)}"
@@ -65,18 +66,21 @@ def _chosen(shards: tuple[Shard, ...]) -> Iterator[tuple[Shard, pa.Table]]:
     closed = [shard for shard in shards if shard.members is None]
     for shard in dict.fromkeys([*closed[:1], *closed[-1:]]):
         reader = reader_for(shard.format)
-        first = reader.first_members(shard, _INSIDE)
-        yield shard, members_table(first) if first else reader.members(shard)
+        with suppress(OSError):
+            first = reader.first_members(shard, _INSIDE)
+            yield shard, members_table(first) if first else reader.members(shard)
 
 
 def _looks(job: Job, shard: Shard, members: pa.Table) -> Iterator[_Look]:
+    """What is wrong with each; a store that does not answer ends them, as the run reports it."""
     options = job.config.decode
     contents = reader_for(shard.format).read(shard, members, options.max_bytes)
-    for image_id, data in zip(shard.image_ids(members), contents, strict=True):
-        try:
-            if isinstance(data, ImageError):
-                raise data
-            decode_image(data, options)
-            yield _Look(image_id, None)
-        except ImageError as error:
-            yield _Look(image_id, error)
+    with suppress(OSError):
+        for image_id, data in zip(shard.image_ids(members), contents, strict=True):
+            try:
+                if isinstance(data, ImageError):
+                    raise data
+                decode_image(data, options)
+                yield _Look(image_id, None)
+            except ImageError as error:
+                yield _Look(image_id, error)

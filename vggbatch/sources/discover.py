@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError, VggbatchError
 from vggbatch.preprocess.content import recognize
-from vggbatch.sources import kinds, names
+from vggbatch.sources import kinds, names, versioned
 from vggbatch.sources.base import Layout, Member, Reader, Shard
 from vggbatch.sources.formats import manifest
 from vggbatch.sources.formats.companions import companions
@@ -118,6 +118,7 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     found.look_into_unknown()
     found.look_into_parquet()
     found.check_bytes(inputs)
+    found.check_logs(inputs)
     found.choose_in_tars()
     files = [file for _, file in found.shards.values()]
     check_sets([(file.uri, file.size, file.explicit) for file in files])
@@ -151,6 +152,8 @@ class _Found:
     """The columns of a Parquet file, by its URI."""
     columns: set[str] = field(default_factory=set)
     """Names of the columns of all Parquet files."""
+    logs: set[str] = field(default_factory=set)
+    """Formats of tables whose logs were met."""
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
@@ -160,6 +163,8 @@ class _Found:
         name = names.without_query(file.name)
         if name.rpartition("/")[2] == PACK_DOCUMENT and not file.explicit:
             return  # looked at with the shards that it is of
+        if not file.explicit and (table := versioned.format_of(name)):
+            self.logs.add(table)
         kind = kinds.by_name(name)
         if kind in names.SHARD_FORMATS:
             file = replace(file, name=name)
@@ -251,6 +256,19 @@ class _Found:
         if name is not None and not found & {ParquetReader.format, TarReader.format}:
             where = ", ".join(map(public_uri, inputs))
             raise UsageError(f"{where}: {absent(name, sorted(self.columns))}")
+
+    def check_logs(self, inputs: Sequence[str]) -> None:
+        """Make sure that no log says of the Parquet files that some do not count any more.
+
+        Raises:
+            UsageError: one may.
+        """
+        parquet = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
+        if all(file.explicit for file in parquet):
+            return
+        of_columns = versioned.format_with(self.columns)
+        for table in [*sorted(self.logs), *([of_columns] if of_columns else [])]:
+            raise UsageError(f"{', '.join(map(public_uri, inputs))} {versioned.advice(table)}")
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""
