@@ -26,6 +26,7 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
+from vggbatch.output.recordable import check_recordable
 from vggbatch.runs.dry_run import Preview, preview
 from vggbatch.runs.run import run
 from vggbatch.runs.run_record import Metrics, RunResult, WrittenMetrics, finish
@@ -233,6 +234,7 @@ def _run(
 def _checked(config: JobConfig) -> Job:
     if not config.output:
         raise UsageError("no output: name a folder or URI with -o OUTPUT")
+    check_recordable(config.model_dump())
     Folder(config.output)  # an unknown protocol shows before anything is listed
     job = prepare_job(config)
     check_subsets(config.labels, job.model.classes)

@@ -26,6 +26,7 @@ from vggbatch.output.footer import footer_of_record
 from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.metadata import FORMAT
+from vggbatch.output.recordable import check_recordable
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe, declaration
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
@@ -166,6 +167,7 @@ def rescore(
     with ExitStack() as stack:
         lease = None
         if target is not None:
+            check_recordable([source.folder.uri, target.uri, *specs])
             _refuse_run(target, source)
             lease = stack.enter_context(OutputLease(target))
             # another run may have come first, and be complete by now
