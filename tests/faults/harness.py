@@ -3,13 +3,13 @@
     python -m tests.faults.harness [--command NAME ...] [--action NAME ...] [--store disk|s3]
                                    [--every N] [--first K]
 
-Commands: score, evaluate (two profiles), rescore, overwrite, pack, cold (an empty cache), merge (of
-two parts). Actions on a disk: eio, enospc (that operation and all later ones), kill (before it),
-kill-after; on S3: 500, 500-after (the server has stored the object), kill, kill-after. On both:
-stop (the run is paused before it, another driver runs the same command, the paused one continues),
-stop-overwrite (the other driver has other settings and --overwrite). Every operation that changes
-something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the requests of a
-proxy).
+Commands: score, evaluate (two profiles), rescore, overwrite, pack, report, cold (an empty cache),
+merge (of two parts). Actions on a disk: eio, enospc (that operation and all later ones), kill
+(before it), kill-after; on S3: 500, 500-after (the server has stored the object), kill, kill-after.
+On both: stop (the run is paused before it, another driver runs the same command, the paused one
+continues), stop-overwrite (the other driver has other settings and --overwrite). Every operation
+that changes something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the
+requests of a proxy).
 
 Where the disturbed command says that it is complete, all of its files must be as an undisturbed
 run leaves them. Afterwards the same command must complete the output byte for byte as that run
@@ -49,7 +49,7 @@ from vggbatch.output.layout import PLAN
 IMAGES, SHARDS = 12, 2
 ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")
 ON_S3 = ("500", "500-after", "kill", "kill-after", "stop", "stop-overwrite")
-COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "cold", "merge")
+COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "report", "cold", "merge")
 _SHIM = Path(__file__).with_name("shim.c")
 _TIMEOUT_S = 180
 _PREPROCESS = {"resize": 36, "crop": 32}
@@ -149,18 +149,20 @@ class Bench:
             "overwrite": ["score", images, "-o", output, *simple, "--set", "chunk_size=4"],
             "rescore": ["rescore", f"{self.store}/rescored-from", *labels, "-o", output],
             "merge": ["merge", f"{self.store}/part-1", f"{self.store}/part-2", "-o", output],
+            "report": ["report", output],
             "pack": ["pack", str(folder / "large"), "-o", output, "--shard-mb", "1"],
         }[command]
 
     def start_from(self, command: str, output: str) -> None:
-        """Put there what the command finds: another run's output for `overwrite`."""
-        if command == "overwrite":
-            self._copy(f"{self.store}/overwritten", output)
+        """Put there what the command finds: a run's output for `overwrite` and `report`."""
+        if command in ("overwrite", "report"):
+            self._copy(f"{self.store}/evaluated", output)
 
     def prepare(self, command: str) -> None:
         """Make what the command needs, and its undisturbed output."""
-        if command == "overwrite" and not self.files(f"{self.store}/overwritten"):
-            self._checked(self.words("evaluate", f"{self.store}/overwritten"))
+        found = command in ("overwrite", "report")
+        if found and not self.files(f"{self.store}/evaluated"):
+            self._checked(self.words("evaluate", f"{self.store}/evaluated"))
         if command == "rescore" and not self.files(f"{self.store}/rescored-from"):
             self._checked(self.words("score", f"{self.store}/rescored-from"))
         if command == "merge" and not self.files(f"{self.store}/part-1"):
@@ -299,6 +301,8 @@ class Bench:
                 continue
             if last == "_SUCCESS":
                 data = b""
+            if last == "report.html":
+                data = data.replace(output.encode(), b"OUTPUT")
             if last == "run.json":
                 data = json.dumps(_stable(json.loads(data)), sort_keys=True).encode()
             if name.startswith("_vggbatch/"):

@@ -1,3 +1,4 @@
+import time
 from dataclasses import asdict, replace
 
 import pytest
@@ -6,13 +7,16 @@ from tests.support.images import write_folder
 from tests.support.outputs import owned
 from vggbatch import api
 from vggbatch.chunks.chunk import ChunkKey
-from vggbatch.config import load_config
+from vggbatch.config import ComputeOptions, load_config
 from vggbatch.errors import UsageError
+from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
 from vggbatch.output.lease import NAME, OutputLease, read_lease
 from vggbatch.output.progress import Snapshot
 from vggbatch.runs import status
 from vggbatch.runs.resume import open_output
+from vggbatch.runs.run import run
+from vggbatch.runs.run_record import finish
 from vggbatch.runs.status import read_status
 from vggbatch.storage.filesystem import Folder
 
@@ -68,6 +72,37 @@ def test_a_complete_run(config):
     api.score(config)
     found = read_status(Folder(config.output))
     assert (found.state, found.rows, found.total) == ("complete", 6, 6)
+
+
+def test_a_run_that_writes_metrics_run_json_and_success_is_finishing(config):
+    job = prepare_job(config)
+    with (
+        executor_for(ComputeOptions(executor="local")) as executor,
+        run(job, executor) as result,
+    ):
+        folder = Folder(config.output)
+        assert read_status(folder).state == "finishing"
+        result.output.fence.write_json("run.json", {})
+        assert read_status(folder).state == "finishing"
+        result.lease.end_renewals()
+        assert read_status(folder).state == "finishing"
+        finish(job, result)
+        assert read_status(folder).state == "complete"
+    assert read_status(folder).state == "complete"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_is_off_makes_no_living_run_dead_and_no_dead_one_alive(
+    config, monkeypatch, hours
+):
+    folder = begin(config)
+    now = time.time() + hours * 3600
+    monkeypatch.setattr(time, "time", lambda: now)
+    with OutputLease(folder):
+        assert read_status(folder).state == "running"
+        alive = read_lease(folder)
+    folder.write_json(NAME, asdict(replace(alive, started_ticks=1)))
+    assert read_status(folder).state == "interrupted"
 
 
 def test_nothing_there(tmp_path):

@@ -67,6 +67,8 @@ def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[
     if target.uri in {Folder(uri).uri for uri in uris}:
         raise UsageError(f"{output} is one of the outputs: name another one for all of them")
     found = open_joinable(uris)
+    for one in found:
+        one.source.seen.check()  # all that was read is of one run; its files have digests
     there = Output(target)
     if not overwrite:
         _check_target(there, found)
