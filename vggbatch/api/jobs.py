@@ -109,8 +109,12 @@ def score(
         UsageError: the job is impossible as asked; nothing was started.
         JobFailed: it started and could not be completed; what is committed stays.
     """
-    with _run(job_config(input, options), on_progress, announce, executor) as (job, result):
-        return Scored(result, finish(job, result), {})
+    config = job_config(input, options)
+    while True:
+        with _run(config, on_progress, announce, executor) as (job, result):
+            scored = Scored(result, finish(job, result), {})
+        if not result.more:
+            return scored
 
 
 def evaluate(
@@ -132,13 +136,16 @@ def evaluate(
     config = job_config(input, options)
     if not config.labels:
         raise UsageError("evaluate needs labels: --labels FILE, or --labels embedded")
-    with _run(config, on_progress, announce, executor, metrics=True) as (job, result):
-        evaluations = _evaluated(job, result)
-        if result.complete_before:
-            return Scored(result, finish(job, result), evaluations)
-        written = _written(evaluations, result)
-        labeled = max(evaluation.labeled for evaluation in evaluations.values())
-        return Scored(result, finish(job, result, written, labeled=labeled), evaluations)
+    while True:
+        with _run(config, on_progress, announce, executor, metrics=True) as (job, result):
+            evaluations = _evaluated(job, result)
+            written = labeled = None
+            if not result.complete_before:
+                written = _written(evaluations, result)
+                labeled = max(evaluation.labeled for evaluation in evaluations.values())
+            record = finish(job, result, written, labeled=labeled)
+        if not result.more:
+            return Scored(result, record, evaluations)
 
 
 def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
@@ -190,7 +197,12 @@ def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
     published = published_accuracies(job.model_facts(), job.protocol)
     return {
         name: evaluate_predictions(
-            folder, sets, class_lines=classes, published=published, errors=config.errors
+            folder,
+            sets,
+            class_lines=classes,
+            published=published,
+            errors=config.errors,
+            files=[file["name"] for file in result.files[name]],
         )
         for name, folder in result.folders.items()
     }
@@ -200,13 +212,15 @@ def _written(evaluations: dict[str, Evaluation], result: RunResult) -> Metrics:
     """Write the metrics of each profile's output; those of the run's own output are of all."""
     if result.stats.error_rows == result.rows:
         return {name: WrittenMetrics([], []) for name in evaluations}
-    plan = result.output.read_plan() or {}
+    revision = result.revision
+    plan = revision.plan if revision is not None else result.output.read_plan() or {}
+    generation = revision.generation if revision is not None else 0
     own, *_ = evaluations
     footers = {name: footer_of_plan(plan, "" if name == own else name) for name in evaluations}
     written = {}
     for name, evaluation in evaluations.items():
         some = evaluations if name == own else {name: evaluation}
-        tables = write_metrics(result.fence(name), some, footers)
+        tables = write_metrics(result.fence(name), some, footers, generation)
         written[name] = WrittenMetrics(tables, evaluation.lines() if tables else [])
     return written
 

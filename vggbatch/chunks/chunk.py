@@ -100,6 +100,30 @@ def shard_table(shards: Iterable[NumberedShard]) -> pa.Table:
     return pa.Table.from_arrays([*arrays, _list_of_members(tables)], schema=SHARD_SCHEMA)
 
 
+def as_recorded(table: pa.Table) -> pa.Table:
+    """A table of shards as SHARD_SCHEMA has it, also one that an earlier version has recorded.
+
+    Raises:
+        ValueError: its columns are others.
+    """
+    if "layout" not in table.column_names:
+        place = table.schema.get_field_index("members")
+        nulls = pa.nulls(len(table), SHARD_SCHEMA.field("layout").type)
+        table = table.add_column(place, "layout", nulls)
+    members = table["members"].combine_chunks()
+    known = members.type.value_type.names
+    if "version" not in known:
+        # the values, not their flattened view: an absent list has none
+        values = members.values
+        columns = [*(values.field(name) for name in known), pa.nulls(len(values), pa.string())]
+        fields = [*members.type.value_type, MEMBERS_SCHEMA.field("version")]
+        whole = pa.StructArray.from_arrays(columns, fields=fields)
+        lists = pa.ListArray.from_arrays(members.offsets, whole, None, None, members.is_null())
+        table = table.set_column(table.schema.get_field_index("members"), "members", lists)
+    # with the same columns in the same order, or ValueError
+    return table.cast(SHARD_SCHEMA)
+
+
 def shards_of(table: pa.Table) -> Iterator[NumberedShard]:
     """The shards of a table of SHARD_SCHEMA or CHUNK_SCHEMA."""
     table = table.combine_chunks()

@@ -12,7 +12,7 @@ from vggbatch.cli import console
 if TYPE_CHECKING:
     from vggbatch.config import JobConfig, Selection
 
-SOME = "Some of the images"
+SOME, AGAIN = "Some of the images", "A finished output again"
 VIEWS, METRICS = "Preprocessing and views", "Metrics"
 CLUSTER, MESSAGES = "Cores and cluster", "Messages"
 """Headings of the help."""
@@ -201,6 +201,30 @@ Part = Annotated[
         help="Only the Kth of N parts of the input; `vggbatch merge` joins their outputs.",
     ),
 ]
+Append = Annotated[
+    bool,
+    typer.Option(
+        "--append",
+        rich_help_panel=AGAIN,
+        help="Score what INPUT has gained since OUTPUT was finished; OUTPUT stays readable.",
+    ),
+]
+Changed = Annotated[
+    bool,
+    typer.Option(
+        "--changed",
+        rich_help_panel=AGAIN,
+        help="With --append: score changed images again.",
+    ),
+]
+Prune = Annotated[
+    bool,
+    typer.Option(
+        "--prune",
+        rich_help_panel=AGAIN,
+        help="With --append: remove the rows of images that INPUT has no more.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Delete what is in OUTPUT and start again."),
@@ -239,6 +263,9 @@ def job_config(
     config: str | None = None,
     settings: list[str] | None = None,
     features: bool = False,
+    append: bool = False,
+    changed: bool = False,
+    prune: bool = False,
     overwrite: bool = False,
     **options: Any,
 ) -> JobConfig:
@@ -251,6 +278,9 @@ def job_config(
         options={
             "input": tuple(inputs or ()),
             "features": "float32" if features else None,
+            "append": append or None,
+            "changed": changed or None,
+            "prune": prune or None,
             "overwrite": overwrite or None,
             **{_dotted(name): value for name, value in options.items()},
         },
@@ -297,6 +327,9 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         sample: Sample = None,
         seed: Seed = None,
         part: Part = None,
+        append: Append = False,
+        changed: Changed = False,
+        prune: Prune = False,
         overwrite: Overwrite = False,
         verbose: Verbose = False,
         quiet: Quiet = False,
@@ -327,6 +360,9 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 select_sample=sample,
                 select_seed=seed,
                 select_part=part,
+                append=append,
+                changed=changed,
+                prune=prune,
                 overwrite=overwrite,
             )
         )

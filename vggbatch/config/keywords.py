@@ -43,6 +43,9 @@ class JobOptions(TypedDict, total=False):
     chunk_size: int | None
     rows_per_file: int | None
     max_error_rate: float | None
+    append: bool
+    changed: bool
+    prune: bool
     overwrite: bool
     cache_dir: Path | None
     cache_trusted: bool

@@ -281,6 +281,12 @@ class JobConfig(_Strict):
     max_error_rate: float | None = Field(None, ge=0, le=1)
     """The job fails when more than this share of the images ended in an error row. None: half; and
     it fails where labels were wanted and no image has one, which 1 allows too."""
+    append: bool = False
+    """Score what the input has gained since the output was finished, and nothing else."""
+    changed: bool = False
+    """With `append`: score images again whose files have changed, in place of what they had."""
+    prune: bool = False
+    """With `append`: take out the rows of images that are in the input no more."""
     overwrite: bool = False
     """Delete what is in the output and start again."""
     cache_dir: str | None = None
@@ -322,6 +328,13 @@ class JobConfig(_Strict):
         for name in self.profiles:
             if not re.fullmatch(r"\w[\w.-]*", name):
                 raise ValueError(f"profile {name!r} cannot name a folder")
+        if (self.changed or self.prune) and not self.append:
+            raise ValueError("changed and prune say how to append: give append too")
+        if self.append and (self.overwrite or not self.select.everything):
+            raise ValueError(
+                "append takes all of the input to an output that is there: neither "
+                "overwrite nor limit, sample or part go with it"
+            )
         if self.features and (self.ensemble or not self.protocol.single):
             raise ValueError("features are of one network and the single center crop")
         return self

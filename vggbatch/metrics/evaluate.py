@@ -83,7 +83,7 @@ class Evaluation:
         """The lines of the summary."""
         return [line for result in self.results for line in result.metrics]
 
-    def tables(self, profile: str | None = None) -> dict[str, pa.Table]:
+    def tables(self, profile: str | None = None, generation: int = 0) -> dict[str, pa.Table]:
         """The tables by the names of their files.
 
         A set that has a label for no image has nothing to say: it is left out, and where that is
@@ -91,12 +91,13 @@ class Evaluation:
 
         Args:
             profile: names the partition that they are, where several profiles were scored.
+            generation: how often the output was revised.
         """
         known = [result for result in self.results if result.labeled]
         if not known:
             return {}
         lines = [line for result in known for line in result.metrics]
-        tables = {table_name("summary", profile=profile): summary_table(lines)}
+        tables = {table_name("summary", None, profile, generation): summary_table(lines)}
         for result in known:
             own = {
                 "per_class": result.per_class,
@@ -105,7 +106,7 @@ class Evaluation:
                 **result.others,
             }
             for name, table in own.items():
-                tables[table_name(name, result.name, profile)] = table
+                tables[table_name(name, result.name, profile, generation)] = table
         return tables
 
     def write(self, place: Fence, footer: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
@@ -136,6 +137,7 @@ def write_metrics(
     place: Fence,
     evaluations: Mapping[str, Evaluation],
     footers: Mapping[str, Mapping[str, str]],
+    generation: int = 0,
 ) -> list[dict[str, Any]]:
     """Write the metrics of an output, in place of any that are there.
 
@@ -143,14 +145,17 @@ def write_metrics(
         place: the right to write there.
         evaluations: by profile; of several, each is a partition of the tables.
         footers: entries of the files' footers, by profile.
+        generation: how often the output was revised; the tables of those before stay.
 
     Returns:
         What run.json lists of the tables.
     """
-    place.delete_tree(METRICS)
+    if not generation:
+        place.delete_tree(METRICS)
     facts = []
     for profile, evaluation in evaluations.items():
-        for name, table in evaluation.tables(profile if len(evaluations) > 1 else None).items():
+        partition = profile if len(evaluations) > 1 else None
+        for name, table in evaluation.tables(partition, generation).items():
             data = parquet_bytes(table, footers[profile])
             place.write_bytes(name, data)
             facts.append(content_facts(name, data))
@@ -164,6 +169,7 @@ def evaluate_predictions(
     class_lines: Sequence[str],
     published: dict[str, dict[str, float]] | None = None,
     errors: ErrorPolicy = "wrong",
+    files: Sequence[str] | None = None,
     map_fn: MapFn = side_by_side,
 ) -> Evaluation:
     """Compute all metrics of an output from its predictions files.
@@ -177,6 +183,7 @@ def evaluate_predictions(
         class_lines: the network's classes, `wnid name`, in output order.
         published: percentages by metric, by benchmark (see `LabelSet.benchmark`).
         errors: what a labeled image that could not be scored counts as.
+        files: names of its predictions files; None: those that it names.
         map_fn: applies a function to every file name.
 
     Raises:
@@ -188,7 +195,7 @@ def evaluate_predictions(
     score = partial(
         score_file, folder=folder, label_sets=tuple(label_sets), classes=len(class_lines)
     )
-    sums = _merge(map_fn(score, prediction_files(folder)))
+    sums = _merge(map_fn(score, files or prediction_files(folder)))
     results = []
     for labels, total in zip(label_sets, sums, strict=True):
         known = (published or {}).get(labels.benchmark or "")

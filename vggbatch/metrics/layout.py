@@ -4,8 +4,9 @@
     metrics/per_class/label_set=ReaL/part-0.parquet          and so the other tables
 
 Label sets are Hive partitions. Of a run that scored several profiles, the profiles are partitions
-too, below the label sets: metrics/per_class/label_set=ReaL/profile=squash/part-0.parquet. Format 1
-had metrics/per_class.parquet for the first label set and a folder of its name for each further one.
+too, below the label sets: metrics/per_class/label_set=ReaL/profile=squash/part-0.parquet. An
+output that was revised has part-1.parquet and so on in their place. Format 1 had
+metrics/per_class.parquet for the first label set and a folder of its name for each further one.
 """
 
 from __future__ import annotations
@@ -18,20 +19,23 @@ METRICS = "metrics"
 """Folder of the metrics tables inside an output."""
 
 
-def table_name(table: str, label_set: str | None = None, profile: str | None = None) -> str:
+def table_name(
+    table: str, label_set: str | None = None, profile: str | None = None, generation: int = 0
+) -> str:
     """The name of a table's file below its output.
 
     Args:
         table: per_class, for example.
         label_set: None for the summary, which has a column of that name.
         profile: None where a single one was scored.
+        generation: how often the output was revised.
     """
     parts = [METRICS, table]
     if label_set is not None:
         parts.append(f"label_set={_escaped(label_set)}")
     if profile is not None:
         parts.append(f"profile={_escaped(profile)}")
-    return "/".join([*parts, "part-0.parquet"])
+    return "/".join([*parts, f"part-{generation}.parquet"])
 
 
 def old_table_name(table: str) -> str:

@@ -4,6 +4,8 @@
     OUTPUT/profiles/P/                           the same for each further profile P, an output
                                                  that commands read as they read any
     OUTPUT/run.json, _SUCCESS                    last of all
+    OUTPUT/_vggbatch/next/                       what is to be added to a complete output, an
+                                                 output itself (see switch.py)
     OUTPUT/_vggbatch/plan.json                   what was asked for, in full, and its digest ID
     OUTPUT/_vggbatch/lease.json                  who is at work (see lease.py)
     OUTPUT/_vggbatch/owner.NNNNNNNN/             its claim, and files while they are written
@@ -32,7 +34,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.chunks.chunk import SHARD_SCHEMA, ChunkKey, NumberedShard, shard_table, shards_of
+from vggbatch.chunks.chunk import ChunkKey, NumberedShard, as_recorded, shard_table, shards_of
 from vggbatch.errors import UsageError
 from vggbatch.output import metadata, ownership
 from vggbatch.output.fence import Fence
@@ -47,6 +49,8 @@ SUCCESS = "_SUCCESS"
 RUN = "run.json"
 
 PLAN = f"{STATE}/plan.json"
+NEXT = f"{STATE}/next"
+"""An output inside: what is scored to be added to a complete one, until it is."""
 _SHARDS = "shards.parquet"
 RECORD_MARK = f"{STATE}/run.mark"
 """Beside the run.json of `rescore`: who has written it (see ownership.py)."""
@@ -158,6 +162,17 @@ class Output:
         self._write_shards(shards, own=own)
         self.fence.create_json(PLAN, {"format": metadata.FORMAT, **plan, "id": self._plan_id})
 
+    def next_generation(self, shards: list[NumberedShard], *, own: bool) -> Output:
+        """The state of a generation that this output is to become (see switch.py), without markers.
+
+        Args:
+            shards: its input.
+            own: as of `write_plan`.
+        """
+        new = Output(self.folder, uuid.uuid4().hex[:16], self.fence)
+        new._write_shards(shards, own=own)
+        return new
+
     def rewrite_input(self, digest: str, shards: list[NumberedShard]) -> None:
         """Record the same input with other times of its files.
 
@@ -222,12 +237,7 @@ class Output:
                 mark = self.folder.read_bytes(self._name("shards.mark"))
                 own = ownership.is_own(self.folder, data, mark)
             table = pq.read_table(arrow_file(data), page_checksum_verification=True)
-            if "layout" not in table.column_names:  # of versions that did not record it
-                place = table.schema.get_field_index("members")
-                nulls = pa.nulls(len(table), SHARD_SCHEMA.field("layout").type)
-                table = table.add_column(place, "layout", nulls)
-            # with the same columns in the same order, or ValueError
-            return list(shards_of(table.cast(SHARD_SCHEMA))), own
+            return list(shards_of(as_recorded(table))), own
         except (FileNotFoundError, ValueError, OSError) as error:
             # pyarrow raises either for a damaged file
             raise metadata.foreign(self._where(name), error) from None
@@ -252,6 +262,7 @@ class Output:
             self.fence.delete(name)
         self.fence.delete(RECORD_MARK)
         self.fence.delete(PLAN)
+        self.fence.delete_tree(NEXT)
         self.drop_other_plans(None)
 
     def drop_other_plans(self, kept: str | None) -> None:

@@ -27,6 +27,8 @@ from vggbatch.output.layout import (
 from vggbatch.output.metadata import tables_of
 
 _METRICS = "metrics"
+RECORDS = "records.json"
+"""Of a generation's state, while the output becomes it (see switch.py)."""
 
 
 def leftovers(output: Output) -> list[str]:
@@ -72,7 +74,7 @@ def _of_state(output: Output) -> Iterator[str]:
         if top == own:
             if rest[:1] == ["staging"]:
                 yield f"{own}/staging/"
-            elif is_partial(path):
+            elif is_partial(path) or rest == [RECORDS]:
                 yield path
         elif is_plan_id(first) or is_of_claims(first):
             yield f"{top}/"

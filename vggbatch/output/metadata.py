@@ -55,7 +55,7 @@ class _Table(TypedDict):
     name: Annotated[
         str,
         Field(
-            pattern=r"^metrics/\w+(/label_set=[^/\\]+)?(/profile=\w[\w.%-]*)?/part-0\.parquet$",
+            pattern=r"^metrics/\w+(/label_set=[^/\\]+)?(/profile=\w[\w.%-]*)?/part-[0-9]{1,6}\.parquet$",
         ),
     ]
     bytes: _Count
@@ -86,6 +86,10 @@ class _Plan(TypedDict):
     row_labels: NotRequired[str | None]
     profiles: NotRequired[dict[_Name, Any]]
     profile_used: NotRequired[str]
+    generation: NotRequired[_Count]
+    """How often the output was revised."""
+    revises: NotRequired[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]]
+    """ID of the plan of the generation before."""
 
 
 class _Network(TypedDict):
@@ -249,10 +253,15 @@ class Impossible(UsageError):
     """A file of an output names what no version of vggbatch has written."""
 
 
-class _Success(TypedDict):
-    format: _Format
+class _Declared(TypedDict):
     plan: str | None
     files_sha256: str
+
+
+class _Success(_Declared):
+    format: _Format
+    next: NotRequired[_Declared]
+    """While run.json is replaced by that of the next generation: what vouches for that."""
 
 
 def foreign(where: str, reason: object) -> Damaged:

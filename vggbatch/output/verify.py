@@ -18,6 +18,8 @@ from vggbatch.output.layout import PREDICTIONS, PROFILES, RUN, SUCCESS, Output
 from vggbatch.storage.filesystem import Folder
 
 _SHOWN = 3
+_READINGS = 3
+"""How often the two documents of an output are read until they are of one run."""
 
 
 def declaration(record: dict[str, Any]) -> dict[str, Any]:
@@ -34,26 +36,36 @@ def problems(folder: Folder) -> list[str]:
         UsageError: it was written by a version whose files this one cannot read.
     """
     output = Output(folder)
-    read: list[dict[str, Any]] = []
-    for name, document in ((RUN, metadata.run), (SUCCESS, metadata.success)):
-        try:
-            read.append(document(folder.read_bytes(name), f"{folder.uri}/{name}"))
-        except FileNotFoundError:
-            return [f"{name} is missing"]
-        except metadata.Damaged as error:
-            return [f"{name} is damaged ({error.reason})"]
-    record, declared = read
-    if declared != declaration(record):
+    for _ in range(_READINGS):
+        read: list[dict[str, Any]] = []
+        for name, document in ((RUN, metadata.run), (SUCCESS, metadata.success)):
+            try:
+                read.append(document(folder.read_bytes(name), f"{folder.uri}/{name}"))
+            except FileNotFoundError:
+                return [f"{name} is missing"]
+            except metadata.Damaged as error:
+                return [f"{name} is damaged ({error.reason})"]
+        record, declared = read
+        if _vouches(declared, record):
+            break  # else it may just have become its next generation
+    else:
         return [f"{SUCCESS} is of another run than {RUN}"]
     found = _lines(folder, [*record.get("files", ()), *(metadata.tables_of(record) or ())])
     if "rescored" in record or record["profile"] is not None:
         return found
     plan = output.read_plan()
-    if plan is not None and plan["id"] != record["plan"]:
+    if plan is not None and record["plan"] not in (plan["id"], plan.get("revises")):
         found.append(f"{RUN} is of another run than the plan")
     for name in record["profiles"][1:]:
         found += [f"{PROFILES}/{name}/{line}" for line in problems(output.profile(name))]
     return found
+
+
+def _vouches(declared: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Whether _SUCCESS is of a run.json, or while that is replaced of the one to come."""
+    wanted = declaration(record)
+    now = {key: value for key, value in declared.items() if key != "next"}
+    return wanted in (now, declared.get("next"))
 
 
 def believe(folder: Folder, *, partial: bool = False) -> str | None:

@@ -219,7 +219,7 @@ def _write_file(
                     place = output.fence_of(profile)
                     file = stack.enter_context(place.open_atomic(name))
                     written[profile] = file
-                    writers[profile] = _writer(file, rows.schema)
+                    writers[profile] = open_writer(file, rows.schema)
                 writers[profile].write_table(rows)
             sums += stats
         for (profile, writer), likelihood in zip(
@@ -232,7 +232,8 @@ def _write_file(
     return sums, facts
 
 
-def _writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+def open_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of a predictions file, whose row groups are sorted by image id."""
     order = pq.SortingColumn.from_ordering(schema, [(_ORDER, "ascending")])
     return pq.ParquetWriter(file, schema, write_page_index=True, sorting_columns=order, **_PARQUET)
 

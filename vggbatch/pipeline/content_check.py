@@ -69,6 +69,16 @@ def modified(
     return None
 
 
+def has_content(output: Output, numbered: NumberedShard, chunk_size: int, max_bytes: int) -> bool:
+    """Whether the images of a shard whose group is complete have the bytes that were scored."""
+    number, group, shard = numbered
+    marker = output.read_marker(group)
+    if marker is None:
+        return False
+    recorded = Stats.from_json(marker["stats"]).content.get(str(number))
+    return recorded == _sum_of(number, group, shard, None, chunk_size, max_bytes)
+
+
 def _sum_of(
     number: int, group: int, shard: Shard, done: set[int] | None, chunk_size: int, max_bytes: int
 ) -> int:

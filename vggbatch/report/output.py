@@ -25,7 +25,7 @@ from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_C
 from vggbatch.models import synset
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
-from vggbatch.output.metadata import foreign
+from vggbatch.output.metadata import foreign, tables_of
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.storage.filesystem import Folder, arrow_file
@@ -209,7 +209,10 @@ def _metrics(folder: Folder, profile: str | None = None) -> list[Metric]:
 def _table(
     folder: Folder, name: str, label_set: str | None = None, profile: str | None = None
 ) -> pa.Table | None:
-    for path in (table_name(name, label_set, profile), old_table_name(name)):
+    place = table_name(name, label_set, profile).rpartition("/")[0]
+    listed = [file["name"] for file in tables_of(Output(folder).read_run()) or ()]
+    own = [path for path in listed if path.rpartition("/")[0] == place]
+    for path in (*own, old_table_name(name)):
         try:
             data = folder.read_bytes(path)
         except FileNotFoundError:

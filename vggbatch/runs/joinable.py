@@ -13,13 +13,15 @@ from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.output import metadata
 from vggbatch.output.layout import SUCCESS, Output
 from vggbatch.runs.resume import differences
+from vggbatch.runs.revision import file_number
 from vggbatch.sources.names import ancestors
 from vggbatch.storage.filesystem import Folder
 
 _OF_ONE = {"id", "format", "input", "input_digest", "whole_input", "shards", "merged", "select"}
+_OF_ONE |= {"generation", "revises", "history"}
 """Keys of plan.json in which outputs differ that are joined; the parts are looked at apart."""
 _SIZES = {"chunk_size", "chunk_size_used", "rows_per_file", "rows_per_file_used"}
-_SAME_VERSIONS = ("vggbatch", "onnxruntime", "numpy", "pillow")
+SAME_VERSIONS = ("vggbatch", "onnxruntime", "numpy", "pillow")
 """Those of run.json whose change may change a result."""
 _SHOWN = 3
 
@@ -49,8 +51,11 @@ class Joined:
 
     @property
     def groups(self) -> int:
-        """One more than its greatest number of a group."""
-        return 1 + max((group for _, group, _ in self.shards), default=-1)
+        """One more than its greatest number of a group or file."""
+        files = [file["name"] for marker in self.markers.values() for file in marker["files"]]
+        return 1 + max(
+            [group for _, group, _ in self.shards] + list(map(file_number, files)), default=-1
+        )
 
 
 def open_joinable(uris: Sequence[str]) -> list[Joined]:
@@ -101,7 +106,7 @@ def _check_same(first: Joined, other: Joined) -> None:
     chosen = [{**x.selection.model_dump(), "part": None} for x in (first, other)]
     changed += differences(chosen[0], chosen[1], "select")
     versions = [
-        {name: x.source.record.get("versions", {}).get(name) for name in _SAME_VERSIONS}
+        {name: x.source.record.get("versions", {}).get(name) for name in SAME_VERSIONS}
         for x in (first, other)
     ]
     changed += differences(versions[0], versions[1], "versions")

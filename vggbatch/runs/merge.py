@@ -7,10 +7,8 @@ metrics come from the joined rows and from the whole numbers that the files carr
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,12 +36,11 @@ from vggbatch.runs.joinable import (
     renumbered,
 )
 from vggbatch.runs.opening import reopen
+from vggbatch.runs.revision import adopt
 from vggbatch.runs.run_record import left_out_in, listed, stats_in, unused_labels_in
 from vggbatch.sources.input_warnings import Names, merged, surprises_of
 from vggbatch.storage.filesystem import Folder, public_uri
 from vggbatch.versions import __version__
-
-_NUMBER = re.compile(r"(?<=/part-)[0-9]+")
 
 
 def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[str, Any]:
@@ -89,7 +86,7 @@ def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[
         for one, groups, numbers in renumbered(found):
             for group, marker in one.markers.items():
                 done = progress.groups.get(group + groups)
-                markers.append(done or _adopt(joined, one, marker, group, groups, numbers))
+                markers.append(done or adopt(joined, one.output, marker, group, groups, numbers))
         return _finish(joined, lease, found, markers, started)
 
 
@@ -114,7 +111,8 @@ def _shards(found: Sequence[Joined]) -> list[NumberedShard]:
 
 
 def _plan(found: Sequence[Joined], shards: Sequence[NumberedShard]) -> dict[str, Any]:
-    kept = {k: v for k, v in found[0].plan.items() if k not in ("id", "format", "whole_input")}
+    own = ("id", "format", "whole_input", "generation", "revises", "history")
+    kept = {key: value for key, value in found[0].plan.items() if key not in own}
     kept |= {
         "input": inputs_of(found),
         "shards": len(shards),
@@ -126,32 +124,6 @@ def _plan(found: Sequence[Joined], shards: Sequence[NumberedShard]) -> dict[str,
     else:
         kept.pop("select", None)
     return kept
-
-
-def _adopt(
-    joined: Output, one: Joined, marker: dict[str, Any], group: int, groups: int, numbers: int
-) -> dict[str, Any]:
-    """Link or copy the files of a group, then declare it; its marker."""
-    taken: dict[str, list[dict[str, Any]]] = {}
-    for profile, files in {"": marker["files"], **marker["profiles"]}.items():
-        folder = one.output.profile(profile) if profile else one.output.folder
-        place = joined.fence_of(profile)
-        taken[profile] = [
-            {**file, "name": _NUMBER.sub(lambda n: f"{int(n[0]) + groups:06d}", file["name"])}
-            for file in files
-        ]
-        for file, new in zip(files, taken[profile], strict=True):
-            place.adopt(folder, file["name"], new["name"])
-    stats = Stats.from_json(marker["stats"])
-    content = {str(int(number) + numbers): value for number, value in stats.content.items()}
-    new = {
-        **marker,
-        "files": taken.pop(""),
-        "profiles": taken,
-        "stats": replace(stats, content=content).to_json(),
-    }
-    joined.write_marker(group + groups, new)
-    return new
 
 
 def _finish(
@@ -261,6 +233,7 @@ def _record(
         unused = merged(
             unused, {k.what: Names(k.count, k.examples) for k in unused_labels_in(record)}
         )
+    first.pop("history", None)
     return {
         **first,
         "format": metadata.FORMAT,

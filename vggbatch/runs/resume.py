@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vggbatch import uris
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.errors import UsageError
 from vggbatch.job.job import Job, input_digest
@@ -15,6 +16,7 @@ from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PLAN, PREDICTIONS, Output
 from vggbatch.pipeline import content_check
 from vggbatch.sources import Shard
+from vggbatch.storage.filesystem import public_uri
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ _compared: set[tuple[str, str]] = set()
 """Plans and inputs of this process that were compared and are the same."""
 
 _SHOWN = 3
+_OF_REVISIONS = ("generation", "revises", "history", "merged")
+"""What a plan says of how its output came about, and no run repeats."""
 _COMPARED = {"chunk_size_used", "rows_per_file_used", "input_digest", "labels", "row_labels"}
 """What a plan must have, that differences are reported from it."""
 
@@ -107,8 +111,10 @@ def check_output(output: Output, job: Job) -> Planned | None:
     if lacking:
         where = f"{output.folder.uri}/{PLAN}"
         raise metadata.foreign(where, f"it has no {', '.join(sorted(lacking))}")
-    for name in ("id", "format", "profile_used"):
+    for name in ("id", "format", "profile_used", *_OF_REVISIONS):
         planned.pop(name, None)
+    if job.config.append:
+        planned["input"] = [public_uri(uris.resolved(uri)) for uri in job.config.input]
     sizes = Planned(planned.pop("chunk_size_used"), planned.pop("rows_per_file_used"))
     wanted = job.plan()
     changed = differences(planned, wanted)

@@ -16,11 +16,13 @@ from vggbatch.cluster.placement import Placement
 from vggbatch.errors import JobFailed, VggbatchError
 from vggbatch.executors.base import ExecutionFailed, Executor, Work
 from vggbatch.job.job import Job
+from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
 from vggbatch.pipeline.run_logging import RunLogger, told
+from vggbatch.runs.append import append, arranged, forget_begun, settle, wanted
 from vggbatch.runs.compactions import Compactions
 from vggbatch.runs.events import RunEvents
 from vggbatch.runs.opening import is_complete, reopen
@@ -63,8 +65,19 @@ def run(
     started = time.perf_counter()
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
+    found = None
+    if not job.config.overwrite:
+        check_confined(output.folder)
+        settle(output)
+        job, found = arranged(job, output)
     with ExitStack() as stack:
         lease = None
+        if found is not None and not found.same and is_complete(output, job, metrics=metrics):
+            shards, change = wanted(job, output, found)
+            if shards or change.going:
+                appended = append(job, shards, change, executor, on_progress, _scored)
+                yield stack.enter_context(appended)
+                return
         if job.config.overwrite or not is_complete(output, job, metrics=metrics):
             if not job.config.overwrite:
                 check_continuable(output)
@@ -73,13 +86,16 @@ def run(
             output = Output(output.folder, fence=lease.fence)
         else:
             remove_leftovers(output)
+            if job.config.append:
+                forget_begun(output)
         try:
             result = _scored(job, executor, on_progress, output, lease, run_id, started)
         except VggbatchError:
             if lease is not None:
                 lease.fence.check()  # of an output that is another run's, that is what to say
             raise
-        yield result
+        # the input has more than what was begun: that is another append
+        yield replace(result, more=lease is not None and found is not None and not found.same)
 
 
 def _scored(

@@ -15,9 +15,10 @@ from vggbatch.labels import LabelSpec
 from vggbatch.models import synset
 from vggbatch.output.fence import Fence
 from vggbatch.output.intact import damage
-from vggbatch.output.layout import RUN, SUCCESS, Output
+from vggbatch.output.layout import NEXT, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.metadata import FORMAT
+from vggbatch.output.switch import switch
 from vggbatch.output.verify import declaration
 from vggbatch.pipeline.recipes import Recipe
 from vggbatch.preprocess.views import describe
@@ -30,6 +31,21 @@ from vggbatch.versions import versions
 
 _OF_SCORING = ("rates", "timings", "throughput", "executor", "placement", "this_run")
 """Parts of run.json that say how the rows were scored."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A generation of an output that is prepared and not declared (see output/switch.py)."""
+
+    plan: dict[str, Any]
+    """Its plan.json."""
+    before: dict[str, Any]
+    """run.json of the generation before."""
+
+    @property
+    def generation(self) -> int:
+        """How often the output will have been revised."""
+        return int(self.plan["generation"])
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,10 @@ class RunResult:
     """Where the rows of each profile are; the first are the output's own."""
     files: dict[str, list[dict[str, Any]]]
     """The data files of each profile, with their row counts, sizes and digests."""
+    revision: Revision | None = None
+    """Where the output was complete before and is to become its next generation."""
+    more: bool = False
+    """Whether the input has more than the interrupted run was about, which this one has ended."""
 
     def fence(self, profile: str) -> Fence:
         """The right to write into the output of a profile."""
@@ -113,6 +133,8 @@ def finish(
     output = result.output
     if result.lease is None:
         return output.read_run()
+    if result.revision is not None:
+        return _finish_revision(job, result, result.revision, metrics, labeled)
     places = [result.fence(name) for name in result.folders]
     output.drop_strays({file["name"] for files in result.files.values() for file in files})
     verdict = judge(job, result, labeled=labeled)
@@ -135,6 +157,36 @@ def finish(
     for place, record in zip(reversed(places), reversed(records), strict=True):
         place.create_json(SUCCESS, declaration(record))
     return records[0]
+
+
+def _finish_revision(
+    job: Job,
+    result: RunResult,
+    revision: Revision,
+    metrics: Metrics | None,
+    labeled: int | None,
+) -> dict[str, Any]:
+    """Declare the next generation of an output, in place of the one before."""
+    verdict = judge(job, result, labeled=labeled)
+    if verdict is not None and verdict.fails:
+        raise JobFailed(f"{verdict.message}; the output is as it was before")
+    warnings = [verdict.message] if verdict is not None else []
+    records = {}
+    for number, recipe in enumerate(job.recipes):
+        name = recipe.name
+        found: dict[str, Any] = {"metrics": None, "tables": None}
+        if metrics is not None:
+            found = {"metrics": metrics[name].lines, "tables": metrics[name].tables}
+        record = _fresh_record(job, result, recipe, found, warnings, _unused(job, result))
+        if wrong := damage(result.folders[name], [*record["files"], *(record["tables"] or ())]):
+            broken, what = next(iter(wrong.items()))
+            raise JobFailed(f"{broken} {what}, though this run wrote it: repeat the command")
+        records[name if number else ""] = record
+    assert result.lease is not None
+    result.lease.end_renewals()
+    switch(result.output, revision.plan, records)
+    result.output.fence.delete_tree(NEXT)
+    return records[""]
 
 
 def _metrics(result: RunResult, profile: str, metrics: Metrics | None) -> dict[str, Any]:
@@ -185,18 +237,20 @@ def _record(
     before = {} if result.scored_now else _before(result, recipe.name)
     # where nothing was scored now, an earlier run's rates say more
     kept = {name: before[name] for name in _OF_SCORING if name in before}
-    return {**_fresh_record(job, result, recipe, metrics, warnings, unused), **kept}
+    found = _metrics(result, recipe.name, metrics)
+    return {**_fresh_record(job, result, recipe, found, warnings, unused), **kept}
 
 
 def _fresh_record(
     job: Job,
     result: RunResult,
     recipe: Recipe,
-    metrics: Metrics | None,
+    metrics: dict[str, Any],
     warnings: list[str],
     unused: tuple[InputWarning, ...],
 ) -> dict[str, Any]:
     stats = result.stats
+    plan = result.revision.plan if result.revision else result.output.read_plan() or {}
     model, *ensemble = job.model_facts()
     first, *others = (preprocess.model_dump(mode="json") for preprocess in recipe.preprocess)
     return {
@@ -232,7 +286,9 @@ def _fresh_record(
         "executor": result.executor,
         "placement": result.placement.describe() if result.placement else None,
         "files": result.files[recipe.name],
-        **_metrics(result, recipe.name, metrics),
+        **metrics,
+        # of an output that was revised: when, and what it gained and lost
+        **({"history": plan["history"]} if "history" in plan else {}),
         "this_run": {
             "run_id": result.run_id,
             "images": result.scored_now,

@@ -33,13 +33,15 @@ MEMBERS_SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("error", pa.string()),
         pa.field("run", pa.int32()),
+        pa.field("version", pa.string()),
     ]
 )
 """The images of a shard. `name`: unique in the shard. `source`: URI of the file, null when it is
 the shard. `offset`, `size`: bytes; size -1 is unknown, and then the file is read whole. `label`:
 the label that came with the image, a WordNet id or an integer. `error`: `kind: message` of a
 member that is known to be bad. `run`: the same for neighbors that are stored as one (a Parquet row
-group) and read for the price of one; null where each has bytes of its own."""
+group) and read for the price of one; null where each has bytes of its own. `version`: of a file of
+a listing, what changes when its content does; null inside of shards, which have versions."""
 
 _LEFT_OUT = b"vggbatch.left_out"
 """Of the metadata of a table of images: what else is in the input."""
@@ -60,6 +62,7 @@ class Member:
     source: str | None = None
     error: str | None = None
     run: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True)

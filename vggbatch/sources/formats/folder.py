@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import BinaryIO
 
 from vggbatch.sources import names
@@ -49,4 +50,7 @@ def _slice(members: Sequence[Member], versions: Sequence[str]) -> Shard:
         source = public_uri(member.source or "")  # a signature may be renewed
         digest.update(f"{member.name}\0{source}\0{member.size}\0{version}\n".encode())
     size = sum(max(member.size, 0) for member in members)
-    return Shard(FileReader.format, "", "", size, digest.hexdigest(), members_table(members))
+    table = members_table(
+        [replace(m, version=version) for m, version in zip(members, versions, strict=True)]
+    )
+    return Shard(FileReader.format, "", "", size, digest.hexdigest(), table)

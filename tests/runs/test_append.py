@@ -1,0 +1,333 @@
+"""A finished output gets what its input has gained: each image once, whatever was killed when."""
+
+import os
+import shutil
+
+import pyarrow as pa
+import pyarrow.dataset
+import pytest
+
+from tests.sources.samples import tar_bytes
+from tests.support.here import Here
+from tests.support.images import cut, jpeg, write_folder
+from vggbatch import api
+from vggbatch.errors import UsageError
+from vggbatch.output.fence import Fence
+
+
+class Night:
+    """An input that grows, and an output of it."""
+
+    def __init__(self, folder, net):
+        self.folder, self.net = folder, net
+        self.images, self.out = folder / "images", folder / "out"
+        self.labels = folder / "labels.csv"
+        lines = [f"{number:05d}.jpg,{number % 7}" for number in range(200)]
+        self.labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
+        write_folder(self.images, 9)
+        self.tar("a", 100)
+        (self.images / "00003x.jpg").write_bytes(b"no image")
+
+    def tar(self, name, start):
+        data = tar_bytes({f"{n:05d}.jpg": jpeg(cut(n)) for n in range(start, start + 5)})
+        (self.images / f"{name}.tar").write_bytes(data)
+
+    def score(self, *, evaluate=True, out=None, executor=None, **options):
+        run = api.evaluate if evaluate else api.score
+        executor = executor or Here()
+        values = {"model": str(self.net), "labels": str(self.labels), "chunk_size": 3}
+        values |= {"compute": {"pin": False}, "rows_per_file": 6, **options}
+        done = run(str(self.images), output=str(out or self.out), executor=executor, **values)
+        return done, executor.images
+
+    def rows(self, out=None):
+        """By independent code: all that lies in the folder, without run.json."""
+        folder = f"{out or self.out}/predictions"
+        table = pa.dataset.dataset(folder, format="parquet").to_table()
+        return table.sort_by("image_id").to_pylist()
+
+    def fresh(self):
+        """The rows and metrics that one run over everything gives."""
+        out = self.folder / "fresh"
+        shutil.rmtree(out, ignore_errors=True)
+        record = self.score(out=out)[0].record
+        return self.rows(out), record["metrics"]
+
+    def check(self):
+        """The output is what one run gives, and no other file is there."""
+        rows, metrics = self.fresh()
+        assert self.rows() == rows
+        record = api.load_run(str(self.out))
+        assert record["metrics"] == metrics
+        assert len(api.load_predictions(str(self.out))) == len(rows)
+        assert record["counts"]["images"] == len(rows)
+        named = {file["name"] for file in record["files"]}
+        assert named == {f"predictions/{name}" for name in os.listdir(self.out / "predictions")}
+        tables = {str(path.relative_to(self.out)) for path in self.out.glob("metrics/**/*.parquet")}
+        assert tables == {table["name"] for table in record["tables"]}
+        state = sorted(os.listdir(self.out / "_vggbatch"))
+        assert state == sorted([record["plan"], "plan.json"])
+        found = api.status(str(self.out))
+        assert (found.state, found.rows) == ("complete", len(rows))
+
+
+@pytest.fixture
+def night(tmp_path, net):
+    night = Night(tmp_path, net)
+    night.score()
+    return night
+
+
+def data(out):
+    return {path.name: path.read_bytes() for path in (out / "predictions").iterdir()}
+
+
+def test_what_is_new_is_scored_and_what_is_there_stays_byte_for_byte(night):
+    before = data(night.out)
+    write_folder(night.images, 5, start=20)
+    night.tar("b", 110)
+    done, images = night.score(append=True)
+    expected = {f"{n:05d}.jpg" for n in range(20, 25)} | {
+        f"b.tar/{n:05d}.jpg" for n in range(110, 115)
+    }
+    assert set(images) == expected
+    assert len(images) == 10
+    night.check()
+    assert before.items() <= data(night.out).items()
+    history = done.record["history"]
+    assert [(one["action"], one["images"]) for one in history] == [("score", 15), ("append", 25)]
+    assert history[1]["added"] == 6  # five files and a shard
+    assert night.score(append=True)[0].result.complete_before
+    assert night.score()[0].result.complete_before, "the plain command finds the same input"
+    write_folder(night.images, 1, start=40)
+    assert night.score(append=True)[1] == ["00040.jpg"]
+    night.check()
+
+
+def test_a_first_run_is_one_like_any_other(night):
+    out = night.folder / "other"
+    assert night.score(out=out, append=True)[0].record["counts"]["images"] == 15
+    assert night.rows(out) == night.rows()
+
+
+def test_changed_and_removed_images_are_named_and_kept_or_not(night, caplog):
+    (night.images / "00001.jpg").write_bytes(jpeg(cut(61)))
+    (night.images / "00002.jpg").unlink()
+    before = night.rows()
+    assert night.score(append=True)[0].result.complete_before
+    assert "1 images or shards changed since they were scored (00001.jpg)" in caplog.text
+    assert "1 images or shards are in the input no more (00002.jpg)" in caplog.text
+    assert night.rows() == before
+    done, images = night.score(append=True, changed=True, prune=True)
+    assert images == ["00001.jpg"]
+    assert done.record["history"][-1]["changed"] == done.record["history"][-1]["removed"] == 1
+    rows = night.rows()
+    assert rows == night.fresh()[0]
+    assert [row["image_id"] for row in rows].count("00001.jpg") == 1
+    assert night.score()[0].result.complete_before
+
+
+def test_a_changed_and_a_removed_shard(night):
+    night.tar("b", 110)
+    night.score(append=True)
+    night.tar("a", 130)
+    (night.images / "b.tar").unlink()
+    _, images = night.score(append=True, changed=True, prune=True)
+    assert set(images) == {f"a.tar/{n:05d}.jpg" for n in range(130, 135)}
+    assert night.rows() == night.fresh()[0]
+    night.tar("b", 110)
+    assert len(night.score(append=True)[1]) == 5
+    assert night.rows() == night.fresh()[0]
+
+
+def test_files_with_other_times_alone_are_no_change(night):
+    for path in night.images.iterdir():
+        os.utime(path, ns=(1, 1))
+    write_folder(night.images, 1, start=30)
+    assert night.score(append=True, changed=True)[1] == ["00030.jpg"]
+    night.check()
+
+
+def test_images_of_the_same_size_and_other_bytes_are_changed(night):
+    path = night.images / "00004.jpg"
+    size = path.stat().st_size
+    other = jpeg(cut(99), quality=30)
+    path.write_bytes(other + bytes(size - len(other)))
+    assert night.score(append=True, changed=True)[1] == ["00004.jpg"]
+    assert night.rows() == night.fresh()[0]
+
+
+@pytest.mark.parametrize("chunks", range(4))
+def test_an_append_that_was_killed_leaves_the_output_readable_and_goes_on(night, chunks):
+    before, record = night.rows(), api.load_run(str(night.out))
+    write_folder(night.images, 10, start=20)
+    with pytest.raises(KeyboardInterrupt):
+        night.score(append=True, executor=Here(stop=chunks))
+    assert api.load_predictions(str(night.out)).sort_by("image_id").to_pylist() == before
+    assert night.rows() == before, "readers of the folder too"
+    assert api.load_run(str(night.out)) == record
+    assert api.status(str(night.out)).state == "complete"
+    _, images = night.score(append=True)
+    assert len(images) == 10 - 3 * chunks
+    night.check()
+
+
+def test_what_came_after_the_killed_append_is_scored_too(night):
+    write_folder(night.images, 10, start=20)
+    with pytest.raises(KeyboardInterrupt):
+        night.score(append=True, executor=Here(stop=2))
+    write_folder(night.images, 4, start=10)
+    done, images = night.score(append=True)
+    assert len(images) == 4 + 4
+    assert [one["added"] for one in done.record["history"][1:]] == [10, 4]
+    night.check()
+
+
+def test_a_killed_append_whose_images_have_changed_begins_again(night):
+    write_folder(night.images, 10, start=20)
+    with pytest.raises(KeyboardInterrupt):
+        night.score(append=True, executor=Here(stop=2))
+    (night.images / "00020.jpg").write_bytes(jpeg(cut(77)))
+    assert len(night.score(append=True)[1]) == 10
+    night.check()
+
+
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 9])
+def test_every_write_of_an_append_may_be_the_last(night, monkeypatch, step):
+    """Killed before each write and each deletion in turn; read and repeated each time."""
+    (night.images / "00001.jpg").write_bytes(jpeg(cut(61)))
+    write_folder(night.images, 4, start=20)
+    base = night.folder / "base"
+    shutil.copytree(night.out, base)
+    before, expected = night.rows(), night.fresh()[0]
+    operations = 0
+    for number in range(0, 900, step):
+        shutil.rmtree(night.out)
+        shutil.copytree(base, night.out)
+        if not killed_at(number, night, monkeypatch):
+            break
+        operations += 1
+        read = api.load_predictions(str(night.out)).sort_by("image_id").to_pylist()
+        assert read in (before, expected), number
+        assert api.status(str(night.out)).state == "complete", number
+        night.score(append=True, changed=True)
+        assert night.rows() == expected, number
+        assert sorted(os.listdir(night.out / "_vggbatch")) == sorted(
+            [api.load_run(str(night.out))["plan"], "plan.json"]
+        ), number
+    assert operations * step > 20
+
+
+def killed_at(number, night, monkeypatch):
+    count = 0
+
+    def counted(plain):
+        def call(self, *args, **options):
+            nonlocal count
+            if "lease.json" not in str(args[0]):
+                count += 1
+                if count > number:
+                    raise KeyboardInterrupt
+            return plain(self, *args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in ("write_bytes", "adopt", "delete", "delete_tree", "create_json"):
+            patch.setattr(Fence, name, counted(getattr(Fence, name)))
+        try:
+            night.score(append=True, changed=True)
+        except KeyboardInterrupt:
+            return True
+    return False
+
+
+def test_further_profiles_are_appended_to(tmp_path, net):
+    night = Night(tmp_path, net)
+    many = {"profiles": {"x": {"resize": 40, "crop": 32}, "y": {"resize": 36, "crop": 32}}}
+    night.score(**many)
+    write_folder(night.images, 3, start=20)
+    (night.images / "00005.jpg").unlink()
+    night.score(append=True, prune=True, **many)
+    fresh = tmp_path / "fresh"
+    night.score(out=fresh, **many)
+    for place in ("", "/profiles/y"):
+        assert night.rows(f"{night.out}{place}") == night.rows(f"{fresh}{place}")
+        assert len(api.load_predictions(f"{night.out}{place}")) == 17
+
+
+def test_other_settings_and_other_versions_are_refused(night, monkeypatch):
+    write_folder(night.images, 1, start=20)
+    with pytest.raises(UsageError, match=r"decode\.truncated: False -> True"):
+        night.score(append=True, decode={"truncated": True})
+    monkeypatch.setattr(
+        "vggbatch.runs.append.versions",
+        lambda: {"vggbatch": "9", "onnxruntime": "9", "numpy": "9", "pillow": "9"},
+    )
+    with pytest.raises(UsageError, match="scored with other versions"):
+        night.score(append=True)
+
+
+def test_images_under_another_name_are_refused(tmp_path, net):
+    night = Night(tmp_path, net)
+    listing = tmp_path / "list.txt"
+    listing.write_text("".join(f"images/{n:05d}.jpg\n" for n in range(4)))
+    night.images, folder = listing, night.images
+    night.score()
+    write_folder(tmp_path / "elsewhere", 1, start=50)
+    listing.write_text(listing.read_text() + "elsewhere/00050.jpg\n")
+    with pytest.raises(UsageError, match=r"00000\.jpg is named images/00000\.jpg now"):
+        night.score(append=True)
+    assert folder.exists()
+
+
+def test_what_does_not_go_together_is_refused(night):
+    for options in (
+        {"changed": True},
+        {"append": True, "overwrite": True},
+        {"append": True, "select": {"limit": 3}},
+    ):
+        with pytest.raises(UsageError, match="append"):
+            night.score(**options)
+
+
+def test_an_unfinished_first_run_is_finished_first(tmp_path, net):
+    night = Night(tmp_path, net)
+    with pytest.raises(KeyboardInterrupt):
+        night.score(executor=Here(stop=2))
+    write_folder(night.images, 3, start=20)
+    with pytest.raises(UsageError, match="the input changed"):
+        night.score()
+    done, images = night.score(append=True)
+    assert len(images) == 15 - 5 + 3, "the two chunks of the shard were done"
+    assert len(done.record["history"]) == 2
+    night.check()
+
+
+def test_a_damaged_appended_output_is_made_whole(night):
+    write_folder(night.images, 5, start=20)
+    night.score(append=True)
+    name = sorted(os.listdir(night.out / "predictions"))[-1]
+    (night.out / "predictions" / name).unlink()
+    assert api.status(str(night.out)).state == "damaged"
+    night.score()
+    assert night.rows() == night.fresh()[0]
+    assert len(api.load_run(str(night.out))["history"]) == 2
+
+
+def test_an_appended_output_is_merged_like_any_other(night):
+    write_folder(night.images, 5, start=20)
+    (night.images / "00001.jpg").unlink()
+    night.score(append=True, prune=True)
+    other = (
+        Night(night.folder / "more", night.net) if (night.folder / "more").mkdir() is None else None
+    )
+    for path in other.images.iterdir():
+        path.rename(path.with_name(f"z{path.name}"))
+    other.labels = night.labels
+    other.score()
+    out = night.folder / "joined"
+    api.merge([str(night.out), str(other.out)], str(out))
+    assert night.rows(out) == sorted(
+        night.rows() + night.rows(other.out), key=lambda r: r["image_id"]
+    )

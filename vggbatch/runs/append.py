@@ -1,0 +1,301 @@
+"""A complete output gets what its input has gained: `--append`.
+
+What is new is scored into an output inside the output, by the loop of any run and resumed like it,
+and then the output becomes its next generation (revision.py, output/switch.py). Until that moment
+nothing is touched that a reader of the output goes by.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from vggbatch import uris
+from vggbatch.chunks.chunk import NumberedShard
+from vggbatch.chunks.stats import Stats
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.executors.base import Executor
+from vggbatch.job.job import Job, input_digest
+from vggbatch.output.layout import NEXT, Output
+from vggbatch.output.lease import OutputLease
+from vggbatch.output.switch import complete_switch, is_unfinished
+from vggbatch.pipeline.content_check import has_content
+from vggbatch.runs.arrangement import Arrangement, arrange
+from vggbatch.runs.joinable import SAME_VERSIONS
+from vggbatch.runs.resume import differences
+from vggbatch.runs.revision import Change, nothing, prepare, without
+from vggbatch.runs.run_record import Revision, RunResult
+from vggbatch.runs.tracker import ProgressCallback
+from vggbatch.sources import Shard
+from vggbatch.sources.formats.folder import FileReader
+from vggbatch.storage.filesystem import Folder, public_uri
+from vggbatch.versions import versions
+
+_log = logging.getLogger(__name__)
+_SHOWN = 3
+
+Score = Callable[..., RunResult]
+"""The loop of a run: job, executor, progress callback, output, lease, run id, start."""
+
+
+def arranged(job: Job, output: Output) -> tuple[Job, Arrangement | None]:
+    """The job with its input in the arrangement in which the output has recorded it.
+
+    Returns:
+        The job, and what the input has gained and lost. An output that is the same listing, cut as
+        it is now, is compared as such elsewhere: nothing is changed, and None.
+
+    Raises:
+        UsageError: images have other names now.
+    """
+    plan = output.read_plan()
+    if plan is None or "input_digest" not in plan:
+        return job, None
+    if plan["input_digest"] == input_digest(job.shards):
+        return job, None
+    if not job.config.append and "generation" not in plan and "merged" not in plan:
+        return job, None
+    found = arrange(output.read_shards(), job.shards)
+    if job.config.append or found.same:
+        return replace(job, shards=tuple(shard for _, _, shard in found.kept)), found
+    return job, None
+
+
+def settle(output: Output) -> None:
+    """Complete the switch to a generation that a killed command has prepared and begun."""
+    if is_unfinished(output):
+        with OutputLease(output.folder) as lease:
+            complete_switch(Output(output.folder, fence=lease.fence))
+            lease.fence.delete_tree(NEXT)
+
+
+def forget_begun(output: Output) -> None:
+    """Remove what an append has left that was killed when all was done."""
+    if output.folder.exists(NEXT):
+        with OutputLease(output.folder) as lease:
+            lease.fence.delete_tree(NEXT)
+
+
+def wanted(job: Job, output: Output, found: Arrangement) -> tuple[list[Shard], Change]:
+    """What an append is to score, and what becomes of the output; what is left alone is named.
+
+    Raises:
+        UsageError: the versions with which the output was scored are not those of now.
+    """
+    _drop_touched(job, output, found)
+    changed, removed = found.changed_names, found.removed_names
+    _say(
+        changed, "changed since they were scored", "--changed scores them again", job.config.changed
+    )
+    _say(removed, "are in the input no more", "--prune removes their rows", job.config.prune)
+    going = {*(changed if job.config.changed else ()), *(removed if job.config.prune else ())}
+    shards = [*found.added, *(found.changed if job.config.changed else ())]
+    if shards or going:
+        record = output.read_run()
+        before = {name: record["versions"].get(name) for name in SAME_VERSIONS}
+        now = {name: versions()[name] for name in SAME_VERSIONS}
+        if other := differences(before, now, "versions"):
+            raise UsageError(
+                f"{output.folder.uri} was scored with other versions: {'; '.join(other)}. Rows of "
+                "both would not be comparable: install the same, or name another output"
+            )
+    kept, ids, numbers = _without(found.kept, going)
+    counts = {
+        "added": len(found.added_names),
+        "changed": len(changed) if job.config.changed else 0,
+        "removed": len(removed) if job.config.prune else 0,
+    }
+    return shards, Change("append", kept, ids, numbers, counts)
+
+
+@contextmanager
+def append(
+    job: Job,
+    shards: Sequence[Shard],
+    change: Change,
+    executor: Executor,
+    on_progress: ProgressCallback | None,
+    score: Score,
+) -> Iterator[RunResult]:
+    """Score what comes, and prepare the next generation, which the block has to `finish`.
+
+    Args:
+        job: with the input as the output has recorded it.
+        shards: what comes.
+        change: what else becomes of the output.
+        executor: scores; it has been entered.
+        on_progress: as of a run.
+        score: the loop of a run.
+
+    Yields:
+        The whole output as it will be; its lease ends with the block.
+    """
+    started, run_id = time.perf_counter(), uuid.uuid4().hex[:12]
+    there = Output(Folder(job.config.output))
+    if shards:
+        executor.prepare(replace(job, shards=tuple(shards)), run_id, there)
+    with OutputLease(there.folder) as lease:
+        output = Output(there.folder, fence=lease.fence)
+        if output.plan_id != there.plan_id or not output.succeeded():
+            raise UsageError(f"{output.folder.uri} was changed by another command: repeat this one")
+        try:
+            came, scored, more = None, None, False
+            if shards:
+                came = Output(Folder(f"{output.folder.uri}/{NEXT}"), fence=lease.fence.below(NEXT))
+                chosen, more = _begun(output, came, shards)
+                part = replace(job, shards=tuple(chosen))
+                scored = score(part, executor, on_progress, came, lease, run_id, started)
+                if more:
+                    names = sum(len(s.members) if s.members is not None else 1 for s in chosen)
+                    change = replace(change, counts={**change.counts, "added": names})
+            yield _prepared(job, output, lease, change, came, scored, more, run_id, started)
+        except VggbatchError:
+            lease.fence.check()  # of an output that is another run's, that is what to say
+            raise
+
+
+def _prepared(
+    job: Job,
+    output: Output,
+    lease: OutputLease,
+    change: Change,
+    came: Output | None,
+    scored: RunResult | None,
+    more: bool,
+    run_id: str,
+    started: float,
+) -> RunResult:
+    record = output.read_run()
+    named = [public_uri(uris.resolved(uri)) for uri in job.config.input]
+    new, plan, markers = prepare(output, change, record, came, named)
+    files: dict[str, list[dict[str, Any]]] = {
+        recipe.name: [
+            file
+            for marker in markers
+            for file in (marker["profiles"].get(recipe.name, ()) if number else marker["files"])
+        ]
+        for number, recipe in enumerate(job.recipes)
+    }
+    return RunResult(
+        run_id=run_id,
+        output=new,
+        rows=sum(marker["rows"] for marker in markers),
+        stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
+        seconds=time.perf_counter() - started,
+        stats_now=scored.stats_now if scored is not None else Stats(),
+        images_per_second=scored.images_per_second if scored is not None else 0.0,
+        executor=scored.executor if scored is not None else None,
+        placement=scored.placement if scored is not None else None,
+        lease=lease,
+        folders={
+            recipe.name: output.profile(recipe.name) if number else output.folder
+            for number, recipe in enumerate(job.recipes)
+        },
+        files=files,
+        revision=Revision(plan, record),
+        more=more,
+    )
+
+
+def _begun(output: Output, came: Output, shards: Sequence[Shard]) -> tuple[list[Shard], bool]:
+    """What to score into the output inside: what an interrupted append was about, if it is there.
+
+    Returns:
+        The shards, and whether there are others beside them, which are then a further append.
+    """
+    plan = came.read_plan()
+    if plan is None or plan["input_digest"] == input_digest(shards):
+        return list(shards), False
+    try:
+        begun = arrange(came.read_shards(), shards)
+    except UsageError:
+        begun = Arrangement(removed_names=["another"])
+    if begun.changed_names or begun.removed_names:
+        output.fence.delete_tree(NEXT)
+        return list(shards), False
+    return [shard for _, _, shard in begun.kept], True
+
+
+def _drop_touched(job: Job, output: Output, found: Arrangement) -> None:
+    """Take out of what changed what has the bytes that were scored, and other times alone."""
+    if not found.changed_names:
+        return
+    planned = output.read_plan() or {}
+    changed = set(found.changed_names)
+    now = {name: shard for shard in found.changed for name in _names(shard)}
+    for numbered in found.kept:
+        inside = changed.intersection(_names(numbered[2]))
+        if not inside:
+            continue
+        sizes = _sizes(numbered[2], inside) == {
+            name: _sizes(now[name], {name})[name] for name in inside
+        }
+        if sizes and has_content(
+            output, numbered, planned["chunk_size_used"], job.config.decode.max_bytes
+        ):
+            changed -= inside
+    if len(changed) == len(found.changed_names):
+        return
+    found.changed_names = [name for name in found.changed_names if name in changed]
+    found.changed = [
+        _only(shard, changed) for shard in found.changed if changed.intersection(_names(shard))
+    ]
+
+
+def _names(shard: Shard) -> list[str]:
+    """Of a listing its images, of a file its own name."""
+    if shard.format == FileReader.format and shard.members is not None:
+        return shard.image_ids(shard.members)
+    return [shard.name]
+
+
+def _sizes(shard: Shard, names: set[str]) -> dict[str, int]:
+    if shard.format != FileReader.format or shard.members is None:
+        return {shard.name: shard.size}
+    pairs = zip(_names(shard), shard.members["size"].to_pylist(), strict=True)
+    return {name: size for name, size in pairs if name in names}
+
+
+def _only(shard: Shard, names: set[str]) -> Shard:
+    if shard.format != FileReader.format:
+        return shard
+    return without((0, 0, shard), set(_names(shard)) - names)[2]
+
+
+def _without(
+    kept: Sequence[NumberedShard], going: set[str]
+) -> tuple[list[NumberedShard], dict[int, set[str]], set[int]]:
+    """Recorded shards without some images or files, what goes by group, and from which shards."""
+    staying: list[NumberedShard] = []
+    ids: dict[int, set[str]] = {}
+    numbers: set[int] = set()
+    for number, group, shard in kept:
+        inside = going.intersection(_names(shard))
+        if not inside:
+            staying.append((number, group, shard))
+            continue
+        numbers.add(number)
+        ids.setdefault(group, set()).update(inside)
+        if shard.format == FileReader.format:
+            staying.append(without((number, group, shard), inside))
+        else:
+            staying.append((number, group, nothing()))
+    return staying, ids, numbers
+
+
+def _say(names: Sequence[str], what: str, how: str, done: bool) -> None:
+    if names and not done:
+        more = ", ..." if len(names) > _SHOWN else ""
+        _log.warning(
+            "%d images or shards %s (%s%s) and stay as they were scored; %s",
+            len(names),
+            what,
+            ", ".join(names[:_SHOWN]),
+            more,
+            how,
+        )
