@@ -6,10 +6,11 @@ Whatever is written down or shown passes through here: rows, files, errors, log 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 _OBJECTS = frozenset(
     {"s3", "s3a", "gs", "gcs", "hf", "abfs", "abfss", "az", "adl", "wasb", "wasbs"}
@@ -61,16 +62,30 @@ _UNPRINTABLE = re.compile(
 cannot be seen, and bytes of a file name that are not text."""
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written down, which names of files with other bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def of_path(path: str) -> str:
+    """A local path as text that can be written down: a file:// URI if its name is not UTF-8."""
+    return path if is_utf8(path) else f"file://{quote(os.fsencode(os.path.abspath(path)))}"
+
+
 def public(uri: str) -> str:
     """A path or URI without what may be secret: user and password, signature, fragment.
 
     URIs that differ only in their signature, which may be renewed, become the same. What else a
     query says may name another image, and may be secret as well: a digest stands for it. Local
-    paths come back as they are.
+    paths come back as they are, as file:// URIs if they are not UTF-8, for documents are.
     """
     scheme, separator, rest = uri.partition("://")
     if not separator or not _SCHEME.fullmatch(scheme):
-        return uri
+        return of_path(uri)
     scheme = scheme.lower()
     if scheme in ("file", "local", "memory"):
         return uri

@@ -12,10 +12,10 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from vggbatch.errors import UsageError
-from vggbatch.text import public
+from vggbatch.text import is_utf8, of_path, printable, public
 
 STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "hf", "http", "https")
 """The protocols of stores that are read and written."""
@@ -85,6 +85,16 @@ def check(uri: str) -> None:
         raise Refused(f"{public(uri)}: credentials are not taken from a URI, see docs/formats.md")
 
 
+def check_utf8(name: str) -> None:
+    """Make sure that what is to be written, or is named in what is written, can be named there.
+
+    Raises:
+        Refused: it has bytes that are not UTF-8, as names of files may have.
+    """
+    if not is_utf8(name):
+        raise Refused(f"{printable(name)} is not UTF-8: rename it, or name a link to it")
+
+
 def local_path(uri: str) -> str:
     """The absolute path that a local path or a file:// URI names; `~` is the home folder.
 
@@ -104,15 +114,6 @@ def local_path(uri: str) -> str:
     if not path.startswith("/"):
         path = os.path.join(os.getcwd(), "" if path == "." else path.removeprefix("./"))
     return path.rstrip("/") or "/"
-
-
-def of_path(path: str) -> str:
-    """A local path as text that can be written down: a file:// URI if its name is not UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return f"{FILE}://{quote(os.fsencode(os.path.abspath(path)))}"
-    return path
 
 
 def resolved(uri: str) -> str:

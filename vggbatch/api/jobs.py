@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from vggbatch import uris
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
@@ -26,7 +27,6 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
-from vggbatch.output.recordable import check_recordable
 from vggbatch.runs.dry_run import Preview, preview
 from vggbatch.runs.run import run
 from vggbatch.runs.run_record import Metrics, RunResult, WrittenMetrics, finish
@@ -248,8 +248,8 @@ def _run(
 def _checked(config: JobConfig) -> Job:
     if not config.output:
         raise UsageError("no output: name a folder or URI with -o OUTPUT")
-    check_recordable(config.model_dump())
-    Folder(config.output)  # an unknown protocol shows before anything is listed
+    # an unknown protocol shows before anything is listed
+    uris.check_utf8(Folder(config.output).uri)
     job = prepare_job(config)
     check_subsets(config.labels, job.model.classes)
     return replace(job, input_warnings=(*job.input_warnings, *check_labeled(job)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from vggbatch import uris
 from vggbatch.storage.filesystem import filesystem, public_uri
 
 EMBEDDED = "embedded"
@@ -26,7 +27,12 @@ class LabelSpec:
 
     @classmethod
     def parse(cls, text: str) -> LabelSpec:
-        """Take a spec apart. What follows an @ is a subset only if it is one, or a file."""
+        """Take a spec apart. What follows an @ is a subset only if it is one, or a file.
+
+        Raises:
+            Refused: it is not UTF-8: tables of metrics are named after it.
+        """
+        uris.check_utf8(text)
         named = re.match(r"([\w .-]+)=(.+)", text)
         name, rest = (named[1], named[2]) if named else ("", text)
         source, at, subset = rest.rpartition("@")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vggbatch import class_list
+from vggbatch import class_list, uris
 from vggbatch.bounded import MAX_CLASS_LIST, read_bounded
 from vggbatch.config import LabelOptions, Protocol
 from vggbatch.errors import JobFailed, UsageError
@@ -26,7 +26,6 @@ from vggbatch.output.footer import footer_of_record
 from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.metadata import FORMAT
-from vggbatch.output.recordable import check_recordable
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe, declaration
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
@@ -167,7 +166,7 @@ def rescore(
     with ExitStack() as stack:
         lease = None
         if target is not None:
-            check_recordable([source.folder.uri, target.uri, *specs])
+            uris.check_utf8(target.uri)
             _refuse_run(target, source)
             lease = stack.enter_context(OutputLease(target))
             # another run may have come first, and be complete by now

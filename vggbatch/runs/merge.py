@@ -40,6 +40,7 @@ from vggbatch.runs.revision import adopt
 from vggbatch.runs.run_record import left_out_in, listed, stats_in, unused_labels_in
 from vggbatch.sources.input_warnings import Names, merged, surprises_of
 from vggbatch.storage.filesystem import Folder, public_uri
+from vggbatch.uris import check_utf8
 from vggbatch.versions import __version__
 
 
@@ -60,6 +61,7 @@ def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[
     """
     started = time.perf_counter()
     target = Folder(output)
+    check_utf8(target.uri)
     check_confined(target)
     if target.uri in {Folder(uri).uri for uri in uris}:
         raise UsageError(f"{output} is one of the outputs: name another one for all of them")

@@ -51,6 +51,7 @@ from vggbatch.sources.tables.image_columns import LIST, absent, first_rows
 from vggbatch.sources.tables.parquet_pages import open_guarded
 from vggbatch.storage.filesystem import public_uri
 from vggbatch.storage.ranges import open_binary
+from vggbatch.text import of_path
 
 _READERS: dict[str, Reader] = {
     reader.format: reader
@@ -113,7 +114,7 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
         alone = uris.is_local(uri) and os.path.isfile(uris.local_path(uri))
         for file in list_input(uri, found.left_out):
             if alone:
-                found.alone.add(uris.of_path(file.uri))
+                found.alone.add(of_path(file.uri))
             found.add(file)
     found.look_into_unknown()
     found.look_into_parquet()
@@ -157,7 +158,7 @@ class _Found:
 
     def add(self, file: Listed) -> None:
         """Take in one file of a listing, or what it lists itself."""
-        uri, shown = uris.of_path(file.uri), names.printable(file.name)
+        uri, shown = of_path(file.uri), names.printable(file.name)
         if (uri, shown) != (file.uri, file.name):
             file = replace(file, uri=uri, name=shown)
         name = names.without_query(file.name)

@@ -14,7 +14,7 @@ from vggbatch.sources.formats import list_file
 from vggbatch.sources.tables import columns, dialect
 from vggbatch.sources.tables.columns import Reading
 from vggbatch.storage.filesystem import NoClient, filesystem, public_uri, store_errors
-from vggbatch.text import without_secrets
+from vggbatch.text import of_path, without_secrets
 
 SUFFIXES = list_file.SUFFIXES | {"csv", "tsv", "json", "jsonl", "ndjson"}
 """How the names of manifests end, Parquet apart."""
@@ -172,4 +172,4 @@ def _entry(manifest: str, folder: str, file: str, label: str, clients: _Clients)
         name = names.printable(without_secrets(public_uri(file)))
         return Member(name, 0, 0, label or None, name, str(wrong))
     name = names.printable(public_uri(source).removeprefix(folder))
-    return Member(name, 0, -1, label or names.wnid_of_folder(source), uris.of_path(source))
+    return Member(name, 0, -1, label or names.wnid_of_folder(source), of_path(source))
