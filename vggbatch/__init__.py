@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vggbatch.api import (
         Scored,
         compare,
+        diagnose,
         evaluate,
         load_predictions,
         load_run,
@@ -44,6 +45,7 @@ __all__ = [
     "VggbatchError",
     "__version__",
     "compare",
+    "diagnose",
     "evaluate",
     "load_predictions",
     "load_run",

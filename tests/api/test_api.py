@@ -91,3 +91,12 @@ def test_a_listener_hears_of_the_run(workplace, ray_cluster):
     )
     assert (heard[-1].rows, heard[-1].total) == (3, 3)
     assert announced[0].estimated_images == 3
+
+
+def test_columns_that_predictions_lack_are_refused(workplace):
+    vggbatch.score("images", output="out", model="net.onnx")
+    two = vggbatch.load_predictions("out", columns=["label", "image_id"])
+    assert two.column_names == ["label", "image_id"]
+    for name, near in [("image", "'image_id'"), ("top5", "'top5_index'"), ("features", "error")]:
+        with pytest.raises(vggbatch.UsageError, match=f"no column '{name}'.*{near}"):
+            vggbatch.load_predictions("out", columns=["label", name])

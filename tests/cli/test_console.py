@@ -71,3 +71,15 @@ def test_quiet_shows_none_of_it(terminal):
     finally:
         console.configure()
     assert terminal.getvalue() == ""
+
+
+def test_without_progress_only_notes_are_shown(capfd):
+    console.configure(progress=False)
+    try:
+        with console.progress() as on_progress, console.steps() as step:
+            on_progress(Snapshot(rows=1, total=2, errors=0, images_per_second=1.0))
+            on_progress(Snapshot(1, 2, 0, 1.0, note="no progress for 35 s"))
+            step("reading")
+    finally:
+        console.configure()
+    assert capfd.readouterr().err == "no progress for 35 s\n"

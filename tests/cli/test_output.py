@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.images import write_folder
 from vggbatch import cli
-from vggbatch.cli import console, options
+from vggbatch.cli import completion, console
 
 
 @pytest.fixture(scope="module")
@@ -168,9 +168,9 @@ def test_a_run_says_little_and_all_of_it_its_own(run):
 
 
 def test_model_names_complete():
-    assert options.model_names("vgg16-12") == ["vgg16-12", "vgg16-12-int8", "vgg16-12-qdq"]
-    assert options.model_names("vgg16-12-int8@") == ["vgg16-12-int8@synthetic"]
-    assert options.model_names("net") == []
+    assert completion.model_names("vgg16-12") == ["vgg16-12", "vgg16-12-int8", "vgg16-12-qdq"]
+    assert completion.model_names("vgg16-12-int8@") == ["vgg16-12-int8@synthetic"]
+    assert completion.model_names("net") == []
 
 
 def test_shells_complete_commands_and_models():

@@ -1,6 +1,7 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions."""
 
 from vggbatch.api.changes import merge
+from vggbatch.api.diagnosis import Diagnosis, diagnose
 from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
 from vggbatch.api.outputs import (
     compare,
@@ -13,9 +14,11 @@ from vggbatch.api.outputs import (
 from vggbatch.config import JobConfig
 
 __all__ = [
+    "Diagnosis",
     "JobConfig",
     "Scored",
     "compare",
+    "diagnose",
     "evaluate",
     "load_predictions",
     "load_run",

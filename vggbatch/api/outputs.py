@@ -5,6 +5,7 @@ An output is named by its folder or URI, and read with no inference.
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +26,7 @@ from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
-from vggbatch.output.reader import read_table
+from vggbatch.output.reader import open_parquet, read_table
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
@@ -46,20 +47,33 @@ def load_predictions(
         partial: take those of an unfinished run too, with a warning that says how many they are.
 
     Raises:
-        UsageError: the run is not finished, there are no predictions, or one is damaged.
+        UsageError: the run is not finished, there are no predictions, one is damaged, or they lack
+            a column.
     """
     folder = Folder(output)
     check_confined(folder)
     chosen = list(columns) if columns is not None else None
-    tables = []
+    tables: list[pa.Table] = []
     with Seen.of(folder).reading():
         _warn(believe(folder, partial=partial))
         for name in prediction_files(folder):
             try:
-                tables.append(read_table(arrow_file(folder.read_bytes(name)), chosen))
+                file = arrow_file(folder.read_bytes(name))
+                if chosen and not tables:
+                    _check_columns(chosen, open_parquet(file).schema_arrow.names)
+                tables.append(read_table(file, chosen))
             except pa.ArrowInvalid as error:
                 raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
     return pa.concat_tables(tables).unify_dictionaries()
+
+
+def _check_columns(wanted: Sequence[str], there: Sequence[str]) -> None:
+    """Refuse columns that predictions do not have, with the nearest ones."""
+    for name in wanted:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=2, cutoff=0.3)
+            meant = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+            raise UsageError(f"no column {name!r}: {meant}There are {', '.join(there)}")
 
 
 def load_run(output: str) -> dict[str, Any]:

@@ -10,7 +10,9 @@ from vggbatch.cli import console, streams
 from vggbatch.cli.commands import models
 from vggbatch.cli.commands.bench import bench
 from vggbatch.cli.commands.compare import compare
+from vggbatch.cli.commands.config import config
 from vggbatch.cli.commands.demo import demo
+from vggbatch.cli.commands.doctor import doctor
 from vggbatch.cli.commands.merge import merge
 from vggbatch.cli.commands.pack import pack
 from vggbatch.cli.commands.predict import predict
@@ -96,6 +98,14 @@ app.command(rich_help_panel=_HELPERS, epilog=examples("vggbatch bench images/ -m
     bench
 )
 app.command(
+    rich_help_panel=_HELPERS,
+    epilog=examples("vggbatch config", "vggbatch config compute", "vggbatch config --schema"),
+)(config)
+app.command(
+    rich_help_panel=_HELPERS,
+    epilog=examples("vggbatch doctor", "vggbatch doctor s3://bucket/out --write"),
+)(doctor)
+app.command(
     rich_help_panel=_RUN,
     # what follows the first word belongs to the command that is submitted
     context_settings={"allow_interspersed_args": False},
@@ -119,6 +129,7 @@ def _options(
     version: bool = typer.Option(
         False,
         "--version",
+        "-V",
         callback=_version,
         is_eager=True,
         help="Show the version and exit.",

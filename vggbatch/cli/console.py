@@ -54,21 +54,25 @@ class _Wanted:
     """What the user asked to see."""
 
     quiet: bool = False
+    progress: bool = True
     as_json: bool = False
 
 
 _wanted = _Wanted()
 
 
-def configure(*, verbose: bool = False, quiet: bool = False, as_json: bool = False) -> None:
+def configure(
+    *, verbose: bool = False, quiet: bool = False, progress: bool = True, as_json: bool = False
+) -> None:
     """Say what a command prints.
 
     Args:
         verbose: the log lines of vggbatch and Ray too.
         quiet: warnings and errors only.
+        progress: how far it is, where there is a way to say so.
         as_json: the result as one JSON document on standard output.
     """
-    _wanted.quiet, _wanted.as_json = quiet, as_json
+    _wanted.quiet, _wanted.progress, _wanted.as_json = quiet, progress, as_json
     if verbose:
         from vggbatch.pipeline.run_logging import TextFormatter
 
@@ -183,7 +187,7 @@ def transfer(name: str) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn(),
         console=err,
         transient=True,
-        disable=_wanted.quiet or not err.is_terminal,
+        disable=_wanted.quiet or not _wanted.progress or not err.is_terminal,
     ) as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
@@ -197,7 +201,7 @@ def rate(images_per_second: float) -> str:
 @contextmanager
 def steps() -> Iterator[Callable[[str], None]]:
     """A callback for what is being done: the last on a terminal, else a line now and then."""
-    if _wanted.quiet:
+    if _wanted.quiet or not _wanted.progress:
         yield lambda text: None
         return
     if err.is_terminal:
@@ -226,6 +230,9 @@ def progress() -> Iterator[Callable[[Snapshot], None]]:
     """A progress callback that draws a bar on a terminal and prints plain lines elsewhere."""
     if _wanted.quiet:
         yield lambda snapshot: None
+        return
+    if not _wanted.progress:
+        yield lambda snapshot: note(snapshot.note) if snapshot.note else None
         return
     if err.is_terminal:
         from rich.progress import (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vggbatch.cli import console
+from vggbatch.cli import completion, console
 
 if TYPE_CHECKING:
     from vggbatch.config import JobConfig, Selection
@@ -16,14 +16,6 @@ SOME, AGAIN = "Some of the images", "A finished output again"
 VIEWS, METRICS = "Preprocessing and views", "Metrics"
 CLUSTER, MESSAGES = "Cores and cluster", "Messages"
 """Headings of the help."""
-
-
-def model_names(incomplete: str) -> list[str]:
-    """Zoo names that complete a word; the synthetic models once there is an @."""
-    from vggbatch.models import catalog
-
-    synthetic = "@synthetic" if "@" in incomplete else ""
-    return [name + synthetic for name in catalog() if (name + synthetic).startswith(incomplete)]
 
 
 Inputs = Annotated[
@@ -60,7 +52,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        autocompletion=model_names,
+        autocompletion=completion.model_names,
         help="Zoo name, NAME@synthetic, or path or URI of an ONNX file.",
     ),
 ]
@@ -74,7 +66,7 @@ Models = Annotated[
         "--model",
         "-m",
         metavar="MODEL",
-        autocompletion=model_names,
+        autocompletion=completion.model_names,
         help="Zoo name, NAME@synthetic, or path or URI of an ONNX file. Repeat for an ensemble, "
         "whose probabilities are averaged.",
     ),
@@ -85,6 +77,7 @@ Profiles = Annotated[
         "--profiles",
         rich_help_panel=VIEWS,
         metavar="NAME,...",
+        autocompletion=completion.profile_names,
         help="Preprocessing recipes to score in one pass: all (every plausible one of a zoo "
         "model), or some of gluon256, intel256, gluoncv, zoo, mxnet224, squash, caffe2.",
     ),
@@ -110,7 +103,12 @@ Scales = Annotated[
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Any setting, such as compute.actors=4."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=completion.assignments,
+        help="Any setting, such as compute.actors=4; see `vggbatch config`.",
+    ),
 ]
 Address = Annotated[
     str | None,
@@ -247,6 +245,14 @@ Quiet = Annotated[
         help="Show warnings and errors only.",
     ),
 ]
+NoProgress = Annotated[
+    bool,
+    typer.Option(
+        "--no-progress",
+        rich_help_panel=MESSAGES,
+        help="Show no progress: neither a bar nor lines in its place.",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(
@@ -333,9 +339,10 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         overwrite: Overwrite = False,
         verbose: Verbose = False,
         quiet: Quiet = False,
+        no_progress: NoProgress = False,
         as_json: Json = False,
     ) -> None:
-        console.configure(verbose=verbose, quiet=quiet, as_json=as_json)
+        console.configure(verbose=verbose, quiet=quiet, progress=not no_progress, as_json=as_json)
         action(
             job_config(
                 inputs,

@@ -50,21 +50,29 @@ class Preprocess(_Strict):
     """
 
     resize: int = Field(256, ge=1, le=8192)
+    """Pixels of the shorter side, or of both sides, after the resize."""
     resize_mode: Literal["shorter", "squash"] = "shorter"
+    """`shorter` keeps the ratio of the sides, `squash` makes the image a square."""
     long_side: Literal["round", "truncate"] = "round"
     """With resize_mode `shorter`, how the longer side becomes whole: rounded, or cut as GluonCV
     and torchvision cut it."""
     crop: int = Field(224, ge=1, le=8192)
+    """Pixels of each side of the crop."""
     interpolation: Interpolation = "bilinear"
+    """The filter that resizes."""
     resizer: Literal["pillow", "opencv"] = "pillow"
     """Whose filter resizes. OpenCV's bilinear reads two pixels each way and does not antialias;
     that alone is worth one to two points of accuracy."""
     pixels: Literal["uint8", "float32"] = "uint8"
     """Type of the resized pixels. float32, with OpenCV's filter only, leaves them unrounded."""
     channels: Literal["RGB", "BGR"] = "RGB"
+    """Order of the channels."""
     scale: float = Field(255.0, gt=0)
+    """What pixels from 0 to 255 are divided by."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """What is subtracted after that, for each channel."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """What is divided by after that, for each channel."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Preprocess:
@@ -112,15 +120,23 @@ class ModelOptions(_Strict):
     """
 
     name: str = "vgg16-12-int8"
+    """Zoo name, NAME@synthetic, or path or URI of an ONNX file."""
     input: str | None = None
+    """The input that takes the image. None: the graph's only input."""
     layout: Literal["NCHW", "NHWC"] | None = None
+    """Order of the input's dimensions. None: as the input's shape says."""
     output: Literal["logits", "probabilities"] | None = None
     """What the scores are. None: recognized by what they are on a few made pictures."""
     scores: str | None = None
     """The output that has the scores. None: the one with as many as there are classes."""
     preprocess: ProfileOrParts | None = None
+    """A profile's name, or its parts. None: what the catalog or the network's files state, else
+    `zoo`, with a warning."""
     classes: str | None = None
+    """File of the classes, one a line, in output order. None: what the network's files state, else
+    the thousand of the project's synset.txt."""
     features: str | None = None
+    """The tensor that `--features` writes. None: what the layer of the classes takes."""
 
 
 class DecodeOptions(_Strict):
@@ -249,7 +265,9 @@ class JobConfig(_Strict):
     """One scoring or evaluation job."""
 
     input: tuple[str, ...] = ()
+    """Folders, shards, globs or list files; paths or URIs."""
     output: str = ""
+    """Folder or URI for the output."""
     select: Selection = Selection()
     """Some of the input's images: the first, a sample, one of several parts."""
     labels: tuple[str, ...] = ()

@@ -62,6 +62,7 @@ def pull(
     mirrors: Sequence[str] = (),
     cache_dir: str | None = None,
     attempts: int = ATTEMPTS,
+    offline: bool = False,
     progress: Progress | None = None,
 ) -> Path:
     """Return a zoo file in the cache, getting it first if it is not there, whole.
@@ -76,6 +77,7 @@ def pull(
             `{file}` in one are filled in.
         cache_dir: None: as `cache_folder` says.
         attempts: tries in a row without a new byte at each mirror.
+        offline: ask no public mirror, as where HF_HUB_OFFLINE is set.
         progress: called with every block.
 
     Raises:
@@ -92,10 +94,12 @@ def pull(
         if not is_intact(target, wanted.sha256, wanted.bytes):
             target.unlink(missing_ok=True)
             addresses = [address(mirror, entry.name, wanted.file) for mirror in mirrors]
-            addresses += hub.addresses(entry.name, wanted.file)
-            if not hub.is_offline():
+            offline = offline or hub.is_offline()
+            addresses += hub.addresses(entry.name, wanted.file, offline=offline)
+            if not offline:
                 addresses += [m.format(name=entry.name, file=wanted.file) for m in PUBLIC_MIRRORS]
-            _from_any(addresses, wanted, target, attempts, progress or (lambda done, total: None))
+            report = progress or (lambda done, total: None)
+            _from_any(addresses, wanted, target, attempts, report, offline=offline)
     return target
 
 
@@ -107,7 +111,13 @@ def address(mirror: str, name: str, file: str) -> str:
 
 
 def _from_any(
-    addresses: Sequence[str], wanted: ZooFile, target: Path, attempts: int, progress: Progress
+    addresses: Sequence[str],
+    wanted: ZooFile,
+    target: Path,
+    attempts: int,
+    progress: Progress,
+    *,
+    offline: bool,
 ) -> None:
     partial = target.with_name(f"{target.name}.partial")
     there = partial.stat().st_size if partial.exists() else 0
@@ -125,8 +135,9 @@ def _from_any(
             return
         except _MirrorFailed as failure:
             failures.append(f"{address}: {failure}")
-    if hub.is_offline():
-        failures.append("nothing is downloaded, for HF_HUB_OFFLINE is set")
+    if offline:
+        why = "HF_HUB_OFFLINE is set" if hub.is_offline() else "--offline was given"
+        failures.append(f"nothing is downloaded, for {why}")
     raise VggbatchError(
         f"no mirror gives {wanted.file}: {'; '.join(failures)}. Another folder or URI that has it: "
         "--mirror or $VGGBATCH_MIRRORS"

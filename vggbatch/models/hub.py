@@ -18,14 +18,21 @@ def is_offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
 
 
-def addresses(model: str, file: str) -> list[str]:
-    """Where the Hub may have a file of a model, in the order in which to ask."""
+def addresses(model: str, file: str, *, offline: bool = False) -> list[str]:
+    """Where the Hub may have a file of a model, in the order in which to ask.
+
+    Args:
+        model: zoo name.
+        file: its file.
+        offline: only what huggingface_hub keeps on this machine, as where HF_HUB_OFFLINE is set.
+    """
+    offline = offline or is_offline()
     repository = f"{_ORGANIZATION}/{model}"
     if find_spec("huggingface_hub") is None:
         endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
-        return [] if is_offline() else [f"{endpoint}/{repository}/resolve/main/{file}"]
+        return [] if offline else [f"{endpoint}/{repository}/resolve/main/{file}"]
     from huggingface_hub import try_to_load_from_cache
 
     kept = try_to_load_from_cache(repository, file)
     found = [kept] if isinstance(kept, str) else []
-    return found if is_offline() else [*found, f"hf://{repository}/{file}"]
+    return found if offline else [*found, f"hf://{repository}/{file}"]

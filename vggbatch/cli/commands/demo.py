@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
+from vggbatch.cli.commands.models_options import Offline, mirrors
 from vggbatch.cli.commands.score import run_evaluate, run_score
 from vggbatch.errors import VggbatchError
 
@@ -22,6 +23,7 @@ def demo(
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="OUTPUT", help="Folder for the output.")
     ] = "demo-output",
+    offline: Offline = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Score and evaluate the photographs that come with vggbatch."""
@@ -29,7 +31,7 @@ def demo(
     from vggbatch.config import load_config
 
     console.configure(verbose=verbose)
-    model = _model()
+    model = _model(offline=offline)
     with as_file(files("vggbatch") / "demo") as folder:
         config = load_config(
             options={
@@ -61,21 +63,28 @@ def demo(
     console.out.print(table)
     console.out.print(f"\nLook at {output}/predictions/*.parquet, metrics/summary, run.json.")
     console.out.print(f"Make a page of it: vggbatch report {output}")
+    if model != RANDOM:
+        console.out.print(f"Score images of your own: vggbatch score FOLDER -o out -m {model}")
 
 
-def _model() -> str:
+def _model(*, offline: bool) -> str:
     """The zoo's int8 VGG-16, or where it cannot be had a smaller trained network, or a random one.
 
     The smaller one is of a Python package, which an index may have where the zoo is out of reach.
     """
-    from vggbatch.cli.commands.models_options import mirrors
     from vggbatch.demo import PACKAGE, trained_network
     from vggbatch.models import catalog, pull
 
     console.note(f"looking for the weights of {ZOO_MODEL}")
     try:
         with console.transfer(ZOO_MODEL) as progress:
-            pull(catalog()[ZOO_MODEL], mirrors=mirrors(None), attempts=1, progress=progress)
+            pull(
+                catalog()[ZOO_MODEL],
+                mirrors=mirrors(None),
+                attempts=1,
+                offline=offline,
+                progress=progress,
+            )
         return ZOO_MODEL
     except VggbatchError as error:
         missing = str(error)

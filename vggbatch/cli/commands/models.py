@@ -15,6 +15,7 @@ from vggbatch.cli.commands.models_options import (
     CacheDir,
     Mirrors,
     Name,
+    Offline,
     catalog_entry,
     mirrors,
 )
@@ -130,10 +131,13 @@ def pull(
         bool,
         typer.Option("--test-data", help="The zoo's test vectors instead of the weights."),
     ] = False,
+    offline: Offline = False,
+    no_progress: options.NoProgress = False,
 ) -> None:
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download continues."""
     from vggbatch.models import pull
 
+    console.configure(progress=not no_progress)
     entry = catalog_entry(model)
     with console.interruptible(), console.transfer(entry.name) as progress:
         path = pull(
@@ -141,6 +145,7 @@ def pull(
             test_data=test_data,
             mirrors=mirrors(mirror),
             cache_dir=cache_dir,
+            offline=offline,
             progress=progress,
         )
     console.out.print(escape(str(path)), soft_wrap=True)
@@ -157,6 +162,7 @@ def verify(
     ] = None,
     mirror: Mirrors = None,
     cache_dir: CacheDir = None,
+    offline: Offline = False,
 ) -> None:
     """Run the zoo's test vectors through a model; exit status 1 if one fails."""
     from vggbatch.config import ModelOptions
@@ -175,6 +181,7 @@ def verify(
                     test_data=True,
                     mirrors=mirrors(mirror),
                     cache_dir=cache_dir,
+                    offline=offline,
                     progress=progress,
                 )
         results = verify(prepare(resolved, cache_dir=cache_dir), vectors)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbatch.cli import options
+from vggbatch.cli import completion
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        autocompletion=options.model_names,
+        autocompletion=completion.model_names,
         help="Zoo name, such as vgg16-12-int8.",
     ),
 ]
@@ -24,7 +24,7 @@ AnyModel = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        autocompletion=options.model_names,
+        autocompletion=completion.model_names,
         help="Zoo name, NAME@synthetic, or an ONNX file or its URI.",
     ),
 ]
@@ -43,6 +43,12 @@ Mirrors = Annotated[
         metavar="FOLDER",
         help="Folder or URI that has the zoo's files, tried before $VGGBATCH_MIRRORS. Repeat.",
     ),
+]
+
+
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Ask no public mirror; the cache and --mirror do all the same."),
 ]
 
 

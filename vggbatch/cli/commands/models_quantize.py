@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from vggbatch.cli import console, options
+from vggbatch.cli import completion, console, options
 from vggbatch.cli.commands.models_options import AnyModel, CacheDir, Mirrors, mirrors
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ Settings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=completion.label_assignments,
         help="How INPUT and LABELS are read: columns.file, columns.label, columns.bytes, "
         "indices.start, indices.names, indices.folders.",
     ),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vggbatch.cli import console, options
+from vggbatch.cli import completion, console, options
 from vggbatch.errors import JobFailed
 
 
@@ -32,6 +32,7 @@ def pack(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
+            autocompletion=completion.label_assignments,
             help="How INPUT is read: columns.file, columns.label, columns.bytes.",
         ),
     ] = None,

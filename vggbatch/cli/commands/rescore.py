@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vggbatch.cli import console, options
+from vggbatch.cli import completion, console, options
 
 LabelSpecs = Annotated[
     list[str],
@@ -35,6 +35,7 @@ FileSettings = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
+        autocompletion=completion.label_assignments,
         help="How label files are read: columns.file, columns.label, indices.start, "
         "indices.names. Else as the run has read them, if it has.",
     ),
