@@ -18,7 +18,7 @@ QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models
 	tests/output/test_reader.py tests/output/test_layout.py tests/output/test_metadata.py \
 	tests/end_to_end/test_formats_of_outputs.py tests/runs/test_run.py
 
-.PHONY: help demo test test-all test-lowest test-newest coverage lint format bench clean
+.PHONY: help demo test test-all test-lowest test-newest coverage lint docs format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -58,6 +58,9 @@ lint: $(VENV)/installed-dev ## ruff, mypy and the direction of imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+docs: $(VENV)/installed-dev ## build the documentation as a site, site/index.html; warnings are errors
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict && echo "site/index.html"
+
 bench: $(VENV)/installed ## measure vggbatch beside its peers, on the built-in photographs
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@$(BIN)/vggbatch bench -o bench-output
@@ -67,7 +70,7 @@ format: $(VENV)/installed-dev ## let ruff format and mend
 	@$(BIN)/ruff format .
 
 clean: ## remove the environment and what tools left behind
-	rm -rf $(VENV) $(BOUNDS) .coverage* demo-output bench-output .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(BOUNDS) .coverage* demo-output bench-output site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "no Python from 3.11 to 3.14 is here: install one, or set PYTHON"; exit 1; }
