@@ -266,6 +266,21 @@ def test_a_claim_is_given_back_though_each_removal_fails_at_first(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_deletion_is_done_though_its_file_cannot_be_removed_yet(folder, tmp_path, monkeypatch):
+    def fails(*args, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with OutputLease(folder, interval=60) as held:
+        for name in ("a", "b/c", "b/d/e"):
+            held.fence.write_bytes(name, b"")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "unlink", fails)
+            held.fence.delete("a")
+            held.fence.delete_tree("b")
+        assert [path.name for path in tmp_path.iterdir()] == ["_vggbatch"]
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_claim_that_stays_is_reported_and_goes_with_the_next_command(
     folder, tmp_path, monkeypatch, caplog
 ):

@@ -23,10 +23,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, BinaryIO
 
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import JobFailed
+from vggbatch.output.removal import persistently
 from vggbatch.storage.filesystem import Folder, store_errors
 
 CLAIM = "claim.json"
@@ -180,22 +182,16 @@ class Fence:
         self.check()
         name = self.prefix + name
         if not self.folder.local:
-            self.folder.delete(name)
+            persistently(lambda: self.folder.delete(name))
             return
-        taken = self._take_away(name)
-        if taken is not None:
-            os.unlink(taken)
+        self._discard(self._take_away(name))
 
     def delete_tree(self, name: str) -> None:
         """Remove a folder and all in it, if it is there. Raises LeaseLost."""
         self.check()
         name = self.prefix + name
         if self.folder.local:
-            taken = self._take_away(name)
-            if taken is not None and os.path.islink(taken):
-                os.unlink(taken)
-            elif taken is not None:
-                shutil.rmtree(taken)
+            self._discard(self._take_away(name))
             return
         self.folder.fs.invalidate_cache()
         with suppress(FileNotFoundError), store_errors():
@@ -248,6 +244,14 @@ class Fence:
             raise
         sync_directory(os.path.dirname(path))
         return taken
+
+    def _discard(self, taken: str | None) -> None:
+        """Remove what was moved into the workspace, with which it goes if that fails now."""
+        if taken is None:
+            return
+        whole_folder = os.path.isdir(taken) and not os.path.islink(taken)
+        with suppress(OSError):
+            persistently(partial(shutil.rmtree if whole_folder else os.unlink, taken))
 
     def _work_path(self, suffix: str) -> str:
         return self.folder.path(f"{self.workspace}/{uuid.uuid4().hex[:12]}{suffix}")
