@@ -26,7 +26,7 @@ def workplace(tmp_path, monkeypatch):
 
 def test_the_examples_of_the_docstrings_run_in_their_order(workplace, ray_cluster):
     order = ["score", "evaluate", "plan", "predict", "status", "rescore", "compare", "write_report"]
-    order.append("merge")
+    order += ["merge", "forget"]
     runner = doctest.DocTestRunner(verbose=False)
     finder = doctest.DocTestFinder(recurse=False)
     tests = [test for name in order for test in finder.find(getattr(api, name), name, globs={})]

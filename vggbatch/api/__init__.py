@@ -1,6 +1,6 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions."""
 
-from vggbatch.api.changes import merge
+from vggbatch.api.changes import forget, merge
 from vggbatch.api.diagnosis import Diagnosis, diagnose
 from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
 from vggbatch.api.outputs import (
@@ -20,6 +20,7 @@ __all__ = [
     "compare",
     "diagnose",
     "evaluate",
+    "forget",
     "load_predictions",
     "load_run",
     "merge",

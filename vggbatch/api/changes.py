@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from vggbatch.errors import UsageError
+from vggbatch.runs.forget import forget as forget_images
 from vggbatch.runs.merge import merge as merge_outputs
 
 
@@ -33,3 +34,24 @@ def merge(outputs: Sequence[str], output: str, *, overwrite: bool = False) -> di
     if not output:
         raise UsageError("no output: name a folder or URI with -o OUTPUT")
     return merge_outputs(outputs, output, overwrite=overwrite)
+
+
+def forget(output: str, images: Collection[str]) -> int:
+    """Take images out of a finished output: rows, features, metrics and pages.
+
+    >>> forget("joined", ["00001.jpg"])
+    1
+    >>> len(load_predictions("joined"))
+    2
+
+    Args:
+        output: output of a run or a merge.
+        images: image ids; those that it does not have are none of its.
+
+    Returns:
+        How many rows were there, and are no more.
+
+    Raises:
+        UsageError: it is not finished or damaged, or another command is at work on it.
+    """
+    return forget_images(output, images)

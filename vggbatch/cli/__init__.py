@@ -13,6 +13,7 @@ from vggbatch.cli.commands.compare import compare
 from vggbatch.cli.commands.config import config
 from vggbatch.cli.commands.demo import demo
 from vggbatch.cli.commands.doctor import doctor
+from vggbatch.cli.commands.forget import forget
 from vggbatch.cli.commands.merge import merge
 from vggbatch.cli.commands.pack import pack
 from vggbatch.cli.commands.predict import predict
@@ -70,6 +71,10 @@ app.command(
         "vggbatch merge part-1 part-2 -o out",
     ),
 )(merge)
+app.command(
+    rich_help_panel=_RUN,
+    epilog=examples("vggbatch forget out cat.jpg", "vggbatch forget out --list erased.txt"),
+)(forget)
 app.command(
     rich_help_panel=_READ,
     epilog=examples("vggbatch status out", "vggbatch status s3://bucket/out --json"),

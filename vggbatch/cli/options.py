@@ -223,6 +223,16 @@ Prune = Annotated[
         help="With --append: remove the rows of images that INPUT has no more.",
     ),
 ]
+Retry = Annotated[
+    str | None,
+    typer.Option(
+        "--retry",
+        metavar="ERRORS[=KIND,...]",
+        rich_help_panel=AGAIN,
+        help="errors: score again, in place, the images of OUTPUT that have an error; "
+        "errors=missing,timeout: those of some kinds.",
+    ),
+]
 Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Delete what is in OUTPUT and start again."),
@@ -336,6 +346,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
         append: Append = False,
         changed: Changed = False,
         prune: Prune = False,
+        retry: Retry = None,
         overwrite: Overwrite = False,
         verbose: Verbose = False,
         quiet: Quiet = False,
@@ -370,6 +381,7 @@ def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
                 append=append,
                 changed=changed,
                 prune=prune,
+                retry=retry,
                 overwrite=overwrite,
             )
         )

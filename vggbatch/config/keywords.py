@@ -46,6 +46,7 @@ class JobOptions(TypedDict, total=False):
     append: bool
     changed: bool
     prune: bool
+    retry: str | None
     overwrite: bool
     cache_dir: Path | None
     cache_trusted: bool

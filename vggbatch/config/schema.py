@@ -305,6 +305,9 @@ class JobConfig(_Strict):
     """With `append`: score images again whose files have changed, in place of what they had."""
     prune: bool = False
     """With `append`: take out the rows of images that are in the input no more."""
+    retry: str | None = None
+    """`errors`: score the images of a finished output again that have an error; of some kinds,
+    `errors=missing,timeout`."""
     overwrite: bool = False
     """Delete what is in the output and start again."""
     cache_dir: str | None = None
@@ -353,9 +356,20 @@ class JobConfig(_Strict):
                 "append takes all of the input to an output that is there: neither "
                 "overwrite nor limit, sample or part go with it"
             )
+        if self.retry is not None:
+            if not re.fullmatch(r"errors(=\w+(,\w+)*)?", self.retry):
+                raise ValueError(f"retry is errors or errors=KIND,KIND, not {self.retry!r}")
+            if self.append or self.overwrite:
+                raise ValueError("retry goes neither with append nor with overwrite")
         if self.features and (self.ensemble or not self.protocol.single):
             raise ValueError("features are of one network and the single center crop")
         return self
+
+    @property
+    def retried_kinds(self) -> tuple[str, ...]:
+        """The kinds of errors whose images are scored again; nothing: of all kinds."""
+        _, _, kinds = (self.retry or "").partition("=")
+        return tuple(kinds.split(",")) if kinds else ()
 
     @property
     def label_options(self) -> LabelOptions:

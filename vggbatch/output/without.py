@@ -6,7 +6,7 @@ likelihood.py) stays true if those that go had an error; else the file has no su
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -138,26 +138,46 @@ def _any_left(opened: pq.ParquetFile, ids: pa.Array) -> bool:
     )
 
 
+def images_with_errors(
+    output: Output, marker: Mapping[str, Any], kinds: Collection[str]
+) -> Iterator[str]:
+    """The images of a group that could not be scored.
+
+    Args:
+        output: the output.
+        marker: of the group.
+        kinds: of errors; nothing: all.
+    """
+    for file in marker["files"]:
+        with open_for_arrow(output.folder, file["name"]) as opened:
+            for table in row_groups(open_parquet(opened), ["image_id", "error"]):
+                bad = table.filter(pc.is_valid(table["error"]))
+                for name, error in zip(*(column.to_pylist() for column in bad), strict=True):
+                    if not kinds or error.partition(":")[0] in kinds:
+                        yield name
+
+
 def files_with(
-    output: Output, marker: Mapping[str, Any], names: Collection[str]
+    output: Output, marker: Mapping[str, Any], names: Collection[str], *, shards: bool = True
 ) -> dict[str, list[str]]:
     """The files of a group that have any of some images, with the ids of those they have.
 
     Args:
         output: the output.
         marker: of the group.
-        names: image ids, and names of shards, which are all that is in them.
+        names: image ids, and names of shards.
+        shards: whether a name of a shard means all that is in it.
     """
     ids = pa.array(sorted(names), pa.string())
-    shards = [name for name in names if shard_format(name)]
+    prefixes = [f"{name}/" for name in names if shards and shard_format(name)]
     found: dict[str, list[str]] = {}
     for file in marker["files"]:
         with open_for_arrow(output.folder, file["name"]) as opened:
             for table in row_groups(open_parquet(opened), ["image_id"]):
                 column = table["image_id"]
                 there = pc.is_in(column, value_set=ids)
-                for shard in shards:
-                    there = pc.or_(there, pc.starts_with(column, f"{shard}/"))
+                for prefix in prefixes:
+                    there = pc.or_(there, pc.starts_with(column, prefix))
                 if inside := column.filter(there).to_pylist():
                     found.setdefault(file["name"], []).extend(inside)
     return found

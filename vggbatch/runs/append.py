@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import Any
 
 from vggbatch import uris
-from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.executors.base import Executor
@@ -28,7 +27,7 @@ from vggbatch.pipeline.content_check import has_content
 from vggbatch.runs.arrangement import Arrangement, arrange
 from vggbatch.runs.joinable import SAME_VERSIONS
 from vggbatch.runs.resume import differences
-from vggbatch.runs.revision import Change, nothing, prepare, without
+from vggbatch.runs.revision import Change, prepare, take_out, without
 from vggbatch.runs.run_record import Revision, RunResult
 from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.sources import Shard
@@ -56,12 +55,13 @@ def arranged(job: Job, output: Output) -> tuple[Job, Arrangement | None]:
     plan = output.read_plan()
     if plan is None or "input_digest" not in plan:
         return job, None
-    if plan["input_digest"] == input_digest(job.shards):
+    revising = job.config.append or job.config.retry is not None
+    if job.config.retry is None and plan["input_digest"] == input_digest(job.shards):
         return job, None
-    if not job.config.append and "generation" not in plan and "merged" not in plan:
+    if not revising and "generation" not in plan and "merged" not in plan:
         return job, None
     found = arrange(output.read_shards(), job.shards)
-    if job.config.append or found.same:
+    if revising or found.same:
         return replace(job, shards=tuple(shard for _, _, shard in found.kept)), found
     return job, None
 
@@ -104,7 +104,7 @@ def wanted(job: Job, output: Output, found: Arrangement) -> tuple[list[Shard], C
                 f"{output.folder.uri} was scored with other versions: {'; '.join(other)}. Rows of "
                 "both would not be comparable: install the same, or name another output"
             )
-    kept, ids, numbers = _without(found.kept, going)
+    kept, ids, numbers = take_out(found.kept, going)
     counts = {
         "added": len(found.added_names),
         "changed": len(changed) if job.config.changed else 0,
@@ -265,27 +265,6 @@ def _only(shard: Shard, names: set[str]) -> Shard:
     if shard.format != FileReader.format:
         return shard
     return without((0, 0, shard), set(_names(shard)) - names)[2]
-
-
-def _without(
-    kept: Sequence[NumberedShard], going: set[str]
-) -> tuple[list[NumberedShard], dict[int, set[str]], set[int]]:
-    """Recorded shards without some images or files, what goes by group, and from which shards."""
-    staying: list[NumberedShard] = []
-    ids: dict[int, set[str]] = {}
-    numbers: set[int] = set()
-    for number, group, shard in kept:
-        inside = going.intersection(_names(shard))
-        if not inside:
-            staying.append((number, group, shard))
-            continue
-        numbers.add(number)
-        ids.setdefault(group, set()).update(inside)
-        if shard.format == FileReader.format:
-            staying.append(without((number, group, shard), inside))
-        else:
-            staying.append((number, group, nothing()))
-    return staying, ids, numbers
 
 
 def _say(names: Sequence[str], what: str, how: str, done: bool) -> None:

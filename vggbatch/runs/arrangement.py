@@ -94,6 +94,17 @@ def arrange(recorded: Sequence[NumberedShard], listed: Sequence[Shard]) -> Arran
     return found
 
 
+def listed_now(names: Iterable[str], listed: Sequence[Shard]) -> list[Shard]:
+    """Images of a listing, by their ids, as slices of their own; those that are not in it are not.
+
+    Args:
+        names: image ids.
+        listed: the input.
+    """
+    now = dict(_images(listed))
+    return _sliced([name for name in names if name in now], now, listed)
+
+
 def _compare_files(
     found: Arrangement, before: dict[str, _Image], now: dict[str, _Image], listed: Sequence[Shard]
 ) -> None:

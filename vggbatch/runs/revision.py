@@ -9,7 +9,8 @@ Nothing of that is read until it is declared (see output/switch.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,8 @@ from vggbatch.sources.base import MEMBERS_SCHEMA
 from vggbatch.sources.formats.folder import FileReader
 from vggbatch.versions import versions
 
+_AROUND = ("/", "0")
+"""What stands behind a shard's name in the ids of its images, and the character after it."""
 _NUMBER = re.compile(r"(?<=/part-)[0-9]+")
 
 
@@ -146,6 +149,50 @@ def without(numbered: NumberedShard, names: Collection[str]) -> NumberedShard:
     if not any(staying):
         return number, group, nothing()
     return number, group, replace(shard, members=shard.members.filter(pa.array(staying)))
+
+
+def take_out(
+    kept: Iterable[NumberedShard],
+    going: Collection[str],
+    opened: Callable[[Shard], pa.Table | None] | None = None,
+) -> tuple[list[NumberedShard], dict[int, set[str]], set[int]]:
+    """Recorded shards without some of their images.
+
+    Args:
+        kept: the shards.
+        going: ids of images, and names of shards that go with all that is in them.
+        opened: gives the members of a shard of which some images go, None where it cannot be read:
+            it is then recorded as it was. Not given: whole shards go, and images of listings.
+
+    Returns:
+        The shards, with all of their numbers; by group, what of `going` is in it; and the numbers
+        of the shards that have it.
+    """
+    ordered = sorted(going)
+    staying: list[NumberedShard] = []
+    ids: dict[int, set[str]] = {}
+    numbers: set[int] = set()
+    for number, group, shard in kept:
+        if shard.format == FileReader.format:
+            assert shard.members is not None
+            inside = set(going).intersection(shard.image_ids(shard.members)) if going else set()
+            left = without((number, group, shard), inside) if inside else None
+        elif shard.name in going:
+            inside, left = {shard.name}, (number, group, nothing())
+        else:
+            first, end = (bisect_left(ordered, f"{shard.name}{c}") for c in _AROUND)
+            inside, left = set(ordered[first:end]), None
+            members = opened(shard) if inside and opened is not None else None
+            if members is not None:
+                whole = replace(shard, members=members, images=None)
+                # of one that an earlier change has parted this is one part
+                inside = inside.intersection(shard.image_ids(members))
+                left = without((number, group, whole), inside) if inside else None
+        if inside:
+            numbers.add(number)
+            ids.setdefault(group, set()).update(inside)
+        staying.append(left or (number, group, shard))
+    return staying, ids, numbers
 
 
 def nothing() -> Shard:

@@ -27,6 +27,7 @@ from vggbatch.runs.compactions import Compactions
 from vggbatch.runs.events import RunEvents
 from vggbatch.runs.opening import is_complete, reopen
 from vggbatch.runs.resume import Planned, check_continuable, open_output
+from vggbatch.runs.retry import wanted_again
 from vggbatch.runs.run_record import RunResult
 from vggbatch.runs.stillness import Stillness
 from vggbatch.runs.tracker import ProgressCallback, RunTracker
@@ -65,15 +66,20 @@ def run(
     started = time.perf_counter()
     run_id = uuid.uuid4().hex[:12]
     output = Output(Folder(job.config.output))
-    found = None
+    found, listed = None, job.shards
     if not job.config.overwrite:
         check_confined(output.folder)
         settle(output)
         job, found = arranged(job, output)
     with ExitStack() as stack:
         lease = None
-        if found is not None and not found.same and is_complete(output, job, metrics=metrics):
-            shards, change = wanted(job, output, found)
+        revising = job.config.append or job.config.retry is not None
+        revise = found is not None and revising and (bool(job.config.retry) or not found.same)
+        if found is not None and revise and is_complete(output, job, metrics=metrics):
+            if job.config.retry is not None:
+                shards, change = wanted_again(job, listed, output, found)
+            else:
+                shards, change = wanted(job, output, found)
             if shards or change.going:
                 appended = append(job, shards, change, executor, on_progress, _scored)
                 yield stack.enter_context(appended)
@@ -95,7 +101,7 @@ def run(
                 lease.fence.check()  # of an output that is another run's, that is what to say
             raise
         # the input has more than what was begun: that is another append
-        yield replace(result, more=lease is not None and found is not None and not found.same)
+        yield replace(result, more=lease is not None and revise)
 
 
 def _scored(
