@@ -4,17 +4,18 @@
                                    [--every N] [--first K]
 
 Commands: score, evaluate (two profiles), rescore, overwrite, pack, report, cold (an empty cache),
-merge (of two parts). Actions on a disk: eio, enospc (that operation and all later ones), kill
-(before it), kill-after; on S3: 500, 500-after (the server has stored the object), kill, kill-after.
-On both: stop (the run is paused before it, another driver runs the same command, the paused one
-continues), stop-overwrite (the other driver has other settings and --overwrite). Every operation
-that changes something below OUTPUT is counted, over all processes of the run (`shim.c`; on S3 the
-requests of a proxy).
+merge (of two parts), append (and prune), retry, forget. Actions on a disk: eio, enospc (that
+operation and all later ones), kill (before it), kill-after; on S3: 500, 500-after (the server has
+stored the object), kill, kill-after. On both: stop (the run is paused before it, another driver
+runs the same command, the paused one continues), stop-overwrite (the other driver has other
+settings and --overwrite). Every operation that changes something below OUTPUT is counted, over all
+processes of the run (`shim.c`; on S3 the requests of a proxy).
 
 Where the disturbed command says that it is complete, all of its files must be as an undisturbed
 run leaves them. Afterwards the same command must complete the output byte for byte as that run
 leaves it, with no other file, or refuse in one line, in which case the command with --overwrite
-must complete it.
+must complete it. An output that is revised (append, retry, forget) has to be complete and
+readable after every fault, before anything is repeated.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import struct
@@ -50,8 +52,11 @@ IMAGES, SHARDS = 12, 2
 ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")
 ON_S3 = ("500", "500-after", "kill", "kill-after", "stop", "stop-overwrite")
 COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "report", "cold", "merge")
+REVISIONS = ("append", "retry", "forget")
+COMMANDS += REVISIONS
 _SHIM = Path(__file__).with_name("shim.c")
 _TIMEOUT_S = 180
+_FOOTER = re.compile(rb"(vggbatch\.run_id..)[0-9a-f]{16}", re.DOTALL)
 _PREPROCESS = {"resize": 36, "crop": 32}
 
 
@@ -150,17 +155,30 @@ class Bench:
             "rescore": ["rescore", f"{self.store}/rescored-from", *labels, "-o", output],
             "merge": ["merge", f"{self.store}/part-1", f"{self.store}/part-2", "-o", output],
             "report": ["report", output],
+            "append": [
+                *("evaluate", str(folder / "grown"), "-o", output, *net, *labels),
+                *("--config", str(folder / "job.yaml"), "--append", "--prune"),
+            ],
+            "retry": [
+                *("evaluate", str(folder / "broken"), "-o", output, *net, *labels),
+                *("--config", str(folder / "job.yaml"), "--retry", "errors"),
+            ],
+            "forget": ["forget", output, "000.tar/00000.jpg", "001.tar/00003.jpg"],
             "pack": ["pack", str(folder / "large"), "-o", output, "--shard-mb", "1"],
         }[command]
 
     def start_from(self, command: str, output: str) -> None:
         """Put there what the command finds: a run's output for `overwrite` and `report`."""
-        if command in ("overwrite", "report"):
+        if command in ("overwrite", "report", "forget"):
             self._copy(f"{self.store}/evaluated", output)
+        if command in ("append", "retry"):
+            self._copy(f"{self.store}/before-{command}", output)
 
     def prepare(self, command: str) -> None:
         """Make what the command needs, and its undisturbed output."""
-        found = command in ("overwrite", "report")
+        found = command in ("overwrite", "report", "forget")
+        if command in ("append", "retry") and not self.files(f"{self.store}/before-{command}"):
+            self._change_input(command)
         if found and not self.files(f"{self.store}/evaluated"):
             self._checked(self.words("evaluate", f"{self.store}/evaluated"))
         if command == "rescore" and not self.files(f"{self.store}/rescored-from"):
@@ -179,6 +197,26 @@ class Bench:
         flags = ["--overwrite"] if command == "overwrite" else []
         self._checked([*self.words(command, calm), *flags])
         self.calm[command] = self.files(calm)
+
+    def _change_input(self, command: str) -> None:
+        """Score an input that is then another one: it has grown, or a broken image is whole."""
+        name = {"append": "grown", "retry": "broken"}[command]
+        folder = self.folder / name
+        shutil.copytree(self.folder / "images", folder)
+        (folder / "gone.jpg").write_bytes(jpeg(cut(50)))
+        (folder / "bad.jpg").write_bytes(b"no image")
+        words = self.words(command, f"{self.store}/before-{command}")
+        kept = words[: next(i for i, word in enumerate(words) if word in ("--append", "--retry"))]
+        self._checked(kept)
+        if command == "append":
+            (folder / "gone.jpg").unlink()
+            with tarfile.open(folder / "002.tar", "w") as tar:
+                tar.add(folder / "bad.jpg", "worse.jpg")
+                tar.add(self.folder / "large/0.png", "large.png")
+            for number in range(4):
+                (folder / f"new-{number}.jpg").write_bytes(jpeg(cut(60 + number)))
+        else:
+            (folder / "bad.jpg").write_bytes(jpeg(cut(70)))
 
     def run(
         self,
@@ -273,6 +311,10 @@ class Bench:
             lines = [line for line in text.splitlines() if line.startswith("error")]
             if len(lines) != 1:
                 return f"WRONG: the disturbed run has status {status}: {text[-300:]!r}"
+        if command in REVISIONS:
+            _, said = self.run(["status", output, "--json"])
+            if json.loads(said)["state"] != "complete":
+                return f"WRONG: the disturbed output is not complete: {said[-300:]!r}"
         again, said = self.run(self.words(command, output))
         if again == 0:
             wrong = self._differs(command, output)
@@ -310,7 +352,7 @@ class Bench:
                 name, data = _without_plan_id(name), b""
             elif run_id is not None:
                 # each run has an ID of its own, which the footers say
-                data = data.replace(run_id, b"ID")
+                data = _FOOTER.sub(rb"\1ID", data.replace(run_id, b"ID"))
             found[name] = data
         return found
 
