@@ -149,7 +149,7 @@ class DecodeOptions(_Strict):
     draft: bool = False
     """Let libjpeg decode a JPEG at a half, a quarter or an eighth of its size, where that leaves
     no side shorter than the resize needs. Three times as fast on photographs of a camera's size;
-    the pixels are not those that published numbers were measured on (see decode_image)."""
+    the pixels are not those that published numbers were measured on."""
     max_pixels: int = Field(178_956_970, ge=1)
     """Larger images are error rows (Pillow's decompression-bomb limit, 2 x 89,478,485)."""
     max_bytes: int = Field(256 * 2**20, ge=1)

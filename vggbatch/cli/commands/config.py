@@ -24,7 +24,7 @@ def config(
     keys: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[KEY]...",
+            metavar="KEY",
             autocompletion=completion.setting_names,
             help="Keys or sections, such as compute; all if none is given.",
         ),

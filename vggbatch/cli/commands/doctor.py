@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def doctor(
     stores: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[URI]...", help="Folders or URIs to list, such as s3://bucket/x."),
+        typer.Argument(metavar="URI", help="Folders or URIs to list, such as s3://bucket/x."),
     ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Also write a small file to each, and delete it.")
