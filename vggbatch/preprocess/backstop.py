@@ -30,7 +30,7 @@ class Limited:
     Raises `TooSlow` in the block, or at its end, where it takes longer.
 
     Args:
-        seconds: the time; up to half a second more passes before it is collect.
+        seconds: the time; up to half a second more passes before it is noticed.
     """
 
     __slots__ = ("clock", "late", "seconds", "since", "thread")
