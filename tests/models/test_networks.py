@@ -359,7 +359,7 @@ def test_what_is_no_classifier_is_one_line(tmp_path):
         )
         net.outputs(("loss", FLOAT, ["N", CLASSES]))
 
-    refused(losses, "negated log-probabilities")
+    refused(losses, "negated probabilities, or their logarithms")
     refused(lambda net: named_map(net, [*range(1, CLASSES + 1)]), "numbers its classes 1, 2, 3")
     by_name = sorted(map(str, range(CLASSES)))
     refused(lambda net: named_map(net, by_name), "numbers its classes 0, 1, 10")

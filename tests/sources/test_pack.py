@@ -185,3 +185,16 @@ def test_the_named_column_is_packed(tmp_path):
         (shard,) = discover([str(tmp_path / side)])
         reader = reader_for(shard.format)
         assert list(reader.read(shard, reader.members(shard))) == expected
+
+
+def test_what_is_known_to_be_no_image_is_not_packed(tmp_path):
+    files = {
+        "a.jpg": jpeg(1),
+        "b.jpg": b"<!DOCTYPE html><html>",
+        "c.jpg": b"version https://git-lfs",
+    }
+    write(tmp_path / "in", {**files, "d.jpg": jpeg(2)[:300], "e.jpg": b"damaged beyond words \x80"})
+    options = {"shard_format": "tar", "shard_size": 2**20}
+    *_, totals = pack([str(tmp_path / "in")], str(tmp_path / "out"), **options)
+    assert totals.images == 3
+    assert [line[:16] for line in totals.unread] == ["b.jpg: not_image", "c.jpg: not_image"]

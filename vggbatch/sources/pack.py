@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from vggbatch.config import ColumnOptions, DecodeOptions
 from vggbatch.errors import ImageError, UsageError
+from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
 from vggbatch.sources.base import Shard, left_out_of
 from vggbatch.sources.discover import reader_for, survey
@@ -268,11 +269,20 @@ def _images(shards: Sequence[Shard], start: Place, max_bytes: int) -> Iterator[t
             strict=True,
         )
         for position, (name, label, data) in enumerate(rows, first):
-            if isinstance(data, ImageError):
-                yield (number, position), f"{name}: {data}"
+            error = data if isinstance(data, ImageError) else _no_image(data)
+            if isinstance(data, ImageError) or error is not None:
+                yield (number, position), f"{name}: {error}"
             else:
                 image = _Image(_named_as_image(names.inside(name), data), label, data)
                 yield (number, position), image
+
+
+def _no_image(data: bytes) -> ImageError | None:
+    """What is wrong with bytes that are known to be something else; damaged images are images."""
+    content = recognize(data[:HEAD])
+    if content is None or content.form in (Form.IMAGE, Form.UNDECODED):
+        return None
+    return ImageError("not_image", str(content))
 
 
 def _named_as_image(name: str, data: bytes) -> str:

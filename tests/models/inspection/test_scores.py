@@ -109,3 +109,15 @@ def test_scores_that_are_not_finite():
 def test_the_same_scores_for_all_pictures_are_a_warning():
     assert "the same for every picture" in found({"s": np.repeat(LOGITS[:1], 4, axis=0)}).warning
     assert found({"s": LOGITS}).warning is None
+
+
+def test_negated_probabilities_are_refused():
+    for rows in (-softmax(LOGITS), -np.log(softmax(LOGITS))):
+        with pytest.raises(UsageError, match="of which the least is the best"):
+            found({"s": rows})
+        assert found({"s": rows}, stated="logits").kind == "logits"
+
+
+def test_a_class_alone_is_a_warning():
+    rows = np.eye(1000)[LOGITS.argmax(axis=1)]
+    assert "only top-1 counts" in found({"s": rows}).warning

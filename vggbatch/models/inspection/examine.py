@@ -26,7 +26,7 @@ from vggbatch.models.inspection.scores import Scores, find_scores
 from vggbatch.models.inspection.trial import PICTURES, Rows, TrialFailed, run_trial
 from vggbatch.models.local_files import LocalModel
 
-_VERSION = 1
+_VERSION = 2
 """Part of the key: raised whenever the same run is read in another way."""
 
 

@@ -84,6 +84,8 @@ def find_scores(
     warning = None
     if len(finite) > 1 and np.ptp(finite, axis=0).max() == 0:
         warning = f"output {output!r} is the same for every picture tried"
+    elif rows.shape[1] > 2 and ((finite == 0) | (finite == 1)).all():
+        warning = f"output {output!r} is 1 for one class and 0 for all others: only top-1 counts"
     if rows.shape[1] == 1:
         kind, reason = _one_score(finite, output, stated, operator(output))
         return Scores(output, kind, 2, True, reason, warning)
@@ -171,9 +173,9 @@ def _kind(
         )
     if stated is None and _are_losses(rows):
         raise UsageError(
-            f"output {output!r} gives negated log-probabilities ({span}), of which the least is "
-            "the best: export it without its last Neg, or name the output before it, "
-            "model.scores=..."
+            f"output {output!r} gives negated probabilities, or their logarithms ({span}), of "
+            "which the least is the best: export it without its last Neg, or name the output "
+            "before it, model.scores=..."
         )
     if rows.max() <= _RANGE_TOLERANCE and np.abs(_log_sum(rows)).max() < _SUM_TOLERANCE:
         return "logits", "log-probabilities, of which softmax gives the probabilities"
@@ -228,9 +230,9 @@ def _shares_of_another_sum(rows: Values) -> bool:
 
 
 def _are_losses(rows: Values) -> bool:
-    """Whether they are -log of probabilities."""
+    """Whether they are negated probabilities, or the negated logarithms of some."""
     negated = -rows
-    return bool(
+    return _sum_to_one(negated) or bool(
         negated.max() <= _RANGE_TOLERANCE and np.abs(_log_sum(negated)).max() < _SUM_TOLERANCE
     )
 
