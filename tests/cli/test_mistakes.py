@@ -114,6 +114,11 @@ MISTAKES = [
     # pack
     ("pack", "INPUT"),
     ("pack '' -o shards", "empty text"),
+    ("pack images -o ''", "empty text"),
+    ("rescore out -l labels.csv -o ''", "empty text"),
+    ("status ''", "empty text"),
+    ("report out --classes names.txt", "--against"),
+    ("report out --images nowhere", "nowhere"),
     ("pack images", "--output"),
     ("pack nowhere -o shards", "nowhere"),
     ("pack images -o shards --format zip", "parquet"),
@@ -154,4 +159,19 @@ def test_a_mistake_is_one_line_that_names_it(line, named, place, monkeypatch, ca
     assert message.startswith("error: ")
     assert named in message
     assert not (place / "new").exists()
+    console.configure()
+
+
+@pytest.mark.parametrize(
+    "line", ["score images -m net.onnx -o BAD", "pack images -o BAD", "predict images -m BAD.onnx"]
+)
+def test_a_name_that_libraries_do_not_take_is_one_line(line, place, monkeypatch, capfd):
+    monkeypatch.chdir(place)
+    (place / "\udcff.onnx").write_bytes((place / "net.onnx").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["vggbatch", *line.replace("BAD", "\udcff").split()])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    assert r"\udcff" in (error := capfd.readouterr().err.splitlines()[-1])
+    assert error.endswith("has a name that is no UTF-8: rename it")
     console.configure()

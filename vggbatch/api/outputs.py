@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from vggbatch import report
+from vggbatch import report, uris
 from vggbatch.config import LabelOptions
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.labels import EMBEDDED, LabelSpec
@@ -209,9 +210,18 @@ def write_report(
         The page's URI.
 
     Raises:
-        UsageError: a run is not finished, or the two have no image in common.
+        UsageError: a run is not finished, the two have no image in common, a folder of images is
+            not there, or `classes` is given without `against`.
     """
+    for folder in images:
+        if uris.is_local(folder) and not os.path.exists(uris.local_path(folder)):
+            raise UsageError(f"no such folder of images: {folder}")
     if against is None:
+        if classes is not None:
+            raise UsageError(
+                "a class file counts for comparisons alone (--against): the page of one run has "
+                "the classes that its run.json lists"
+            )
         return report.write_report(Folder(output), gallery=gallery, images=images)
     return report.write_comparison(
         Folder(against), Folder(output), classes=classes, gallery=gallery, images=images

@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from vggbatch.bounded import open_regular
 from vggbatch.errors import UsageError
 from vggbatch.models.graphs.runtime import open_network
 from vggbatch.models.preparation.prepare import PreparedModel
@@ -99,14 +100,14 @@ def _files(where: Path) -> Iterator[tuple[str, bytes]]:
             yield path.relative_to(where.parent).as_posix(), path.read_bytes()
         return
     try:
-        with tarfile.open(where, "r|*") as archive:
+        with open_regular(where) as file, tarfile.open(fileobj=file, mode="r|*") as archive:
             for member in archive:
                 wanted = member.isfile() and member.size <= LARGEST_VECTOR
-                file = (
+                found = (
                     archive.extractfile(member) if wanted and _VECTOR.search(member.name) else None
                 )
-                if file is not None:
-                    yield member.name, file.read()
+                if found is not None:
+                    yield member.name, found.read()
     except FileNotFoundError:
         raise UsageError(f"no test vectors at {where}") from None
     except (tarfile.TarError, EOFError, OSError) as error:

@@ -269,7 +269,7 @@ def _images(shards: Sequence[Shard], start: Place, max_bytes: int) -> Iterator[t
             strict=True,
         )
         for position, (name, label, data) in enumerate(rows, first):
-            error = data if isinstance(data, ImageError) else _no_image(data)
+            error = data if isinstance(data, ImageError) else _no_image(name, data)
             if isinstance(data, ImageError) or error is not None:
                 yield (number, position), f"{name}: {error}"
             else:
@@ -277,10 +277,16 @@ def _images(shards: Sequence[Shard], start: Place, max_bytes: int) -> Iterator[t
                 yield (number, position), image
 
 
-def _no_image(data: bytes) -> ImageError | None:
-    """What is wrong with bytes that are known to be something else; damaged images are images."""
+def _no_image(name: str, data: bytes) -> ImageError | None:
+    """What is wrong with bytes that are known to be something else; damaged images are images.
+
+    Neither named like an image nor known as one, they are none.
+    """
     content = recognize(data[:HEAD])
-    if content is None or content.form in (Form.IMAGE, Form.UNDECODED):
+    if content is None:
+        named = names.is_image(name)
+        return None if named else ImageError("not_image", "no known image format")
+    if content.form in (Form.IMAGE, Form.UNDECODED):
         return None
     return ImageError("not_image", str(content))
 

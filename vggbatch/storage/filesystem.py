@@ -6,7 +6,6 @@ target, syncing and renaming; in an object store because a PUT is.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
@@ -21,7 +20,7 @@ import fsspec
 from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
-from vggbatch import text, uris
+from vggbatch import json_text, text, uris
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
@@ -132,14 +131,27 @@ def unwritable(uri: str, error: OSError) -> UsageError:
     return UsageError(f"cannot write to {uri} ({error.strerror or error}): name another output")
 
 
+def is_utf8(path: str) -> bool:
+    """Whether a path has a name that libraries in C++ take: Arrow and onnxruntime want UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
     def __init__(self, uri: str) -> None:
+        if not uri.strip():
+            raise UsageError("a folder is empty text: is a variable of the shell not set?")
         plain = uri.rstrip("/") if len(uri) > 1 else uri
         self.fs, self.root = filesystem(plain)
         # absolute, for another process may have another working directory
         self.uri = self.root if is_local(self.fs) else plain
+        if not is_utf8(self.uri):
+            raise UsageError(f"{text.printable(self.uri)} has a name that is no UTF-8: rename it")
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
         return Folder, (self.uri,)
@@ -164,8 +176,11 @@ class Folder:
 
     def read_bytes(self, name: str) -> bytes:
         """The content of a file. Raises FileNotFoundError."""
-        with store_errors():
-            data: bytes = self.fs.cat_file(self.path(name))
+        try:
+            with store_errors():
+                data: bytes = self.fs.cat_file(self.path(name))
+        except NotADirectoryError as error:  # the folder, or one above, is a file
+            raise FileNotFoundError(*error.args) from None
         return data
 
     @contextmanager
@@ -206,8 +221,7 @@ class Folder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as indented JSON, atomically."""
-        written = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-        self.write_bytes(name, written.encode() + b"\n")
+        self.write_bytes(name, json_text.document(value))
 
     def check_writable(self) -> None:
         """Make sure, before long work, that its result can be written: by writing a small file.
