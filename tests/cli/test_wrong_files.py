@@ -44,6 +44,7 @@ COMMANDS = [
 QUICK = ("empty", "deep", "folder", "net.onnx/below")
 MAY_WORK = {
     "pack images -o folder/below",
+    "pack images -o missing/below",
     "plan folder -m net.onnx -o new",
     "predict folder -m net.onnx",
 }
