@@ -1,5 +1,3 @@
-import json
-
 import pytest
 
 from vggbatch import class_list, json_text
@@ -26,8 +24,3 @@ def test_nesting_without_end_is_one_line_wherever_json_is_read(text):
 def test_no_list_of_classes_is_a_value_error():
     with pytest.raises(ValueError, match="not valid JSON"):
         class_list.parse(b"{[1]: 2}")
-
-
-def test_names_of_any_bytes_are_written():
-    text = json_text.document({"caf\u00e9 \udcff": "\u6f22"})
-    assert json.loads(text) == {"caf\u00e9 \\udcff": "\u6f22"}

@@ -1,13 +1,11 @@
-"""JSON that somebody else has written, and that others can read."""
+"""JSON that somebody else has written."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 Pairs = list[tuple[str, Any]]
 
 
@@ -25,13 +23,3 @@ def parse(text: str | bytes, of_pairs: Callable[[Pairs], Any] | None = None) -> 
         return json.loads(text, object_pairs_hook=of_pairs)
     except RecursionError:
         raise ValueError("JSON that is nested too deeply") from None
-
-
-def document(value: Any) -> bytes:
-    """A value as an indented JSON document in UTF-8.
-
-    Bytes of file names that are no UTF-8 are there as readable escapes: no JSON can have them.
-    """
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    readable = _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
-    return readable.encode() + b"\n"

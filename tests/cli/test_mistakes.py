@@ -173,5 +173,5 @@ def test_a_name_that_libraries_do_not_take_is_one_line(line, place, monkeypatch,
         cli.main()
     assert stopped.value.code == 2
     assert r"\udcff" in (error := capfd.readouterr().err.splitlines()[-1])
-    assert error.endswith("has a name that is no UTF-8: rename it")
+    assert error.endswith("is not UTF-8: rename it, or name a link to it")
     console.configure()

@@ -233,7 +233,7 @@ def _opened(address: str, offset: int, total: int) -> Iterator[tuple[int, Iterat
         with file:
             file.seek(offset)
             yield offset, _blocks(file)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise _MirrorFailed("not there") from None
     except OSError as error:
         raise _Cut(str(error)) from None

@@ -29,11 +29,9 @@ from vggbatch.storage.filesystem import (
     file_version,
     filesystem,
     is_local,
-    is_utf8,
     public_uri,
     store_errors,
 )
-from vggbatch.text import printable
 
 _MAX_GRAPH_BYTES = 2**31
 """Of a graph's file: more is no protobuf message."""
@@ -81,8 +79,7 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
     if is_local(fs):
         # not resolved: what a link is named is what the graph and its neighbors go by
         graph = Path(os.path.abspath(Path(path).expanduser()))
-        if not is_utf8(str(graph)):
-            raise UsageError(f"{printable(str(graph))} has a name that is no UTF-8: rename it")
+        uris.check_utf8(str(graph))
         read = _read(graph, public_uri(uri))
         try:
             local = LocalModel(graph, _described(graph.parent, read), read.parsed)

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
-from vggbatch import json_text
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import JobFailed
 from vggbatch.output.removal import persistently
@@ -142,7 +141,7 @@ class Fence:
 
     def write_json(self, name: str, value: Any) -> bytes:
         """Write a value as indented JSON, and return its bytes; as `open_atomic`."""
-        data = json_text.document(value)
+        data = _as_json(value)
         self.write_bytes(name, data)
         return data
 
@@ -152,7 +151,7 @@ class Fence:
         In a store, such a request of a driver that was paused may arrive when the next one has
         taken over. The store refuses it then, for there is the next one's file.
         """
-        data = json_text.document(value)
+        data = _as_json(value)
         if self.folder.local:
             self.write_bytes(name, data)
             return
@@ -271,3 +270,7 @@ class Fence:
         document = json.loads(self.folder.read_bytes(f"{self.claim}/{CLAIM}"))
         token: str | None = document.get("token") if isinstance(document, dict) else None
         return token
+
+
+def _as_json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str).encode() + b"\n"

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch import uris
 from vggbatch.config import ColumnOptions, DecodeOptions
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.preprocess.content import HEAD, Form, recognize
@@ -117,6 +118,7 @@ def pack(
         UsageError: no images, or the output has other shards, or cannot be written to.
     """
     folder = Folder(output)
+    uris.check_utf8(folder.uri)
     there = {file.path: file.size for file in folder.list() if names.shard_format(file.path)}
     begun = read_set(folder)
     if begun is None and there:

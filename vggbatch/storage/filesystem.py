@@ -6,6 +6,7 @@ target, syncing and renaming; in an object store because a PUT is.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -20,7 +21,7 @@ import fsspec
 from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
-from vggbatch import json_text, text, uris
+from vggbatch import text, uris
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
@@ -131,15 +132,6 @@ def unwritable(uri: str, error: OSError) -> UsageError:
     return UsageError(f"cannot write to {uri} ({error.strerror or error}): name another output")
 
 
-def is_utf8(path: str) -> bool:
-    """Whether a path has a name that libraries in C++ take: Arrow and onnxruntime want UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
@@ -150,8 +142,6 @@ class Folder:
         self.fs, self.root = filesystem(plain)
         # absolute, for another process may have another working directory
         self.uri = self.root if is_local(self.fs) else plain
-        if not is_utf8(self.uri):
-            raise UsageError(f"{text.printable(self.uri)} has a name that is no UTF-8: rename it")
 
     def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
         return Folder, (self.uri,)
@@ -221,7 +211,8 @@ class Folder:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write a value as indented JSON, atomically."""
-        self.write_bytes(name, json_text.document(value))
+        written = json.dumps(value, indent=1, ensure_ascii=False, default=str)
+        self.write_bytes(name, written.encode() + b"\n")
 
     def check_writable(self) -> None:
         """Make sure, before long work, that its result can be written: by writing a small file.
