@@ -71,11 +71,11 @@ def ray_cluster() -> Iterator[None]:
     said: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("vggbatch.pipeline").addHandler(handler)
+    logging.getLogger("vggbatch").addHandler(handler)
     with start(ComputeOptions(num_cpus=2), chunk_bytes=2**20):
         # of what keeps a Ray to its user, nothing may go with a new version of Ray
         assert not said
-        logging.getLogger("vggbatch.pipeline").removeHandler(handler)
+        logging.getLogger("vggbatch").removeHandler(handler)
         yield
 
 

@@ -73,17 +73,6 @@ def test_a_command_says_in_one_line_that_nobody_is_there(net, tmp_path):
     assert "Traceback" not in said
 
 
-def test_a_ray_that_does_not_use_the_safe_path_of_imports_is_said(caplog):
-    job = connection.safe_job()
-    connection.warn_of_unsafe(job)
-    assert "may import Python files from the current folder" in caplog.text
-    caplog.clear()
-    job._py_driver_sys_path.extend(["relative", "/usr/lib"])
-    connection.warn_of_unsafe(job)
-    assert not caplog.text
-    assert list(job._py_driver_sys_path) == ["/usr/lib"]
-
-
 @pytest.mark.slow
 def test_an_address_that_swallows_packets_is_one_line(net, tmp_path):
     write_folder(tmp_path / "images", 1)

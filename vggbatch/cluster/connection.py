@@ -8,18 +8,23 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.job_config import JobConfig
 
-from vggbatch import process, uris
+from vggbatch import uris
+from vggbatch.cluster.internals import (
+    CONNECTING,
+    init_on_loopback,
+    node_groups,
+    safe_job,
+    warn_of_unsafe,
+)
 from vggbatch.cluster.ports import check_grpc_port
-from vggbatch.cluster.private_ray import LOOPBACK, ensure_private_token, on_loopback
-from vggbatch.cluster.quiet import silent_stderr
+from vggbatch.cluster.private_ray import ensure_private_token
+from vggbatch.cluster.quiet import environment, log_level, silent_stderr
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError
 
@@ -35,10 +40,18 @@ decoded, and room for those that wait."""
 _CONNECT_TIMEOUT_S = 15.0
 """Seconds for a cluster's port to take a connection, and again to answer; Ray would try for
 minutes."""
-_LOST_HOST = ("RAY_grpc_client_keepalive_timeout_ms", "30000")
+_LOST_HOST = {"RAY_grpc_client_keepalive_timeout_ms": "30000"}
 """After so long without an answer a connection to another node counts as broken. That a host has
-dropped off the network Ray tells its classifiers' callers, but not its tasks' (measured: by its
-default of 120 s all work stood still for two to three minutes)."""
+dropped off the network Ray reports to its classifiers' callers, but not to its tasks' (measured:
+by its default of 120 s all work stood still for two to three minutes)."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # the driver's C++ part writes to stderr and has no other switch
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    # a worker that is ended after a second of idling must be started again at a second's cost
+    "RAY_idle_worker_killing_time_threshold_ms": "600000",
+}
+"""Variables with which Ray's own messages go to its log folder and not to the user's terminal."""
 
 
 @dataclass(frozen=True)
@@ -74,84 +87,72 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
         VggbatchError: the cluster does not answer.
     """
     options.check_address()
-    ours = not ray.is_initialized()
-    address = options.cluster_address
-    if ours:
-        verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
-        settings: dict[str, Any] = {"log_to_driver": verbose, "job_config": safe_job()}
-        where: AbstractContextManager[None] = contextlib.nullcontext()
-        if options.log_format == "json":
-            settings["logging_config"] = ray.LoggingConfig(
-                encoding="JSON", additional_log_standard_attrs=["name"]
-            )
-        if address:
-            reach(address)
-            settings |= _allowed_protocols()
-            os.environ.setdefault(*_LOST_HOST)
-            settings["address"] = address
-        else:
-            from vggbatch.classifier.cores import usable_cpus
-
-            cpus = options.num_cpus or usable_cpus()
-            store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
-            # `local`, for Ray would else join what somebody has started on this machine
-            settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            settings |= {"object_store_memory": store, "_node_ip_address": LOOPBACK}
-            ensure_private_token()
-            where = on_loopback()
-        root = logging.getLogger()
-        handlers, level = root.handlers[:], root.level
-        try:
-            with _own_sigterm(), where:
-                if verbose:
-                    ray.init(**settings)
-                else:
-                    _quieten()
-                    with silent_stderr():
-                        ray.init(**settings, logging_level=logging.ERROR)
-            warn_of_unsafe(settings["job_config"])
-        except Exception as error:  # a node that is slow to start is a bare one of Ray's
-            what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
-            raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
-        finally:
-            # its configuration is for the workers: this process has one of its own
-            root.handlers[:] = handlers
-            root.setLevel(level)
-    try:
+    own = False
+    with contextlib.ExitStack() as undone:
+        if not ray.is_initialized():
+            own = not options.cluster_address
+            _connect(options, chunk_bytes, undone)
         alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in living_nodes()}
         here = ray.get_runtime_context().get_node_id()
-        yield Cluster(list(alive.values()), own=ours and not address, here=alive.get(here, 0.0))
-    finally:
-        if ours:
-            ray.shutdown()
+        yield Cluster(list(alive.values()), own=own, here=alive.get(here, 0.0))
 
 
-class _ImportPath(list[str]):
-    """What Ray puts first on its workers' path of imports, without the driver's current folder."""
+def _connect(options: ComputeOptions, chunk_bytes: int, undone: contextlib.ExitStack) -> None:
+    """Join a cluster or start one.
 
-    used = False
-
-    def extend(self, folders: Iterable[str]) -> None:
-        self.used = True
-        super().extend(process.trusted(list(folders)))
-
-
-def safe_job() -> JobConfig:
-    """Settings of a job whose workers import nothing from the driver's current folder."""
-    job = JobConfig()
-    # Ray adds the folder to this list, and has no switch for it
-    job._py_driver_sys_path = _ImportPath()
-    return job
-
-
-def warn_of_unsafe(job: JobConfig) -> None:
-    """Say what is lost where Ray, which has taken a `safe_job`, did not use its path of imports."""
-    folders = job._py_driver_sys_path
-    if not (isinstance(folders, _ImportPath) and folders.used):
-        log.warning(
-            "this version of Ray keeps its workers' path of imports elsewhere: they may import "
-            "Python files from the current folder; start runs in a folder that you trust"
+    Args:
+        options: as of `ray_cluster`.
+        chunk_bytes: as of `ray_cluster`.
+        undone: gets what is to be undone at the end: all that this changes in the process.
+    """
+    verbose = logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG)
+    settings: dict[str, Any] = {"log_to_driver": verbose, "job_config": safe_job()}
+    start: Callable[..., Any] = ray.init
+    if options.log_format == "json":
+        settings["logging_config"] = ray.LoggingConfig(
+            encoding="JSON", additional_log_standard_attrs=["name"]
         )
+    address = options.cluster_address
+    variables: dict[str, str] = {}
+    if address:
+        reach(address)
+        settings |= _allowed_protocols()
+        variables |= _LOST_HOST
+        settings["address"] = address
+    else:
+        from vggbatch.classifier.cores import usable_cpus
+
+        cpus = options.num_cpus or usable_cpus()
+        store = _OBJECT_STORE_BASE + cpus * _CHUNKS_PER_CPU * chunk_bytes
+        # `local`, for Ray would else join what somebody has started on this machine
+        settings |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        settings["object_store_memory"] = store
+        variables |= ensure_private_token()
+        start = init_on_loopback
+    stderr: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if not verbose:
+        variables |= _QUIET
+        undone.enter_context(log_level(logging.ERROR, CONNECTING))
+        settings["logging_level"] = logging.ERROR
+        stderr = silent_stderr()
+    undone.enter_context(environment(variables))
+    undone.enter_context(_own_sigterm())
+    undone.callback(ray.shutdown)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with stderr:
+            start(**settings)
+        warn_of_unsafe(settings["job_config"])
+    except Exception as error:  # a node that is slow to start is a bare one of Ray's
+        what = f"cannot join the Ray cluster at {address}" if address else "cannot start Ray"
+        raise VggbatchError(f"{what}: {' '.join(str(error).split())}") from None
+    finally:
+        # its configuration is for the workers: this process has one of its own
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        take_sigterm(handler)
 
 
 def _allowed_protocols() -> dict[str, Any]:
@@ -193,13 +194,7 @@ def _growth() -> Growth:
     """What the autoscaler has said of itself; nothing where there is none."""
     from vggbatch.cluster.placement import Growth
 
-    try:
-        config = ray._private.state.state.get_cluster_config()
-    except Exception:
-        config = None  # a client connection, or another Ray: no more than a bound is lost
-    groups = list(config.node_group_configs) if config else []
-    workers = [(group.max_count, int(group.resources.get("CPU", 0))) for group in groups]
-    workers = [(count, cpus) for count, cpus in workers if count and cpus]
+    workers = [(count, cpus) for count, cpus in node_groups() if count and cpus]
     if not workers:
         return Growth()
     # a negative limit means none
@@ -212,28 +207,22 @@ def _growth() -> Growth:
 
 @contextlib.contextmanager
 def _own_sigterm() -> Iterator[None]:
-    """Keep the caller's way to end: Ray puts one in its place that prints its own stack."""
+    """Put the caller's way to end back at the end, also the default one.
+
+    Within the block Ray's stays in place of that: it ends what Ray has started.
+    """
     handler = signal.getsignal(signal.SIGTERM)
-    yield
-    take_sigterm(handler)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 def take_sigterm(handler: Any) -> None:
-    """Let SIGTERM go to a handler again, where it can be said: in the main thread alone."""
+    """Let SIGTERM go to the caller's handler again, in whose place Ray puts one with its own stack.
+
+    In the main thread alone, for no other may.
+    """
     if callable(handler) and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
-
-
-def _quieten() -> None:
-    """Ray's own messages go to its log folder, not to the user's terminal."""
-    defaults = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        # the driver's C++ part writes to stderr and has no other switch
-        "RAY_BACKEND_LOG_LEVEL": "fatal",
-        # a worker that is ended after a second of idling must be started again at a second's cost
-        "RAY_idle_worker_killing_time_threshold_ms": "600000",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    # says that it connects, and that a thread which joins can set no handler of SIGTERM
-    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)

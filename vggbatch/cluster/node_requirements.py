@@ -66,12 +66,12 @@ def node_check_for(
     )
 
 
-def check_own_machine(job: Job, tell: Callable[[str], None] | None = None) -> Placement:
+def check_own_machine(job: Job, note: Callable[[str], None] | None = None) -> Placement:
     """Fit a job into this machine, where Ray is, or would be, started for it; nothing is written.
 
     Args:
         job: the job.
-        tell: called with what is odd about the machine but stops nothing.
+        note: called with what is odd about the machine but stops nothing.
 
     Raises:
         UsageError: no classifier fits, or the machine is not fit for the run.
@@ -88,8 +88,8 @@ def check_own_machine(job: Job, tell: Callable[[str], None] | None = None) -> Pl
     if found:
         raise UsageError(cannot_start([f"this machine {fault}" for fault in found]))
     tight = tightness(report, needs, placement.actors)
-    if tell is not None and tight is not None:
-        tell(f"this machine {tight}")
+    if note is not None and tight is not None:
+        note(f"this machine {tight}")
     return placement
 
 

@@ -1,4 +1,4 @@
-"""The checks before a run: every node is fit for it, or all that is wrong is told at once.
+"""The checks before a run: every node is fit for it, or all that is wrong is reported at once.
 
 On a cluster that is joined each node looks at itself (see node_report.py), all at once and in one
 round trip; the worker process that answers takes the node's first task, so little time is lost.
@@ -47,7 +47,7 @@ _INPUTS = 4
 def check(
     job: Job,
     cluster: Cluster,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     meanwhile: Callable[[Placement], None] = lambda placement: None,
 ) -> Placement:
     """Fit a job into a cluster, and check the nodes.
@@ -55,7 +55,7 @@ def check(
     Args:
         job: the job.
         cluster: what the run is connected to.
-        tell: called with what is odd about the nodes but stops nothing, a line each.
+        report: called with what is odd about the nodes but stops nothing, a line each.
         meanwhile: called while the nodes of a cluster that was joined look at themselves.
 
     Raises:
@@ -68,7 +68,7 @@ def check(
         placement = place(cluster.node_cpus, job.config.compute, cluster.growth)
         meanwhile(placement)
         for line in preflight.finish(placement):
-            tell(line)
+            report(line)
     return placement
 
 

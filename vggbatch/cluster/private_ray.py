@@ -13,48 +13,28 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Iterator
 from pathlib import Path
-
-from ray._private import ray_constants
-
-LOOPBACK = "127.0.0.1"
-_SWITCH = "ENABLE_RAY_CLUSTER"
-"""Ray's own switch, off by default on Windows and macOS alone. While it is on, Ray replaces a
-loopback address by one that other machines reach."""
 
 log = logging.getLogger(__name__)
 
 
-@contextlib.contextmanager
-def on_loopback() -> Iterator[None]:
-    """Let a Ray that is started within the block use the loopback address alone."""
-    before = getattr(ray_constants, _SWITCH, None)
-    if before is None:
-        log.warning("this version of Ray listens on every interface; its token keeps others out")
-        yield
-        return
-    setattr(ray_constants, _SWITCH, False)
-    try:
-        yield
-    finally:
-        setattr(ray_constants, _SWITCH, before)
-
-
-def ensure_private_token() -> None:
+def ensure_private_token() -> dict[str, str]:
     """Make the token that a local Ray will use, or close the file of one that is there already.
 
-    Does nothing where the user gives a token or has switched tokens off. Where the home folder
-    takes no file, the token is in this process's environment, which its children inherit.
+    Does nothing where the user gives a token or has switched tokens off.
+
+    Returns:
+        Variables that Ray needs in the environment: the token, where the home folder takes no file.
     """
     mode = os.environ.get("RAY_AUTH_MODE", "token").lower()
     if mode != "token" or {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
-        return
+        return {}
     try:
         _private_token_file(Path.home() / ".ray" / "auth_token")
     except (OSError, RuntimeError) as error:
         log.info("no token file in the home folder: %s", error)
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {}
 
 
 def _private_token_file(path: Path) -> None:

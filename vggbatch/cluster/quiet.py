@@ -1,11 +1,12 @@
-"""Keeping native code from the user's terminal, where what it says comes as an exception, too."""
+"""Keeping Ray and its native code quiet, and the caller's process as it was afterwards."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 
 def own_stderr() -> None:
@@ -36,3 +37,29 @@ def silent_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(nowhere)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def environment(defaults: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process that are not set, for the block."""
+    ours = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in ours.items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
+
+
+@contextlib.contextmanager
+def log_level(level: int, names: Iterable[str]) -> Iterator[None]:
+    """Let loggers take what is of a level or above it, for the block."""
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in before:
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, kept in before.items():
+            logging.getLogger(name).setLevel(kept)

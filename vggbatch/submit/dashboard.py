@@ -1,4 +1,4 @@
-"""Reaching the dashboard of a Ray cluster, and what it answers told in one line."""
+"""Reaching the dashboard of a Ray cluster, and its answers as errors of one line."""
 
 from __future__ import annotations
 
@@ -24,14 +24,6 @@ _EXAMPLE = "http://HOST:8265"
 _VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _CONNECT_TIMEOUT_S = 15.0
 """Seconds for an address to take a connection."""
-_TALKATIVE = (
-    "ray.dashboard.modules.dashboard_sdk",
-    "ray.dashboard.modules.job.sdk",
-    "ray._private.runtime_env.packaging",
-    "ray._private.runtime_env.working_dir",
-)
-"""Modules of Ray that log uploads and connections at levels of their own, and advise to change
-arguments that nobody gave."""
 
 
 def connect(address: str | None) -> JobSubmissionClient:
@@ -113,16 +105,18 @@ def _reach(address: str) -> None:
 
 def _client(address: str | None) -> JobSubmissionClient:
     try:
-        import aiohttp  # noqa: F401  Ray's client needs it and is not told apart when it lacks
+        import aiohttp  # noqa: F401  Ray's client needs it and fails in another way without
     except ImportError:
         raise UsageError(f"submitting needs ray[default]: {command_for('ray[default]')}") from None
     from ray.job_submission import JobSubmissionClient
+
+    from vggbatch.cluster.internals import UPLOADING
 
     scheme, separator, _ = (address or "").partition("://")
     if separator and scheme not in ("http", "https", "ray"):
         raise UsageError(f"{address} is no address of a Ray dashboard; one looks like {_EXAMPLE}")
     _reach(address or next(filter(None, map(os.environ.get, _VARIABLES)), ""))
-    for name in _TALKATIVE:
+    for name in UPLOADING:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         with silent_stderr():
@@ -146,8 +140,9 @@ def _only(address: str | None) -> Iterator[None]:
 
 
 def _check_version(client: JobSubmissionClient) -> None:
-    # the client has asked for it already and has no other way to tell
-    found, known = client._server_ray_version, _known_versions()
+    from vggbatch.cluster.internals import version_of
+
+    found, known = version_of(client), _known_versions()
     if found and known is not None and not known.contains(found, prereleases=True):
         raise UsageError(
             f"the cluster at {client.get_address()} runs Ray {found}, and vggbatch knows Ray "

@@ -9,9 +9,9 @@ import ray
 from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.cluster.connection import Cluster
+from vggbatch.cluster.internals import starting_actors
 from vggbatch.cluster.placement import place
 from vggbatch.config import ComputeOptions, load_config
-from vggbatch.executors.ray_data.internals import starting_classifiers
 from vggbatch.executors.ray_data.stages import Stage
 from vggbatch.executors.ray_data.wait import ClusterSnapshot as View
 from vggbatch.executors.ray_data.wait import describe_wait
@@ -102,10 +102,10 @@ def test_classifiers_that_start_are_not_mistaken_for_others():
     """They hold all CPUs, as others would."""
     actor = ray.remote(num_cpus=2)(Classify).remote()
     deadline = time.monotonic() + 60
-    while ray.available_resources().get("CPU", 0.0) > 0.1 or not starting_classifiers():
+    while ray.available_resources().get("CPU", 0.0) > 0.1 or not starting_actors("Classify"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert starting_classifiers() == 1
+    assert starting_actors("Classify") == 1
     ray.kill(actor)
 
 

@@ -42,7 +42,7 @@ class S3Server:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on; SeaweedFS adds 10000 for gRPC unless told, so all are given."""
+    """Ports nobody listens on; SeaweedFS adds 10000 for gRPC by default, so all are given."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for one in sockets:

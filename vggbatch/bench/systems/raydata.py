@@ -35,7 +35,7 @@ class RayData(Program):
         import ray
         import ray.data
 
-        from vggbatch.cluster.connection import safe_job
+        from vggbatch.cluster.internals import safe_job
 
         ray.init(address=task.address or "local", job_config=safe_job())
         (

@@ -12,12 +12,12 @@ from typing import Any
 
 import ray.data
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources
-from ray.util.annotations import RayDeprecationWarning
 
 from vggbatch.cluster.connection import Cluster
 from vggbatch.cluster.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
+from vggbatch.cluster.quiet import log_level
 from vggbatch.config import ComputeOptions
-from vggbatch.executors.ray_data.internals import bound_queues, observe, retry_options
+from vggbatch.executors.ray_data.internals import bound_queues, limit_retries, observe
 from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
 _RETRIES = 3
@@ -44,44 +44,44 @@ def build(
         "batch_format": "pyarrow",
         "zero_copy_batch": True,
     }
-    # Ray's default is without end, which an image that kills its process would take
-    tasks: dict[str, Any] = {**tables, **retry_options(max_retries=_RETRIES)}
-    # of a chunk whose classifier died; the classifier starts again however often
-    calls = retry_options(max_task_retries=_RETRIES if context.isolate else _CALLS)
-    return (
-        source.map_batches(
-            functools.partial(index, scoring=context),
-            num_cpus=INDEX_CPUS,
-            concurrency=placement.index_tasks,
-            **tasks,
-        )
-        .map_batches(
-            functools.partial(capture_failure, stage=decode, scoring=context),
-            num_cpus=DECODE_CPUS,
-            concurrency=placement.decode_tasks,
-            **tasks,
-        )
-        .map_batches(
-            Classify,
-            fn_constructor_args=(context,),
-            num_cpus=placement.actor_cpus,
-            compute=ActorPoolStrategy(
-                # the rest may go with their nodes, and come with others
-                min_size=1 if placement.elastic else placement.actors,
-                initial_size=placement.actors,
-                max_size=placement.max_actors,
-                max_tasks_in_flight_per_actor=placement.chunks_in_flight,
-            ),
-            **tables,
-            **calls,
-        )
-        .map_batches(
-            functools.partial(capture_failure, stage=write, scoring=context),
-            num_cpus=WRITE_CPUS,
-            concurrency=placement.write_tasks,
-            **tasks,
-        )
+    calls = _RETRIES if context.isolate else _CALLS
+    source = source.map_batches(
+        functools.partial(index, context=context),
+        num_cpus=INDEX_CPUS,
+        concurrency=placement.index_tasks,
+        **tables,
     )
+    # Ray's default is without end, which an image that kills its process would take
+    source = limit_retries(source, max_retries=_RETRIES)
+    source = source.map_batches(
+        functools.partial(capture_failure, stage=decode, context=context),
+        num_cpus=DECODE_CPUS,
+        concurrency=placement.decode_tasks,
+        **tables,
+    )
+    source = limit_retries(source, max_retries=_RETRIES)
+    source = source.map_batches(
+        Classify,
+        fn_constructor_args=(context,),
+        num_cpus=placement.actor_cpus,
+        compute=ActorPoolStrategy(
+            # the rest may go with their nodes, and come with others
+            min_size=1 if placement.elastic else placement.actors,
+            initial_size=placement.actors,
+            max_size=placement.max_actors,
+            max_tasks_in_flight_per_actor=placement.chunks_in_flight,
+        ),
+        **tables,
+    )
+    # of a chunk whose classifier died; the classifier starts again however often
+    source = limit_retries(source, max_task_retries=calls)
+    source = source.map_batches(
+        functools.partial(capture_failure, stage=write, context=context),
+        num_cpus=WRITE_CPUS,
+        concurrency=placement.write_tasks,
+        **tables,
+    )
+    return limit_retries(source, max_retries=_RETRIES)
 
 
 @contextlib.contextmanager
@@ -93,9 +93,10 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float
         options: the run's share of it.
         chunk_work: what a chunk costs a network, in single crops.
     """
+    quiet: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     if not logging.getLogger("vggbatch").isEnabledFor(logging.DEBUG):
         # when it is imported Ray Data sets its loggers up, so this can be said no earlier
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        quiet = log_level(logging.CRITICAL, ["ray.data"])
     before = DataContext.get_current()
     context = before.copy()
     # a block for each row: a chunk must be neither merged with others nor split
@@ -120,9 +121,7 @@ def data_context(cluster: Cluster, options: ComputeOptions, *, chunk_work: float
     bound_queues(context)
     # a node may go while a classifier starts on it; one that cannot start at all says so itself
     context.max_consecutive_actor_init_deaths = 3
-    with DataContext.current(context), warnings.catch_warnings():
+    with quiet, DataContext.current(context), warnings.catch_warnings():
         # small runs leave classifiers without work, which Ray thinks worth a paragraph each
         warnings.filterwarnings("ignore", category=UserWarning, module=r"ray\.data\.")
-        # limits of retries have no other way in until Ray 2.64 takes this one away
-        warnings.filterwarnings("ignore", category=RayDeprecationWarning)
         yield

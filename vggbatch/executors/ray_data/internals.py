@@ -1,20 +1,17 @@
-"""Every private name of Ray Data and of Ray's actors that this package uses, and no other module.
+"""Every private name of Ray Data that this package uses, and no other module.
 
 Nothing public does as much. Each use is guarded: without it a run works, and a line in the log
-says what is lost. Those of a cluster are in pipeline/ray_internals.py, which has to do without
-Ray Data.
+says what is lost, once a run. Those of Ray below it are in cluster/internals.py.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 import weakref
 from contextlib import suppress
 from typing import Any
 
-import ray
 from ray.data import DataContext, Dataset
 
 from vggbatch.executors.ray_data.stages import STAGES, Stage
@@ -36,6 +33,21 @@ _QUEUE = 16
 """Chunks that may always wait for a stage."""
 _QUEUE_A_TASK = 4
 """Chunks that may wait for each task or actor of a stage."""
+
+
+_BLIND = "it cannot be seen what a run waits for"
+_FIXED = "classifiers do not follow the nodes"
+_GROWING = "the driver's memory may grow with the input"
+_PATIENT = "an image that kills its process is found only after a while without progress"
+
+_reported: set[str] = set()
+"""What was said to be lost in this run."""
+
+
+def _report(lost: str, why: object) -> None:
+    if lost not in _reported:
+        _reported.add(lost)
+        _log.warning("with this version of Ray Data %s (%s)", lost, why)
 
 
 class Stopped(Exception):
@@ -84,26 +96,9 @@ def read_stages() -> dict[str, Stage] | None:
             name: _stage(operator, state)
             for name, (operator, state) in zip(STAGES, states, strict=True)
         }
-    except Exception:
+    except Exception as error:
+        _report(_BLIND, error)
         return None
-
-
-def starting_classifiers() -> int:
-    """Classifiers of this process that have a place on a node and are not ready yet.
-
-    Returns:
-        0 also where this Ray, or a client connection, does not say: no more than a detail of a line
-        about waiting is lost.
-    """
-    try:
-        job = ray.JobID(bytes.fromhex(ray.get_runtime_context().get_job_id()))
-        found = ray._private.state.actors(job_id=job, actor_state_name="PENDING_CREATION")
-        return sum(
-            "Classify" in actor["ActorClassName"] and bool(actor["Address"]["IPAddress"])
-            for actor in found.values()
-        )
-    except Exception:
-        return 0
 
 
 class _Hold(_Callback or object):  # type: ignore[misc]
@@ -119,8 +114,7 @@ class _Hold(_Callback or object):  # type: ignore[misc]
         try:
             _add_classifiers(executor, _control.wanted_classifiers)
         except Exception as error:
-            want_classifiers(0)
-            _log.warning("with this Ray Data classifiers do not follow the nodes: %s", error)
+            _report(_FIXED, error)
 
     def after_execution_succeeds(self, executor: Any) -> None:
         _control.executor = None
@@ -143,27 +137,33 @@ class _ShortQueues(_Policy or object):  # type: ignore[misc]
         if room <= 0:
             return 0
         # all that is there would be read otherwise, which is a whole shard where indexing is quick
-        size = op.metrics.average_bytes_per_output
+        size = getattr(op.metrics, "average_bytes_per_output", None)
         return max(1, int(room * size)) if size else 1
 
     def _room(self, op: Any) -> int | None:
-        """Chunks more that the next stage takes into its queue; None for the last stage."""
-        rooms = [
-            max(_QUEUE, _QUEUE_A_TASK * _width(after))
-            - self._topology[after].total_enqueued_input_blocks()
-            for after in op.output_dependencies
-        ]
+        """Chunks more that the next stage takes into its queue; None without a limit."""
+        try:
+            rooms = [
+                max(_QUEUE, _QUEUE_A_TASK * _width(after))
+                - self._topology[after].total_enqueued_input_blocks()
+                for after in op.output_dependencies
+            ]
+        except Exception as error:
+            _report(_GROWING, error)
+            return None
         return min(rooms, default=None)
 
 
 def observe(context: DataContext) -> None:
     """Let passes under this context be seen and stopped, and let classifiers follow the nodes."""
+    _reported.clear()
     if _Callback is None or not hasattr(context, "custom_execution_callback_classes"):
-        _log.warning(
-            "this version of Ray Data does not show its stages: classifiers do not follow the "
-            "nodes, and a run that waits cannot say what it waits for"
-        )
+        for lost in (_BLIND, _FIXED, _GROWING):
+            _report(lost, "it calls nothing back")
         return
+    for name in _unknown_to(_Callback, _Hold):
+        for lost in (_BLIND, _FIXED, _GROWING):
+            _report(lost, f"it does not call {name}")
     before = context.custom_execution_callback_classes
     context.custom_execution_callback_classes = [*before, _Hold]
 
@@ -177,30 +177,52 @@ def bound_queues(context: DataContext) -> None:
     """
     try:
         assert _Policy is not None, "it has other policies"
+        for name in _unknown_to(_Policy, _ShortQueues):
+            _report(_GROWING, f"it does not call {name}")
         enabled = [*policies.ENABLED_BACKPRESSURE_POLICIES, _ShortQueues]
         context.set_config(policies.ENABLED_BACKPRESSURE_POLICIES_CONFIG_KEY, enabled)
     except (AssertionError, AttributeError) as error:
-        _log.warning(
-            "with this version of Ray Data the driver's memory may grow with the input: %s", error
-        )
+        _report(_GROWING, error)
 
 
-def retry_options(**limits: int) -> dict[str, Any]:
-    """Limits of retries as arguments of `Dataset.map_batches`, where it takes them.
+def _unknown_to(base: type, own: type) -> list[str]:
+    """The public methods of a class that its base does not have, and so does not call."""
+    names = [name for name in vars(own) if not name.startswith("_")]
+    return [name for name in names if not hasattr(base, name)]
 
-    Ray 2.64 takes them away. Without them an image that kills its process is tried until the pass
-    has had no progress for too long, and then with care in the next one: only time is lost.
+
+def limit_retries(mapped: Dataset, **limits: int) -> Dataset:
+    """Limit how often Ray repeats the tasks, or calls to the actors, of the last stage of a plan.
+
+    `Dataset.map_batches` takes such limits until Ray 2.64, which has no named argument for them;
+    where it keeps what it was given they can be put in any version. Without limits an image that
+    kills its process is tried until the pass has had no progress for too long, and then with care
+    in the next one: only time is lost.
+
+    Args:
+        mapped: what `map_batches` gave.
+        limits: options of `ray.remote`.
+
+    Returns:
+        The same.
     """
-    taken = inspect.signature(Dataset.map_batches).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-        return limits
-    return {}
+    try:
+        options = mapped._logical_plan.dag.ray_remote_args  # type: ignore[attr-defined]
+        options |= limits
+    except Exception as error:
+        _report(_PATIENT, error)
+    return mapped
 
 
 def forget_blocks(executor: Any) -> None:
     """Drop what Ray Data keeps of every block that was, for a summary that nothing reads."""
-    for operator in getattr(executor, "_topology", ()):
-        getattr(operator, "_output_blocks_stats", []).clear()
+    try:
+        for operator in executor._topology:
+            kept = getattr(operator, "_output_blocks_stats", None)
+            if kept is not None:
+                kept.clear()
+    except Exception as error:
+        _report(_GROWING, error)
 
 
 def _width(op: Any) -> int:

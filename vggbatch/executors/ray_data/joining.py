@@ -88,7 +88,7 @@ def _wake_nodes() -> dict[str, Any]:
     """Node id -> a task that imports there what the checks need."""
 
     def wake() -> None:
-        # what is wrong with a node is told by the checks
+        # the checks report what is wrong with a node
         with suppress(Exception):
             __import__("vggbatch.cluster.node_report")
 

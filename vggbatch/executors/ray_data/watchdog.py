@@ -11,14 +11,11 @@ from typing import Any
 import ray
 
 from vggbatch.cluster.connection import Cluster, living_nodes
+from vggbatch.cluster.internals import starting_actors
 from vggbatch.cluster.placement import Placement
 from vggbatch.cluster.ports import check_grpc_port, unresponsive_nodes
 from vggbatch.executors.ray_data.gauges import StageGauges
-from vggbatch.executors.ray_data.internals import (
-    read_stages,
-    starting_classifiers,
-    want_classifiers,
-)
+from vggbatch.executors.ray_data.internals import read_stages, want_classifiers
 from vggbatch.executors.ray_data.wait import NO_NODE, ClusterSnapshot, describe_wait
 from vggbatch.pipeline.run_logging import RunLogger
 
@@ -140,7 +137,7 @@ class Watchdog:
             free_cpus=free.get("CPU", 0.0),
             stages=read_stages(),
             silent=unresponsive_nodes(nodes, _NODE_TIMEOUT_S),
-            starting=starting_classifiers(),
+            starting=starting_actors("Classify"),
         )
 
 
