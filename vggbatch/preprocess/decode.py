@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from contextlib import suppress
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from vggbatch.config import DecodeOptions
 from vggbatch.errors import ImageError
@@ -18,6 +17,7 @@ from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.preprocess.effort import ORDINARY_PIXELS, is_ordinary
 from vggbatch.preprocess.guard import guarded_image
 from vggbatch.preprocess.isolated import seconds_for
+from vggbatch.preprocess.pillow_globals import set_globals
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """What is tried, by content and never by name. Others stay out: some start programs (EPS), and none
@@ -34,7 +34,7 @@ _MAGIC = {
     "JPEG 2000": (0, b"\0\0\0\x0cjP  "),
     "AVIF": (4, b"ftypavi"),
 }
-"""Where in a file which bytes tell its format."""
+"""Where in a file which bytes identify its format."""
 
 _CUT = ("truncated", "reached eof", "but only got", "not enough")
 """What Pillow and its libraries say of a file that ends too early."""
@@ -43,11 +43,6 @@ _SCANS = 10
 """Scans of a progressive color JPEG as libjpeg writes it (jpeg_simple_progression)."""
 
 _COMMENT = re.compile(rb"#[^\r\n]*[\r\n]?")
-
-# Pillow warns of odd metadata and of large images. Neither changes a pixel, a worker's log is no
-# place for a line an image, and max_pixels decides what is too large.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decode_image(data: bytes, options: DecodeOptions, side: int | None = None) -> Image.Image:
@@ -115,7 +110,7 @@ def decode_here(
         ImageError: as `decode_image`.
     """
     check_bytes(data, options)
-    _set_globals(options)
+    set_globals(options)
     try:
         image: Image.Image = Image.open(io.BytesIO(_without_comments(data)), formats=FORMATS)
         _check_work(image, options)
@@ -151,13 +146,6 @@ def _without_comments(data: bytes) -> bytes:
     return _COMMENT.sub(b"", data) if data[:2] in (b"P1", b"P2", b"P3") else data
 
 
-def _set_globals(options: DecodeOptions) -> None:
-    """Pillow's switches are global: a process decodes for one job, whose options do not change."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = options.truncated
-    # Pillow refuses above twice its limit, before the size can be looked at.
-    Image.MAX_IMAGE_PIXELS = options.max_pixels // 2 + 1
-
-
 def _check_work(image: Image.Image, options: DecodeOptions) -> None:
     pixels = image.width * image.height
     if pixels > options.max_pixels:
@@ -186,7 +174,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _unidentified(data: bytes) -> ImageError:
-    """Pillow does not tell a cut header from foreign bytes."""
+    """Pillow does not distinguish a cut header from foreign bytes."""
     content = recognize(data[:HEAD])
     if content is not None and content.form is not Form.IMAGE:
         return ImageError("not_image", str(content))

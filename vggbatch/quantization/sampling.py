@@ -14,6 +14,7 @@ from vggbatch.errors import ImageError, UsageError
 from vggbatch.job.own_classes import with_own_classes
 from vggbatch.labels import Labels
 from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import InputWarning, reader_for, select, survey
 from vggbatch.sources.base import left_out_of
@@ -35,6 +36,7 @@ class Sample:
     """What else is in the input, and in the shards that were opened, by kind."""
 
 
+@kept_globals()
 def sample(
     inputs: Sequence[str],
     count: int,

@@ -19,6 +19,7 @@ from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.output.layout import PROFILES, Output
 from vggbatch.preprocess.decode import decode_image
+from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.report.scan import Example
 from vggbatch.sources import reader_for
@@ -39,6 +40,7 @@ class Thumbnails:
     """Why the input could not be read, if it could not."""
 
 
+@kept_globals()
 def thumbnails(
     predictions: Folder,
     examples: Sequence[Example],
