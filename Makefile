@@ -17,8 +17,12 @@ QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models
 	tests/models/preparation/test_prepare.py tests/sources tests/metrics tests/output/test_writer.py \
 	tests/output/test_reader.py tests/output/test_layout.py tests/output/test_metadata.py \
 	tests/end_to_end/test_formats_of_outputs.py tests/runs/test_run.py
+# the lowest Ray that is supported, and the tests of what has to do with it
+LOWEST_RAY := $(shell sed -n 's/.*"ray\[data\]>=\([0-9.]*\),.*/\1/p' pyproject.toml)
+RAY_TESTS := tests/executors/ray_data tests/executors/test_same_rows.py tests/cluster \
+	tests/runs/test_telemetry.py tests/submit/test_dashboard.py tests/api/test_effects.py
 
-.PHONY: help demo test test-all test-lowest test-newest coverage lint docs format bench clean
+.PHONY: help demo test test-all test-lowest test-newest test-rays coverage lint docs format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -38,7 +42,18 @@ test-lowest: $(VENV)/installed ## quick tests with every dependency at its lowes
 test-newest: $(VENV)/installed ## quick tests with every dependency at its newest version, on Python 3.11
 	@$(MAKE) --no-print-directory bounds RESOLUTION=highest
 
-.PHONY: bounds
+test-rays: $(VENV)/installed ## quick tests of the Ray executor with the lowest and the newest supported Ray
+	@$(MAKE) --no-print-directory ray NAME=ray-lowest RAY='ray[data]==$(LOWEST_RAY).0'
+	@$(MAKE) --no-print-directory ray NAME=ray-newest RAY='ray[data]'
+
+.PHONY: ray bounds
+ray:
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BOUNDS)/$(NAME)
+	@$(BIN)/uv pip install --quiet --python $(BOUNDS)/$(NAME)/bin/python '$(RAY)' --editable '.[test]'
+	@$(BOUNDS)/$(NAME)/bin/python -c 'import ray; print("Ray", ray.__version__)'
+	@$(BOUNDS)/$(NAME)/bin/python -m pytest -m "not slow" -p no:cacheprovider $(RAY_TESTS)
+
 bounds:
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv venv --quiet --clear --python 3.11 $(BOUNDS)/$(RESOLUTION)
@@ -65,7 +80,7 @@ bench: $(VENV)/installed ## measure vggbatch beside its peers, on the built-in p
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@$(BIN)/vggbatch bench -o bench-output
 
-format: $(VENV)/installed-dev ## let ruff format and mend
+format: $(VENV)/installed-dev ## let ruff format and fix
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
