@@ -145,16 +145,16 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     # the workers cannot import it
     ray.cloudpickle.register_pickle_by_value(waiting)  # type: ignore[no-untyped-call]
     numbered = _shards(what)
-    tally = RunTracker(Progress(), Total(numbered, Progress()))
+    tracker = RunTracker(Progress(), Total(numbered, Progress()))
     warm = _WARM_CHUNKS * what.actors * min(what.chunk_size, what.images_a_shard)
     started: list[float] = []
     used: list[_Driver] = []
 
     def notify() -> None:
-        if tally.rows and not started:
+        if tracker.rows and not started:
             started.append(time.perf_counter())
-        if tally.rows >= warm and not used:
-            used.append(_Driver.now(tally.rows))
+        if tracker.rows >= warm and not used:
+            used.append(_Driver.now(tracker.rows))
         if used and time.perf_counter() - used[0].clock > what.seconds:
             raise _Enough
 
@@ -193,21 +193,21 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             seconds_an_image=what.seconds_an_image,
         )
         run_id = context.run_id
-        telemetry = stack.enter_context(Telemetry(run_id, output.folder.uri, tally))
+        telemetry = stack.enter_context(Telemetry(run_id, output.folder.uri, tracker))
         gauges = StageGauges(run_id, output.folder.uri)
         watchdog = stack.enter_context(Watchdog(run_id, placement, gauges, lambda line: None))
         job = cast("Job", None)  # all that the passes need of it is in the context
-        work = Work(job, run_id, output, what.chunk_size, numbered, tally.progress)
+        work = Work(job, run_id, output, what.chunk_size, numbered, tracker.progress)
         results = stack.enter_context(closing(iter(Passes(work, context, placement, watchdog))))
         began = time.perf_counter()
         with suppress(_Enough):
             for result in results:
                 if result is not None and result.stats is not None:
-                    tally.commit(result.key, result.stats)
+                    tracker.commit(result.key, result.stats)
                     telemetry.committed(result.stats)
                 notify()
         actor_bytes = _actor_bytes()
-        used.append(_Driver.now(tally.rows))
+        used.append(_Driver.now(tracker.rows))
     first, last = used[0], used[-1]
     if last.rows <= first.rows:
         raise VggbatchError("the input is too small: no image was left once all were at work")

@@ -28,16 +28,16 @@ class WaitingContext(StageContext):
 class Waiting(Classify):
     """A classifier that sleeps."""
 
-    def __init__(self, scoring: StageContext) -> None:
-        self.scoring = scoring
+    def __init__(self, context: StageContext) -> None:
+        self.context = context
         self.failure = None
 
-    def classify(self, table: pa.Table, scoring: StageContext) -> pa.Table:
+    def classify(self, table: pa.Table, context: StageContext) -> pa.Table:
         """The same prediction for every image, after the time that a network takes."""
-        assert isinstance(scoring, WaitingContext)
+        assert isinstance(context, WaitingContext)
         started = time.perf_counter()
         count = len(chunks.rows_of(table))
-        time.sleep(count * scoring.seconds_an_image)
+        time.sleep(count * context.seconds_an_image)
         stats = Stats.from_json(table["stats"][0].as_py()).with_scores(
             infer_seconds=time.perf_counter() - started, likelihoods=[LabelLikelihood()]
         )
@@ -50,9 +50,9 @@ class Waiting(Classify):
         )
 
 
-def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
+def decode(table: pa.Table, context: StageContext) -> pa.Table:
     """A chunk without reading it: every image is there, without pictures."""
-    del scoring
+    del context
     _, _, shard = next(chunks.shards_of(table))
     assert shard.members is not None
     ids = shard.image_ids(shard.members)

@@ -62,7 +62,7 @@ def session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def process(prepared: PreparedModel, size: tuple[int, int], pipe: Connection) -> None:
-    """One process: does each step when it is told, and answers with what it holds."""
+    """One process: does each step when it is asked, and answers with what it holds."""
     one = np.zeros((1, 3, *size), np.float32)
     before = held("Anonymous:")
     opened = session(prepared.path)

@@ -197,7 +197,7 @@ def _check_host(uri: str) -> None:
         if ":" not in host:  # no IPv6 address
             host.encode("idna")
     except ValueError as error:
-        # a password that is taken for a port is not told
+        # a password that is taken for a port is not shown
         reason = "" if "@" in uri else " (" + str(error).partition(" (")[0] + ")"
         raise Refused(f"{public(uri)}: not a valid URL{reason}") from None
     if not host or re.search(r"[\s\x00-\x20\x7f<>\\^`{|}\"%]", host):

@@ -1,4 +1,4 @@
-"""Ties among the probabilities, and what all of them tell: beside a plain loop."""
+"""Ties among the probabilities, and what all of them show: beside a plain loop."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from vggbatch.pipeline.run_logging import (
     RunLogger,
     TextFormatter,
     chunk_fields,
-    told,
+    run_logged,
 )
 
 
@@ -37,7 +37,7 @@ def test_lines_for_people_and_for_collectors_have_the_same_fields():
 
 def test_a_run_that_fails_says_with_what(caplog):
     log = RunLogger("vggbatch.x", "run1")
-    with caplog.at_level(logging.INFO), contextlib.suppress(OSError), told(log, images=3):
+    with caplog.at_level(logging.INFO), contextlib.suppress(OSError), run_logged(log, images=3):
         raise OSError("the disk is full")
     started, ended = caplog.records
     assert (started.images, ended.failure) == (3, "OSError: the disk is full")

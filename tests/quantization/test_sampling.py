@@ -15,7 +15,7 @@ CLASSES = tuple(f"n{i:08} thing" for i in range(20))
 
 @pytest.fixture
 def folder(tmp_path):
-    """Twenty images, each of one gray that tells its number."""
+    """Twenty images, each of one gray that gives its number."""
     for i in range(20):
         Image.new("RGB", (40, 40), (10 * i,) * 3).save(tmp_path / f"{i:02}.png")
     return tmp_path

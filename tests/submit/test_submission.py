@@ -1,4 +1,4 @@
-"""What a job is to do, as a shell gets it and as its digest tells it apart."""
+"""What a job is to do, as a shell gets it and as its digest distinguishes it."""
 
 import json
 import shlex

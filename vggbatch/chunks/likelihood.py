@@ -1,4 +1,4 @@
-"""What five probabilities a row cannot tell, summed while all of them are known.
+"""What five probabilities a row do not show, summed while all of them are known.
 
 The negative log-likelihood needs the probability of the true class, the Brier score those of all
 classes, and whether places 5 and 6 tie the sixth: the predictions leave them out. They are known

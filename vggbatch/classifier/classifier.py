@@ -39,7 +39,7 @@ class Predictions:
     bad: npt.NDArray[np.bool_]
     """(n,) whether a score is NaN or infinite, so that the other values mean nothing."""
     beyond: BeyondFive
-    """What the probabilities of all classes tell."""
+    """What the probabilities of all classes show."""
 
 
 @dataclass(frozen=True)

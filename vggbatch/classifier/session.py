@@ -63,7 +63,7 @@ class Session:
         self.spec = spec
         self._session = open_exactly(spec.path, options, checked=True)
         # opening packs all weights again before it takes those of the file, and onnxruntime keeps
-        # that memory for itself until told, 124 MB for a VGG-16 in int8 (measured)
+        # that memory for itself until asked for it, 124 MB for a VGG-16 in int8 (measured)
         self._first: ort.RunOptions | None = ort.RunOptions()
         self._first.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 

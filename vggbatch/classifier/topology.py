@@ -1,4 +1,4 @@
-"""Which logical CPUs are one core, and which cores share a cache, as Linux tells it in /sys."""
+"""Which logical CPUs are one core, and which cores share a cache, as Linux shows it in /sys."""
 
 from __future__ import annotations
 

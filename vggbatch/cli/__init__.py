@@ -144,7 +144,7 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; a failure that the user can mend is one line and an exit status."""
+    """Run a command; a failure that the user can fix is one line and an exit status."""
     streams.use_utf8()
     own_stderr()
     streams.prepare()

@@ -83,7 +83,7 @@ def validate(model: type[Model], data: Any, *, origin: str) -> Model:
         origin: what to call the data in a message.
 
     Raises:
-        UsageError: it is not valid; every fault is told, in one line.
+        UsageError: it is not valid; every fault is reported, in one line.
     """
     try:
         return model.model_validate(data)

@@ -63,7 +63,7 @@ def _numbers(data: bytes, position: int, storages: list[Storage]) -> dict[str, N
             raise ValueError("the checkpoint has a storage of another size than it says")
         found[storage.key] = np.frombuffer(data, dtype, count, start)
     if position != len(data):
-        raise ValueError("the checkpoint goes on after its last storage")
+        raise ValueError("the checkpoint continues after its last storage")
     return found
 
 

@@ -28,7 +28,7 @@ AUDIT_SCHEMA = pa.schema(
 
 @dataclass
 class Audit:
-    """Mergeable: what some rows tell."""
+    """Mergeable: what some rows show."""
 
     compared: int = 0
     """Scored rows with a label of their own and accepted classes in the set."""

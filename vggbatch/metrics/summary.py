@@ -101,7 +101,7 @@ def summarize(
     stands beside it (`top1_scored`, `top1_all`). What is about confidence is always over the
     scored images, error_rate over all rows, labeled or not.
 
-    What five predictions a row cannot tell is not guessed. nll is null when the probability of
+    What five predictions a row do not show is not guessed. nll is null when the probability of
     some label is unknown, and nll_at_least bounds it; the Brier score is null then. With a subset
     of the classes, images whose five predictions leave the answer open count as wrong,
     top1_at_most and top5_at_most count them as right, and what needs the probabilities within

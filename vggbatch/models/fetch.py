@@ -185,7 +185,7 @@ def _complete(
         except _Cut as cut:
             came = (partial.stat().st_size if partial.exists() else 0) > have
             met, fruitless = met or came, 0 if came else fruitless + 1
-            # Offline is told at once; a server that was there before is waited for.
+            # Offline is reported at once; a server that was there before is waited for.
             if fruitless >= attempts or (isinstance(cut, _NoConnection) and not met):
                 raise _MirrorFailed(str(cut)) from None
             count(0)

@@ -84,7 +84,7 @@ def resolve(
     One at a URI is kept in the cache, and read again only when it has changed.
 
     Raises:
-        UsageError: unknown name (tells the nearest), missing weights (tells how to get them), a
+        UsageError: unknown name (names the nearest), missing weights (names the way to get them), a
             file that is no image classifier, or a class list of another length than the output.
     """
     name, synthetic = options.name.removesuffix(SYNTHETIC), options.name.endswith(SYNTHETIC)

@@ -1,4 +1,4 @@
-"""What this user has recorded on this machine: told from what somebody else has put into an output.
+"""What this user has recorded on this machine, and not what others have put into an output.
 
 An output says where its images are, and a page shows them. In an output that comes from elsewhere
 that may be anybody's files, or addresses inside of this network. So what a run records is marked

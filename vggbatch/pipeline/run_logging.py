@@ -53,7 +53,7 @@ def hide_secrets(record: logging.LogRecord) -> bool:
 
 
 @contextlib.contextmanager
-def told(log: RunLogger, **fields: Any) -> Iterator[None]:
+def run_logged(log: RunLogger, **fields: Any) -> Iterator[None]:
     """The lines that begin and end a run, around a block; the last one says how it ended."""
     started = time.perf_counter()
     log.info("run started", extra=fields)

@@ -80,27 +80,27 @@ class StageContext:
         return ImageResizer(self.decode, resize_specs(self.recipes), self.protocol)
 
 
-def index(table: pa.Table, scoring: StageContext) -> Iterator[pa.Table]:
+def index(table: pa.Table, context: StageContext) -> Iterator[pa.Table]:
     """Shards -> chunks. Chunks that the column `done` names are committed already and left out."""
-    cache = scoring.output.index_folder()
+    cache = context.output.index_folder()
     finished = table["done"].to_pylist()
     for (number, group, shard), done in zip(chunks.shards_of(table), finished, strict=True):
         started = time.perf_counter()
         try:
             members = reader_for(shard.format).members(shard, cache)
         except Exception as error:
-            yield _failed("index", ChunkKey(group, number, -1, -1, -1), error, scoring)
+            yield _failed("index", ChunkKey(group, number, -1, -1, -1), error, context)
             continue
         fields = {"group": group, "shard": number, "name_of_shard": shard.name}
         fields |= {"images": members.num_rows, "seconds": round(time.perf_counter() - started, 3)}
-        RunLogger(__name__, scoring.run_id).info("shard indexed", extra=fields)
+        RunLogger(__name__, context.run_id).info("shard indexed", extra=fields)
         skip = set(done)
-        for part in chunks.split(number, group, shard, members, scoring.chunk_size):
+        for part in chunks.split(number, group, shard, members, context.chunk_size):
             if chunks.key_of(part).chunk not in skip:
                 yield part
 
 
-def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
+def decode(table: pa.Table, context: StageContext) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
     `pixels0` and `sizes0` are the resized images of the first resize specification as in an
@@ -109,13 +109,13 @@ def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
     assert members is not None, "a chunk carries its members"
-    packers = scoring.pictures.packers(members.num_rows)
+    packers = context.pictures.packers(members.num_rows)
     errors: list[str | None] = []
     image_bytes, fetch_seconds, content = 0, 0.0, 0
     ids = shard.image_ids(members)
     started = clock = time.perf_counter()
-    with _maker(scoring) as make:
-        contents = reader_for(shard.format).read(shard, members, scoring.decode.max_bytes)
+    with _maker(context) as make:
+        contents = reader_for(shard.format).read(shard, members, context.decode.max_bytes)
         for name, data in zip(ids, contents, strict=True):
             fetch_seconds += time.perf_counter() - clock
             try:
@@ -131,8 +131,8 @@ def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
             clock = time.perf_counter()
     labels = pa.nulls(len(ids), pa.int32())
     no_class = LeftOut()
-    if scoring.labels is not None:
-        known, tokens = _labels(scoring), members["label"].to_pylist()
+    if context.labels is not None:
+        known, tokens = _labels(context), members["label"].to_pylist()
         labels = known.match(ids, tokens)
         for image_id, token in known.without_class(ids, tokens):
             no_class.add(NO_CLASS, f"{image_id} ({token})")
@@ -162,43 +162,43 @@ def decode(table: pa.Table, scoring: StageContext) -> pa.Table:
     return chunks.with_columns(table.select(chunks.KEY), **columns)
 
 
-def _labels(scoring: StageContext) -> Labels:
-    assert scoring.labels is not None, "asked for where there are labels"
-    return scoring.labels if isinstance(scoring.labels, Labels) else scoring.labels()
+def _labels(context: StageContext) -> Labels:
+    assert context.labels is not None, "asked for where there are labels"
+    return context.labels if isinstance(context.labels, Labels) else context.labels()
 
 
 def _maker(
-    scoring: StageContext,
+    context: StageContext,
 ) -> contextlib.AbstractContextManager[Callable[[bytes], list[list[Pixels]]]]:
     """Image bytes -> pictures, in this process or in one of its own."""
-    maker = scoring.pictures
-    return IsolatedDecoder(maker) if scoring.isolate else contextlib.nullcontext(maker)
+    maker = context.pictures
+    return IsolatedDecoder(maker) if context.isolate else contextlib.nullcontext(maker)
 
 
 class Classify:
     """The classifier actor: opens the model on its node once, then takes chunk after chunk."""
 
-    def __init__(self, scoring: StageContext) -> None:
-        self.scoring = scoring
+    def __init__(self, context: StageContext) -> None:
+        self.context = context
         self.classifier: Classifier | None = None
         self.failure: Exception | None = None
         started = time.perf_counter()
         try:
             self.classifier = Classifier(
-                scoring.open_networks(),
-                scoring.protocol,
-                threads=scoring.threads,
-                micro_batch=scoring.micro_batch,
-                pin=scoring.pin,
+                context.open_networks(),
+                context.protocol,
+                threads=context.threads,
+                micro_batch=context.micro_batch,
+                pin=context.pin,
             )
         except Exception as error:
-            # Ray would start this actor again and again; its chunks tell the run instead
+            # Ray would start this actor again and again; its chunks report it to the run instead
             self.failure = error
         else:
             claim = self.classifier.claim
             fields: dict[str, Any] = {"seconds": round(time.perf_counter() - started, 3)}
-            fields |= {"threads": scoring.threads, "cores": claim.cores if claim else None}
-            RunLogger(__name__, scoring.run_id).info("classifier started", extra=fields)
+            fields |= {"threads": context.threads, "cores": claim.cores if claim else None}
+            RunLogger(__name__, context.run_id).info("classifier started", extra=fields)
 
     def share(self) -> Classify:
         """Another one on the same open networks, for another thread of this process."""
@@ -208,9 +208,9 @@ class Classify:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Classify one chunk."""
-        return capture_failure(table, stage=self.classify, scoring=self.scoring)
+        return capture_failure(table, stage=self.classify, context=self.context)
 
-    def classify(self, table: pa.Table, scoring: StageContext) -> pa.Table:
+    def classify(self, table: pa.Table, context: StageContext) -> pa.Table:
         """Pictures -> each recipe's predictions of the images without an error, in row order."""
         if self.classifier is None:
             assert self.failure is not None
@@ -220,13 +220,13 @@ class Classify:
         valid = rows.field("label").filter(rows.field("error").is_null())
         labels = valid.fill_null(-1).to_numpy(zero_copy_only=False)
         packed = [
-            self._packed(table, number) for number in range(len(resize_specs(scoring.recipes)))
+            self._packed(table, number) for number in range(len(resize_specs(context.recipes)))
         ]
         predictions = [
             self.classifier(
-                pictures_for(recipe, scoring.recipes, packed), recipe.preprocess, labels
+                pictures_for(recipe, context.recipes, packed), recipe.preprocess, labels
             )
-            for recipe in scoring.recipes
+            for recipe in context.recipes
         ]
         # an image has one error, whichever recipe gave it
         good = ~np.logical_or.reduce([found.bad for found in predictions])
@@ -248,58 +248,58 @@ class Classify:
 
     def _packed(self, table: pa.Table, number: int) -> ImageBuffer:
         sizes = chunks.array_of(
-            table[f"sizes{number}"], np.int32, (-1, self.scoring.pictures.scales, 2)
+            table[f"sizes{number}"], np.int32, (-1, self.context.pictures.scales, 2)
         )
-        dtype = pixel_type(self.scoring.pictures.resize_specs[number])
+        dtype = pixel_type(self.context.pictures.resize_specs[number])
         return ImageBuffer(chunks.array_of(table[f"pixels{number}"], dtype, (-1,)), sizes)
 
 
-def write(table: pa.Table, scoring: StageContext) -> pa.Table:
+def write(table: pa.Table, context: StageContext) -> pa.Table:
     """Commit a chunk: its rows in the predictions schema, in a file named after the chunk."""
     started = time.perf_counter()
-    predictions = _predictions(table, 0, scoring)
-    for number, recipe in enumerate(scoring.recipes[1:], start=1):
-        predictions = with_profile(predictions, recipe.name, _predictions(table, number, scoring))
+    predictions = _predictions(table, 0, context)
+    for number, recipe in enumerate(context.recipes[1:], start=1):
+        predictions = with_profile(predictions, recipe.name, _predictions(table, number, context))
     stats = Stats.from_json(table["stats"][0].as_py()).with_errors(predictions["error"])
     stats += Stats(throughput=Throughput.of(stats.rows, time.time()))
     key = chunks.key_of(table)
-    write_part(scoring.output, key, predictions, stats)
+    write_part(context.output, key, predictions, stats)
     stats += Stats(write_seconds=time.perf_counter() - started)
     return ChunkResult(key, stats).to_table()
 
 
-def _predictions(table: pa.Table, number: int, scoring: StageContext) -> pa.Table:
+def _predictions(table: pa.Table, number: int, context: StageContext) -> pa.Table:
     """A recipe's rows."""
     index = chunks.array_of(table[f"index{number}"], np.int32, (-1, TOP_K))
     features = None
-    if scoring.features:
+    if context.features:
         values = chunks.array_of(table[f"features{number}"], np.float32, (-1,))
         features = values.reshape(len(index), len(values) // max(1, len(index)))
     return predictions_table(
         chunks.rows_of(table),
         index,
         chunks.array_of(table[f"probability{number}"], np.float32, (-1, TOP_K)),
-        classes=scoring.classes,
+        classes=context.classes,
         features=features,
-        features_type=scoring.features,
+        features_type=context.features,
     )
 
 
 def capture_failure(
-    table: pa.Table, stage: Callable[[pa.Table, StageContext], pa.Table], scoring: StageContext
+    table: pa.Table, stage: Callable[[pa.Table, StageContext], pa.Table], context: StageContext
 ) -> pa.Table:
     """What a stage makes of a chunk; a failed result where it fails, here or before."""
     if is_result(table):
         return table
     try:
-        check_versions(scoring.versions)
-        return stage(table, scoring)
+        check_versions(context.versions)
+        return stage(table, context)
     except Exception as error:
-        return _failed(stage.__name__, chunks.key_of(table), error, scoring)
+        return _failed(stage.__name__, chunks.key_of(table), error, context)
 
 
-def _failed(stage: str, key: ChunkKey, error: Exception, scoring: StageContext) -> pa.Table:
+def _failed(stage: str, key: ChunkKey, error: Exception, context: StageContext) -> pa.Table:
     text = str(error) if isinstance(error, VggbatchError) else f"{type(error).__name__}: {error}"
     fields = {**chunk_fields(key), "stage": stage, "failure": text}
-    RunLogger(__name__, scoring.run_id).error("chunk failed", exc_info=error, extra=fields)
+    RunLogger(__name__, context.run_id).error("chunk failed", exc_info=error, extra=fields)
     return ChunkResult(key, failure=f"{stage}: {text}").to_table()

@@ -175,7 +175,7 @@ def calibrate(observer: Observer, images: NDArray[np.uint8], calibration: Calibr
         )
         for name, counts in seen.counts.items()
     }
-    # it tells its progress on standard output, which is the result's
+    # it prints its progress on standard output, which is the result's
     with contextlib.redirect_stdout(io.StringIO()):
         found = collector.compute_collection_result()
     return TensorsData(CalibrationMethod.Percentile, found)

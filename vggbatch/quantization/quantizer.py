@@ -102,7 +102,7 @@ class Quantizer:
         self._ranges = calibrate(observer, images, calibration)
         self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
         for node in self._graph.graph.node:
-            node.name = node.name or node.output[0]  # layers are told apart by name
+            node.name = node.name or node.output[0]  # layers are distinguished by name
         constants = {tensor.name for tensor in self._graph.graph.initializer}
         weighted = [
             node
@@ -130,7 +130,7 @@ class Quantizer:
 
         Its input, weights and output are integers, as an int8 kernel has them. So a tensor that
         does not fit in 8 bits shows at both layers that it lies between, and both must be left in
-        fp32 to mend it.
+        fp32 to fix it.
         """
         onnx.save(self._quantized("qdq", [layer], []), target)
 

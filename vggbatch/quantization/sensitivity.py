@@ -15,7 +15,7 @@ from vggbatch.quantization.calibration import BATCH
 from vggbatch.quantization.quantizer import Quantizer
 
 Progress = Callable[[str], None]
-"""Told what is being done, in a few words."""
+"""Called with what is being done, in a few words."""
 
 
 @dataclass(frozen=True)

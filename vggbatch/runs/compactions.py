@@ -24,7 +24,7 @@ class Compactions:
         output: the run's output.
         groups: group number -> numbers of its shards.
         rows_per_file: about how many rows a predictions file gets.
-        tally: what is committed; a group is closed in it when its files are written.
+        tracker: what is committed; a group is closed in it when its files are written.
         submit: calls `compact` where it does not keep the driver from its work.
     """
 
@@ -33,13 +33,13 @@ class Compactions:
         output: Output,
         groups: dict[int, list[int]],
         rows_per_file: int,
-        tally: RunTracker,
+        tracker: RunTracker,
         submit: Submit,
     ) -> None:
         self._output = output
         self._groups = groups
         self._rows_per_file = rows_per_file
-        self._tally = tally
+        self._tracker = tracker
         self._submit = submit
         self._running: dict[Future[Any], int] = {}
 
@@ -53,10 +53,10 @@ class Compactions:
 
     def start_if_complete(self, group: int) -> None:
         """Begin with a group, if all of its chunks are committed and it is not closed."""
-        progress, shards = self._tally.progress, self._groups[group]
+        progress, shards = self._tracker.progress, self._groups[group]
         if group in progress.groups or not all(map(progress.shard_complete, shards)):
             return
-        seconds = self._tally.write_seconds.pop(group, 0.0)
+        seconds = self._tracker.write_seconds.pop(group, 0.0)
         future = self._submit(compact, self._output, group, shards, self._rows_per_file, seconds)
         self._running[future] = group
 
@@ -80,5 +80,5 @@ class Compactions:
         for future in wait(self._running, seconds, "FIRST_COMPLETED").done:
             group = self._running.pop(future)
             marker = future.result()
-            self._tally.progress.close(group, self._groups[group], marker)
+            self._tracker.progress.close(group, self._groups[group], marker)
             yield group, marker

@@ -21,7 +21,7 @@ from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
-from vggbatch.pipeline.run_logging import RunLogger, told
+from vggbatch.pipeline.run_logging import RunLogger, run_logged
 from vggbatch.runs.append import append, arranged, forget_begun, settle, wanted
 from vggbatch.runs.compactions import Compactions
 from vggbatch.runs.events import RunEvents
@@ -115,7 +115,7 @@ def _scored(
 ) -> RunResult:
     numbered, planned = open_output(output, job)
     progress = output.progress()
-    tally = RunTracker(progress, Total(numbered, progress))
+    tracker = RunTracker(progress, Total(numbered, progress))
     placement = None
     if lease is not None:
         reopen(output, progress)
@@ -124,8 +124,8 @@ def _scored(
             groups[group].append(number)
         if len(progress.groups) < len(groups):
             log = RunLogger(__name__, run_id)
-            fields = {"images_safe": progress.rows, "images_expected": tally.total.images}
-            with told(log, executor=executor.name, **fields):
+            fields = {"images_safe": progress.rows, "images_expected": tracker.total.images}
+            with run_logged(log, executor=executor.name, **fields):
                 loop = _Loop(
                     job,
                     executor,
@@ -134,7 +134,7 @@ def _scored(
                     numbered,
                     groups,
                     planned,
-                    tally,
+                    tracker,
                     lease,
                     on_progress,
                 )
@@ -146,8 +146,8 @@ def _scored(
         rows=progress.rows,
         stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
         seconds=time.perf_counter() - started,
-        stats_now=tally.stats,
-        images_per_second=tally.rate(),
+        stats_now=tracker.stats,
+        images_per_second=tracker.rate(),
         executor=executor.name if placement is not None else None,
         placement=placement,
         lease=lease,
@@ -179,7 +179,7 @@ class _Loop:
     groups: dict[int, list[int]]
     """Group number -> numbers of its shards."""
     planned: Planned
-    tally: RunTracker
+    tracker: RunTracker
     """Knows what is committed, and counts on."""
     lease: OutputLease
     on_progress: ProgressCallback | None
@@ -199,8 +199,8 @@ class _Loop:
             VggbatchError: a cluster does not answer.
             JobFailed: what is left cannot be scored, with the reason.
         """
-        self.tally.start()
-        progress, placement = self.tally.progress, None
+        self.tracker.start()
+        progress, placement = self.tracker.progress, None
         with self._compactions() as compactions:
             for group in self.groups:
                 compactions.start_if_complete(group)  # of a run that was killed before it did
@@ -208,7 +208,7 @@ class _Loop:
                 self._compact_all(compactions, RunEvents(self.run_id))
                 return None
             placement = self.executor.check(self.job, self._report)
-            with _events_of(self.executor, self.run_id, self.output, self.tally) as events:
+            with _events_of(self.executor, self.run_id, self.output, self.tracker) as events:
                 events.placed(placement.describe())
                 while left := progress.left(self.numbered):
                     self._attempt(left, compactions, events)
@@ -222,7 +222,7 @@ class _Loop:
         events: RunEvents,
     ) -> None:
         """Score all that is left, once. Raises JobFailed if nothing of it could be committed."""
-        chunks_before, self._failures = self.tally.chunks, []
+        chunks_before, self._failures = self.tracker.chunks, []
         still = Stillness()
         work = Work(
             job=self.job,
@@ -230,7 +230,7 @@ class _Loop:
             output=self.output,
             chunk_size=self.planned.chunk_size,
             shards=left,
-            progress=self.tally.progress,
+            progress=self.tracker.progress,
         )
         try:
             with closing(self.executor.run(work)) as results:
@@ -242,7 +242,7 @@ class _Loop:
                     self._report(still.note(self.executor.waiting_for))
         except ExecutionFailed as error:
             raise self._failed(self._reason() or str(error)) from None
-        if self.tally.chunks == chunks_before:
+        if self.tracker.chunks == chunks_before:
             raise self._failed(self._reason() or "nothing of what is left could be scored")
 
     def _take(self, result: ChunkResult, compactions: Compactions, events: RunEvents) -> None:
@@ -250,7 +250,7 @@ class _Loop:
         key = result.key
         if result.stats is not None:
             self._in_a_row = 0
-            if self.tally.commit(key, result.stats):
+            if self.tracker.commit(key, result.stats):
                 events.committed(result.stats)
                 compactions.start_if_complete(key.group)
             return
@@ -263,7 +263,7 @@ class _Loop:
     def _compactions(self) -> Compactions:
         rows_per_file = self.planned.rows_per_file
         return Compactions(
-            self.output, self.groups, rows_per_file, self.tally, self.executor.submit
+            self.output, self.groups, rows_per_file, self.tracker, self.executor.submit
         )
 
     def _compact_all(self, compactions: Compactions, events: RunEvents) -> None:
@@ -280,7 +280,7 @@ class _Loop:
 
     def _report(self, note: str | None = None) -> None:
         """Let the lease and the caller know how far the run is."""
-        snapshot = replace(self.tally.snapshot(), note=note, executor=self.executor.name)
+        snapshot = replace(self.tracker.snapshot(), note=note, executor=self.executor.name)
         self.lease.report(snapshot)
         if self.on_progress:
             self.on_progress(snapshot)
@@ -296,7 +296,7 @@ class _Loop:
 
     def _failed(self, reason: str) -> JobFailed:
         return JobFailed(
-            f"{reason}; {self.tally.progress.rows} rows are safe, run the same command again to "
+            f"{reason}; {self.tracker.progress.rows} rows are safe, run the same command again to "
             "continue"
         )
 
@@ -305,10 +305,10 @@ def _writing() -> str:
     return "the output's store: predictions files are being written"
 
 
-def _events_of(executor: Executor, run_id: str, output: Output, tally: RunTracker) -> RunEvents:
+def _events_of(executor: Executor, run_id: str, output: Output, tracker: RunTracker) -> RunEvents:
     """What the run says of itself: log lines, and metrics where Ray exports them."""
     if executor.name != "ray":
         return RunEvents(run_id)
     from vggbatch.runs.telemetry import Telemetry  # here, for it imports Ray
 
-    return Telemetry(run_id, output.folder.uri, tally)
+    return Telemetry(run_id, output.folder.uri, tracker)

@@ -1,4 +1,4 @@
-"""How far a run is, told by its output alone, from any machine."""
+"""How far a run is, from its output alone, from any machine."""
 
 from __future__ import annotations
 

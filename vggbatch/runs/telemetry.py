@@ -31,13 +31,13 @@ class Telemetry(RunEvents):
     Args:
         run_id: of this run, as run.json has it.
         output: URI of the output, without what may be secret a label of every metric.
-        tally: of the run.
+        tracker: of the run.
     """
 
-    def __init__(self, run_id: str, output: str, tally: RunTracker) -> None:
+    def __init__(self, run_id: str, output: str, tracker: RunTracker) -> None:
         super().__init__(run_id)
         self._tags = tags_of(run_id, output)
-        self._tally = tally
+        self._tracker = tracker
         self._images = self._counter("images", "Images whose rows are committed.")
         self._errors = self._counter("errors", "Committed error rows, by kind.", "kind")
         self._bytes = self._counter("image_bytes", "Bytes of the images, as they were read.")
@@ -76,7 +76,7 @@ class Telemetry(RunEvents):
         self._failures.inc(1, {"stage": reason.partition(":")[0]})
 
     def _sample(self) -> None:
-        snapshot = self._tally.snapshot()
+        snapshot = self._tracker.snapshot()
         self._safe.set(snapshot.rows)
         self._total.set(snapshot.total)
 

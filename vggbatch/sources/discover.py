@@ -148,7 +148,7 @@ class _Found:
     unknown: list[Listed] = field(default_factory=list)
     """Files whose names do not say what they are."""
     counts: dict[str, int | None] = field(default_factory=dict)
-    """Images in a file, by its URI, where a look at it tells."""
+    """Images in a file, by its URI, where a look at it shows them."""
     layouts: dict[str, Layout] = field(default_factory=dict)
     """The columns of a Parquet file, by its URI."""
     columns: set[str] = field(default_factory=set)
@@ -214,7 +214,7 @@ class _Found:
             self.loose[file.uri] = member_of(file), file.version
 
     def look_into_parquet(self) -> None:
-        """Tell Parquet files with images from manifests and from those that are neither."""
+        """Separate Parquet files with images from manifests and from those that are neither."""
         files = [file for kind, file in self.shards.values() if kind == ParquetReader.format]
         files.sort(key=lambda file: file.uri)
         chosen: dict[bytes, Layout | None] = {}

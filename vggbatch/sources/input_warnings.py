@@ -104,7 +104,7 @@ class LeftOut:
     """Where the same thing may be met again under another name: hashes of what was counted."""
 
     def add(self, what: str, name: str, uri: str = "") -> None:
-        """Count one thing of a kind; `uri` tells whether it was counted already."""
+        """Count one thing of a kind; `uri` shows whether it was counted already."""
         if self.seen is not None and uri:
             if hash(uri) in self.seen:
                 return

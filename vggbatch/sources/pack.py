@@ -294,7 +294,7 @@ def _no_image(name: str, data: bytes) -> ImageError | None:
 
 
 def _named_as_image(name: str, data: bytes) -> str:
-    """Record formats number their images; in a tar only a suffix tells an image from the rest."""
+    """Record formats number their images; in a tar only a suffix marks an image."""
     if names.is_image(name):
         return name
     return f"{name}.png" if data.startswith(b"\x89PNG") else f"{name}.jpg"

@@ -160,7 +160,7 @@ class RayJobs:
             return None
         parts = {"working_dir": folder}
         try:
-            # submitting does the same, but does not tell the URI
+            # submitting does the same, but does not give the URI
             self._client._upload_working_dir_if_needed(parts)
         except RuntimeError as error:
             limit = re.search(r"413.*?body size (\d+)", str(error))

@@ -156,7 +156,7 @@ def test_a_job_is_joined_left_stopped_and_resumed(cluster, images, net, tmp_path
     assert status == 130
     assert "nothing was started" in text
     assert f"job {job} continues" in text
-    # unless told otherwise
+    # by default
     status, text = interrupted(
         *where, "--wait", "--stop-on-interrupt", "--", *words, once=lambda: rows_in(out) > 0
     )

@@ -105,7 +105,7 @@ class Worker:
             classify = self._opened(context)
             while True:
                 table = classify(self._decoded.get().result())
-                table = capture_failure(table, stage=write, scoring=self._begun)
+                table = capture_failure(table, stage=write, context=self._begun)
                 self._send(Done(next(ChunkResult.of_table(table))))
         except BaseException:
             os._exit(1)  # without this thread its chunk would never be done

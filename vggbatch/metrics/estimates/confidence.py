@@ -1,4 +1,4 @@
-"""What sums over finely divided confidences tell: calibration, and risk by coverage.
+"""What sums over finely divided confidences show: calibration, and risk by coverage.
 
 A first prediction's probability is sorted into `CELLS` by its log-odds, which divides what is near
 1 as finely as what is near 0.5. Bins of equal mass and the risk-coverage curve follow from the

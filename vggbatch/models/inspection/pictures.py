@@ -15,7 +15,7 @@ def made_pictures(count: int, height: int, width: int) -> NDArray[np.uint8]:
     """Pictures, uint8 RGB [count, height, width, 3], the same ones each time.
 
     They differ in color, brightness, contrast and detail, so that a network which tells images
-    apart tells these apart, and a scale that is taken from all images of a batch shows.
+    apart distinguishes these, and a scale that is taken from all images of a batch shows.
     """
     rng = np.random.default_rng(0)
     made = np.empty((count, height, width, 3), np.uint8)

@@ -26,7 +26,7 @@ _SCAN = 2**20
 
 
 class RecordIOReader(Reader):
-    """Images in .rec files. A .idx file is not needed: the records tell where they end."""
+    """Images in .rec files. A .idx file is not needed: the records say where they end."""
 
     format = "recordio"
 

@@ -25,7 +25,7 @@ _MAX_LABEL_BYTES = 1024
 
 _PADDING = 2**20
 """How far past the end of an archive to look for another one appended to it, in bytes. Writers pad
-to a record, 10 KiB unless told otherwise."""
+to a record, 10 KiB by default."""
 
 
 _MAX_HEADER_BYTES = 2**22
@@ -203,7 +203,7 @@ def _nested(
 def _after_end(file: BinaryIO, offset: int, end: int) -> int | None:
     """Where another archive follows the one that ends at `offset`; None if none does.
 
-    tarfile stops silently at a cut and at a damaged header; here they are told from a real end.
+    tarfile stops silently at a cut and at a damaged header; here neither is taken for a real end.
     """
     file.seek(offset)
     block = file.read(min(tarfile.BLOCKSIZE, end - offset))

@@ -21,7 +21,7 @@ _BYTES, _PATH = "bytes", "path"
 LIST = "[]"
 """In a path: a list of what follows."""
 _ROWS = 16
-"""Rows by whose content a column is told from others."""
+"""Rows by whose content a column is distinguished from others."""
 _PICTURES = frozenset({Form.IMAGE, Form.UNDECODED})
 
 
