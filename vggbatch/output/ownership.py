@@ -15,7 +15,6 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from vggbatch.models.cache import cache_folder
 from vggbatch.storage.filesystem import Folder
 
 _BYTES = 32
@@ -41,6 +40,10 @@ def _mark(key: bytes, folder: Folder, data: bytes) -> bytes:
 
 def _key(*, make: bool) -> bytes | None:
     """The user's key, in the cache and readable by nobody else."""
+    from vggbatch.models.cache import (
+        cache_folder,  # here, as processes that write no plan need none
+    )
+
     path = cache_folder() / f"own-{os.geteuid()}.key"
     try:
         if make and not os.path.lexists(path):

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
-from vggbatch.models import Model
 from vggbatch.preprocess.image_buffer import ImageBuffer, at_scales, resized_bytes
 from vggbatch.preprocess.profiles import PROFILES, resolve_profile
 from vggbatch.preprocess.views import work
+
+if TYPE_CHECKING:
+    from vggbatch.models import Model
 
 
 @dataclass(frozen=True)

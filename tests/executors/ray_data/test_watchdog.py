@@ -12,10 +12,11 @@ from vggbatch.cluster.connection import Cluster
 from vggbatch.cluster.internals import starting_actors
 from vggbatch.cluster.placement import place
 from vggbatch.config import ComputeOptions, load_config
+from vggbatch.executors.ray_data.first_node import await_node
 from vggbatch.executors.ray_data.stages import Stage
 from vggbatch.executors.ray_data.wait import ClusterSnapshot as View
 from vggbatch.executors.ray_data.wait import describe_wait
-from vggbatch.executors.ray_data.watchdog import Watchdog, await_node
+from vggbatch.executors.ray_data.watchdog import Watchdog
 from vggbatch.runs import stillness
 
 IDLE = Stage(waiting=0, running=0)

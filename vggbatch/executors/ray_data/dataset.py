@@ -44,9 +44,10 @@ def build(
         "batch_format": "pyarrow",
         "zero_copy_batch": True,
     }
+    plain = context.without_networks()
     calls = _RETRIES if context.isolate else _CALLS
     source = source.map_batches(
-        functools.partial(index, context=context),
+        functools.partial(index, context=plain),
         num_cpus=INDEX_CPUS,
         concurrency=placement.index_tasks,
         **tables,
@@ -54,7 +55,7 @@ def build(
     # Ray's default is without end, which an image that kills its process would take
     source = limit_retries(source, max_retries=_RETRIES)
     source = source.map_batches(
-        functools.partial(capture_failure, stage=decode, context=context),
+        functools.partial(capture_failure, stage=decode, context=plain),
         num_cpus=DECODE_CPUS,
         concurrency=placement.decode_tasks,
         **tables,
@@ -76,7 +77,7 @@ def build(
     # of a chunk whose classifier died; the classifier starts again however often
     source = limit_retries(source, max_task_retries=calls)
     source = source.map_batches(
-        functools.partial(capture_failure, stage=write, context=context),
+        functools.partial(capture_failure, stage=write, context=plain),
         num_cpus=WRITE_CPUS,
         concurrency=placement.write_tasks,
         **tables,

@@ -60,7 +60,7 @@ class RayDataExecutor:
     def check(self, job: Job, report: Report) -> Placement:
         """Join the cluster and let its nodes look at themselves."""
         from vggbatch.cluster.preflight import check
-        from vggbatch.executors.ray_data.watchdog import await_node
+        from vggbatch.executors.ray_data.first_node import await_node
 
         self._report = report
         self._cluster = await_node(self._joined(job), report)

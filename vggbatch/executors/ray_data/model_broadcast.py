@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from vggbatch.labels import Labels
-from vggbatch.models import Model
-from vggbatch.models.source_files import original_file
+
+if TYPE_CHECKING:
+    from vggbatch.models import Model
 
 BLOCK = 64 * 2**20
 """Bytes of an object: what a node needs in its store at a time, and what Ray sends in one go."""
@@ -62,6 +63,8 @@ def broadcast_models(models: Sequence[Model], cache_dir: str | None) -> list[Mod
 def _broadcast(model: Model, cache_dir: str | None) -> ModelBroadcast | None:
     if model.synthetic or "://" in (model.uri or ""):
         return None
+    from vggbatch.models.source_files import original_file  # here, as labels need none of it
+
     with tempfile.TemporaryDirectory() as work:
         folder = original_file(model, Path(work), cache_dir, None).parent
         return ModelBroadcast({file.name: blocks_of(folder / file.name) for file in model.files})
