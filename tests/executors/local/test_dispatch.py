@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 
 from vggbatch.chunks.chunk import KEY, ChunkKey
-from vggbatch.executors.local.dispatch import Care, Dispatch
+from vggbatch.executors.local.dispatch import Dispatch
 from vggbatch.executors.local.messages import Allow, Index, Score
+from vggbatch.executors.local.seats import Care
 from vggbatch.sources.base import Shard
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from vggbatch.chunks.chunk import ChunkKey
-from vggbatch.executors.local.dispatch import Care
+from vggbatch.executors.local.seats import Care
 from vggbatch.executors.local.timeouts import OPEN_TIMEOUT_S, SILENCE_TIMEOUT_S, Timeouts
 from vggbatch.sources.base import Shard
 

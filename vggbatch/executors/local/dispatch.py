@@ -12,8 +12,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any
 
 import pyarrow as pa
@@ -21,79 +19,7 @@ import pyarrow as pa
 from vggbatch.chunks.chunk import ChunkKey, NumberedShard, key_of
 from vggbatch.chunks.result import ChunkResult
 from vggbatch.executors.local.messages import Allow, Index, Score
-
-_SPARE = 2
-"""Chunks that a worker has beside two for each classifier: one at work, one decoded."""
-
-
-class Care(IntEnum):
-    """How carefully something is done."""
-
-    USUAL = 0
-    ISOLATED = 1
-    """Images are decoded in processes of their own."""
-    ALONE = 2
-    """And nothing else is open at the worker."""
-
-
-@dataclass
-class _Chunk:
-    key: ChunkKey
-    table: pa.Table
-    care: Care = Care.USUAL
-    since: float = 0.0
-    """When it was given to a worker."""
-
-
-@dataclass
-class _Shard:
-    shard: NumberedShard
-    found: set[ChunkKey] = field(default_factory=set)
-    """Chunks that have come back, also from a worker that died."""
-    care: Care = Care.USUAL
-    reading: bool = True
-    """Whether no chunk has come from the worker that has it: only until then can it do harm."""
-    since: float = 0.0
-
-    @property
-    def key(self) -> ChunkKey:
-        """The shard as a whole, as the stage `index` names it."""
-        number, group, _ = self.shard
-        return ChunkKey(group, number, -1, -1, -1)
-
-
-@dataclass
-class _Seat:
-    """A worker's place, which a new one takes when it dies."""
-
-    window: int
-    """Chunks that it has open at most."""
-    chunks: dict[ChunkKey, _Chunk] = field(default_factory=dict)
-    shard: _Shard | None = None
-    credit: int = 0
-    """Chunks that it may still send of that shard."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether the worker has nothing."""
-        return not self.chunks and self.shard is None
-
-    @property
-    def load(self) -> float:
-        """How much of what it may have it has."""
-        return len(self.chunks) / self.window
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing is open that could end the worker."""
-        return not self.chunks and (self.shard is None or not self.shard.reading)
-
-    @property
-    def closed(self) -> bool:
-        """Whether something is open that has to be alone."""
-        items: list[_Chunk | _Shard] = [*self.chunks.values()]
-        items += [self.shard] if self.shard is not None and self.shard.reading else []
-        return any(item.care == Care.ALONE for item in items)
+from vggbatch.executors.local.seats import SPARE, Care, OpenChunk, OpenShard, Seat
 
 
 class Dispatch:
@@ -116,14 +42,14 @@ class Dispatch:
     ) -> None:
         self._rows = rows
         self._lethal = lethal
-        every = [_Shard(shard) for shard in shards]
+        every = [OpenShard(shard) for shard in shards]
         self.refused = [self._failure(item.key) for item in every if item.key in lethal]
         """Results of shards that are not tried again."""
         self._shards = deque(item for item in every if item.key not in lethal)
-        self._waiting: deque[_Chunk] = deque()
-        self._alone_shards: deque[_Shard] = deque()
-        self._alone_chunks: deque[_Chunk] = deque()
-        self._seats = [_Seat(2 * count + _SPARE) for count in classifiers]
+        self._waiting: deque[OpenChunk] = deque()
+        self._alone_shards: deque[OpenShard] = deque()
+        self._alone_chunks: deque[OpenChunk] = deque()
+        self._seats = [Seat(2 * count + SPARE) for count in classifiers]
         self._target = sum(seat.window for seat in self._seats)
 
     @property
@@ -162,7 +88,7 @@ class Dispatch:
                 usual.append(number)
             elif alone and seat.quiet:
                 item = alone.popleft()
-                start = self._index if isinstance(item, _Shard) else self._score
+                start = self._index if isinstance(item, OpenShard) else self._score
                 yield number, start(seat, item)  # type: ignore[arg-type]  # of that kind
         yield from self._share_out(usual)
         for number in usual:
@@ -193,7 +119,7 @@ class Dispatch:
         seat.shard.found.add(key)
         if key in self._lethal:
             return self._failure(key)
-        self._waiting.append(_Chunk(key, table))
+        self._waiting.append(OpenChunk(key, table))
         return None
 
     def indexed(self, number: int) -> None:
@@ -259,12 +185,12 @@ class Dispatch:
         """Chunks more that are wanted of shards."""
         return self._target - len(self._waiting) - sum(seat.credit for seat in self._seats)
 
-    def _score(self, seat: _Seat, chunk: _Chunk) -> Score:
+    def _score(self, seat: Seat, chunk: OpenChunk) -> Score:
         chunk.since = time.monotonic()
         seat.chunks[chunk.key] = chunk
         return Score(chunk.table, isolate=chunk.care > Care.USUAL)
 
-    def _index(self, seat: _Seat, item: _Shard) -> Index:
+    def _index(self, seat: Seat, item: OpenShard) -> Index:
         item.since, item.reading = time.monotonic(), True
         seat.shard, seat.credit = item, max(1, min(self._room, seat.window))
         return Index(item.shard[0], self._rows([item.shard], item.found), seat.credit)

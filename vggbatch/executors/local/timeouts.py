@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.executors.base import Work
-from vggbatch.executors.local.dispatch import Care
+from vggbatch.executors.local.seats import Care
 
 SILENCE_TIMEOUT_S = 90.0
 """Seconds without a word of a worker, which says something every two: it is stopped, or stuck in
