@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,15 @@ def test_a_cluster_without_nodes_yet():
 
 def test_a_cluster_that_nodes_may_join_by_hand():
     assert place([2.0], options(), Growth()).max_actors > 1000
+
+
+def test_a_small_input_gets_no_more_tasks_than_are_worth_their_start():
+    placement = place([2.0], ComputeOptions(), Growth())
+    small = placement.for_bytes(22_000_000)
+    assert (small.decode_tasks, small.write_tasks) == (1, 1)
+    assert replace(small, decode_tasks=4, write_tasks=512) == placement
+    assert placement.for_bytes(100 * 2**20).decode_tasks == 3
+    assert placement.for_bytes(2**40) == placement
 
 
 def test_room_on_the_nodes_of_a_moment():

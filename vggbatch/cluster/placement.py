@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggbatch.classifier.cores import cpu_mask, usable_cpus
@@ -41,6 +41,9 @@ _CORES_A_DECODER = 12
 (measured). On a cluster that grows there are not many more tasks than this asks for: Ray starts
 all it may at once, and on a node that has just joined their processes would keep the classifier
 from its core."""
+_BYTES_A_TASK = 40 * 2**20
+"""Bytes of images that are worth one more process that decodes or writes: it takes two seconds of a
+core to start (measured), and as long for 600 JPEGs of ImageNet or for 40 MB of PNG."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,19 @@ class Placement:
     def room(self, node_cpus: Iterable[float]) -> int:
         """Classifiers that such nodes have cores for, at most the run's share."""
         return min(self.max_actors, sum(int(cpus) // self.threads for cpus in node_cpus))
+
+    def for_bytes(self, count: int) -> Placement:
+        """The same with no more tasks than are worth the start of their processes.
+
+        Args:
+            count: bytes of all images, times the pictures that are made of each.
+        """
+        most = 1 + count // _BYTES_A_TASK
+        return replace(
+            self,
+            decode_tasks=min(self.decode_tasks, most),
+            write_tasks=min(self.write_tasks, most),
+        )
 
     def describe(self) -> dict[str, Any]:
         """For run.json and `vggbatch plan`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vggbatch.executors.ray_data.watchdog import Watchdog
     from vggbatch.job.job import Job
     from vggbatch.output.layout import Output
+    from vggbatch.pipeline.stages import StageContext
 
 
 class RayDataExecutor:
@@ -92,12 +93,13 @@ class RayDataExecutor:
             context = replace(context, open_networks=network_opener(job, sources))
         if job.labels is not None:
             context = replace(context, labels=StoredLabels(ray.put(job.labels)))
+        placement = _worthwhile(work, context, self.placement)
         gauges = StageGauges(work.run_id, work.output.folder.uri)
         with (
             data_context(self._cluster, job.config.compute, chunk_work=work.chunk_work),
             Watchdog(work.run_id, self.placement, gauges, self._report) as self._watchdog,
         ):
-            yield from Passes(work, context, self.placement, self._watchdog)
+            yield from Passes(work, context, placement, self._watchdog)
 
     def waiting_for(self) -> str | None:
         """What the stages, the nodes or the stores are at, as of a few seconds ago."""
@@ -118,6 +120,15 @@ class RayDataExecutor:
             return self._joining.cluster()
         chunk_bytes = job.chunk_size * job.resized_bytes
         return self._ended.enter_context(ray_cluster(job.config.compute, chunk_bytes=chunk_bytes))
+
+
+def _worthwhile(work: Work, context: StageContext, placement: Placement) -> Placement:
+    """The placement, with no more tasks than what is left is worth; the user's number stands."""
+    sizes = [shard.size for _, _, shard in work.remaining()]
+    if work.job.config.compute.decode_tasks is not None or min(sizes, default=0) <= 0:
+        return placement
+    pictures = len(context.pictures.resize_specs) * context.pictures.scales
+    return placement.for_bytes(sum(sizes) * pictures)
 
 
 def _may_join(options: ComputeOptions) -> bool:
