@@ -18,7 +18,7 @@ from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.preprocess.transform import center_crop
 from vggbatch.sources import InputWarning, reader_for, select, survey
 from vggbatch.sources.base import left_out_of
-from vggbatch.sources.input_warnings import merged, surprises_of
+from vggbatch.sources.input_warnings import input_warnings_of, merged
 from vggbatch.sources.tables.columns import Reading
 
 
@@ -97,7 +97,7 @@ def sample(
     kept = _spread(len(crops), count)
     chosen_crops = np.stack([crops[i] for i in kept])
     chosen_indices = np.array(indices, np.int32)[kept]
-    return Sample(chosen_crops, chosen_indices, failed, surprises_of(left_out))
+    return Sample(chosen_crops, chosen_indices, failed, input_warnings_of(left_out))
 
 
 def _spread(length: int, wanted: int) -> npt.NDArray[np.int64]:

@@ -38,7 +38,7 @@ from vggbatch.runs.joinable import (
 from vggbatch.runs.opening import reopen
 from vggbatch.runs.revision import adopt
 from vggbatch.runs.run_record import left_out_in, listed, stats_in, unused_labels_in
-from vggbatch.sources.input_warnings import Names, merged, surprises_of
+from vggbatch.sources.input_warnings import Names, input_warnings_of, merged
 from vggbatch.storage.filesystem import Folder, public_uri
 from vggbatch.uris import check_utf8
 from vggbatch.versions import __version__
@@ -252,7 +252,7 @@ def _record(
             "wall_seconds": round(seconds, 3),
         },
         "left_out": listed(_left_out(found, stats)),
-        "unused_labels": listed(surprises_of(unused)),
+        "unused_labels": listed(input_warnings_of(unused)),
         "executor": None,
         "placement": None,
         "merged": [
@@ -278,4 +278,4 @@ def _left_out(found: Sequence[Joined], stats: Stats) -> Any:
             count = kind.count - own.get(kind.what, Names()).count
             if count > 0:
                 listing = merged(listing, {kind.what: Names(count, kind.examples)})
-    return surprises_of(merged(listing, stats.left_out))
+    return input_warnings_of(merged(listing, stats.left_out))

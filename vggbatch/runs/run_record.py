@@ -25,7 +25,7 @@ from vggbatch.preprocess.views import describe
 from vggbatch.runs.unused_labels import unused_labels
 from vggbatch.runs.verdict import judge
 from vggbatch.sources import InputWarning
-from vggbatch.sources.input_warnings import merged, surprises_of
+from vggbatch.sources.input_warnings import input_warnings_of, merged
 from vggbatch.storage.filesystem import Folder
 from vggbatch.versions import versions
 
@@ -320,25 +320,25 @@ def _unused(job: Job, result: RunResult) -> tuple[InputWarning, ...]:
     names = [file["name"] for file in files]
     labeled = result.stats.likelihood.n
     without = unused_labels(job, result.output.folder, names, result.rows, labeled)
-    return (*surprises_of(result.stats.labels), *without)
+    return (*input_warnings_of(result.stats.labels), *without)
 
 
 def left_out(job: Job, stats: Stats) -> tuple[InputWarning, ...]:
     """All that is no row: what the listing left out, and what is in shards beside images."""
-    return surprises_of(merged(job.left_out, stats.left_out))
+    return input_warnings_of(merged(job.left_out, stats.left_out))
 
 
 def left_out_in(record: Mapping[str, Any]) -> tuple[InputWarning, ...]:
     """As `left_out`, from run.json; nothing from one that does not say."""
-    return _surprises_in(record, "left_out")
+    return _warnings_in(record, "left_out")
 
 
 def unused_labels_in(record: Mapping[str, Any]) -> tuple[InputWarning, ...]:
     """Labels that could not be used, from run.json; nothing from one that does not say."""
-    return _surprises_in(record, "unused_labels")
+    return _warnings_in(record, "unused_labels")
 
 
-def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[InputWarning, ...]:
+def _warnings_in(record: Mapping[str, Any], key: str) -> tuple[InputWarning, ...]:
     return tuple(
         InputWarning(kind["what"], kind["count"], tuple(kind["examples"]))
         for kind in record.get(key, ())
@@ -346,7 +346,7 @@ def _surprises_in(record: Mapping[str, Any], key: str) -> tuple[InputWarning, ..
 
 
 def listed(kinds: Iterable[InputWarning]) -> list[dict[str, Any]]:
-    """Kinds of oddities as run.json lists them."""
+    """Kinds of input warnings as run.json lists them."""
     return [{**asdict(kind), "examples": list(kind.examples)} for kind in kinds]
 
 

@@ -134,9 +134,9 @@ class LeftOut:
 
     def input_warnings(self) -> tuple[InputWarning, ...]:
         """The kinds, in the order of their names."""
-        return surprises_of(self.kinds)
+        return input_warnings_of(self.kinds)
 
 
-def surprises_of(kinds: Mapping[str, Names]) -> tuple[InputWarning, ...]:
+def input_warnings_of(kinds: Mapping[str, Names]) -> tuple[InputWarning, ...]:
     """Counts by kind as input_warnings, in the order of the kinds' names."""
     return tuple(InputWarning(what, n.count, n.examples) for what, n in sorted(kinds.items()))

@@ -51,13 +51,13 @@ def pass_over_many_chunks(ray_cluster):
     ):
         Kept.watch(monkeypatch)
         tables = {"batch_size": None, "batch_format": "pyarrow", "concurrency": 1}
-        receipts = (
+        results = (
             ray.data.from_blocks([pa.table({"shard": [shard]}) for shard in range(SHARDS)])
             .map_batches(produce, num_cpus=0.01, **tables)
             .map_batches(consume, num_cpus=0.02, **tables)
             .iter_batches(batch_size=None, batch_format="pyarrow")
         )
-        return pa.concat_tables(receipts).sort_by("number").to_pydict()
+        return pa.concat_tables(results).sort_by("number").to_pydict()
 
 
 def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):

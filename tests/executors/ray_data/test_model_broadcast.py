@@ -17,9 +17,9 @@ from vggbatch.models import prepare, resolve
 def test_a_shipment_gives_the_files_in_blocks(net, ray_cluster, monkeypatch):
     monkeypatch.setattr(model_broadcast, "BLOCK", 100_000)
     model = resolve(ModelOptions(name=str(net)))
-    (shipment,) = broadcast_models([model], None)
-    assert len(shipment.blocks[net.name]) == -(-net.stat().st_size // 100_000)
-    assert b"".join(shipment(net.name)) == net.read_bytes()
+    (broadcast,) = broadcast_models([model], None)
+    assert len(broadcast.blocks[net.name]) == -(-net.stat().st_size // 100_000)
+    assert b"".join(broadcast(net.name)) == net.read_bytes()
 
 
 def test_what_every_node_gets_itself_is_not_shipped(net, ray_cluster, tmp_path):
@@ -32,12 +32,12 @@ def test_a_shipped_model_is_prepared_where_its_path_means_nothing(
     own = tmp_path / "net.onnx"
     own.write_bytes(net.read_bytes())
     model = resolve(ModelOptions(name=str(own)))
-    (shipment,) = broadcast_models([model], None)
+    (broadcast,) = broadcast_models([model], None)
     own.write_bytes(b"another model under the same path, as on a machine of somebody else's")
 
     @ray.remote
     def on_a_node():
-        return str(prepare(model, cache_dir=str(tmp_path / "cache"), source=shipment).path)
+        return str(prepare(model, cache_dir=str(tmp_path / "cache"), source=broadcast).path)
 
     assert ray.get(on_a_node.remote()).startswith(str(tmp_path / "cache"))
 
@@ -74,12 +74,12 @@ def test_every_node_keeps_one_copy_of_a_model_that_the_driver_alone_has(tmp_path
     config = load_config(options=options, settings=["chunk_size=4"], environ={})
     from vggbatch.executors.ray_data import model_broadcast
 
-    def ship_and_hide(models, cache_dir):
-        shipments = hidden(models, cache_dir)
+    def broadcast_and_hide(models, cache_dir):
+        broadcasts = hidden(models, cache_dir)
         net.unlink()
-        return shipments
+        return broadcasts
 
-    hidden, model_broadcast.broadcast_models = model_broadcast.broadcast_models, ship_and_hide
+    hidden, model_broadcast.broadcast_models = model_broadcast.broadcast_models, broadcast_and_hide
     done = api.score(config)
     copies = {node: len(list((folder / node).rglob("model.onnx"))) for node in "abc"}
     rows = api.load_predictions(config.output, ["error"])

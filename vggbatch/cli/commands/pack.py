@@ -45,7 +45,7 @@ def pack(
     from vggbatch.config import load_config, load_label_options
     from vggbatch.output.lease import OutputLease
     from vggbatch.sources import pack as packing
-    from vggbatch.sources.input_warnings import surprises_of
+    from vggbatch.sources.input_warnings import input_warnings_of
     from vggbatch.storage.filesystem import Folder
 
     console.configure(quiet=quiet)
@@ -64,7 +64,7 @@ def pack(
             shards = console.plural(totals.shards, "shard")
             images = console.plural(totals.images, "image")
             console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
-    for kind in surprises_of(totals.left_out):
+    for kind in input_warnings_of(totals.left_out):
         console.note(f"not packed: {kind}")
     for line in totals.unread[:3]:
         console.warning(line)

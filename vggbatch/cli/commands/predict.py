@@ -27,14 +27,14 @@ def predict(
     """Show the top-5 of images on the terminal; no cluster, no output."""
     from vggbatch import api
     from vggbatch.sources.base import left_out_of
-    from vggbatch.sources.input_warnings import surprises_of
+    from vggbatch.sources.input_warnings import input_warnings_of
 
     console.configure(verbose=verbose, as_json=as_json)
     job = options.job_config(inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
         console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
     table = api.predict(job, announce=_announce)
-    rows, left_out = table.to_pylist(), surprises_of(left_out_of(table))
+    rows, left_out = table.to_pylist(), input_warnings_of(left_out_of(table))
     document = {"model": job.model.name, "images": rows, "left_out": list(map(asdict, left_out))}
     console.result(document, lambda: _show(rows))
     for kind in left_out:
