@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ _QUIET = {
     "RAY_idle_worker_killing_time_threshold_ms": "600000",
 }
 """Variables with which Ray's own messages go to its log folder and not to the user's terminal."""
+_SET_BY_RAY = ("PYTHONBREAKPOINT",)
+"""Variables that Ray sets in the driver, for its debugger."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def _connect(options: ComputeOptions, chunk_bytes: int, undone: contextlib.ExitS
         undone.enter_context(log_level(logging.ERROR, CONNECTING))
         settings["logging_level"] = logging.ERROR
         stderr = silent_stderr()
-    undone.enter_context(environment(variables))
+    undone.enter_context(environment(variables, _SET_BY_RAY))
+    undone.enter_context(warnings.catch_warnings())  # what Ray imports has filters of its own
     undone.enter_context(_own_sigterm())
     undone.callback(ray.shutdown)
     root = logging.getLogger()

@@ -40,16 +40,24 @@ def silent_stderr() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def environment(defaults: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process that are not set, for the block."""
-    ours = {name: value for name, value in defaults.items() if name not in os.environ}
-    os.environ.update(ours)
+def environment(defaults: Mapping[str, str], others: Iterable[str] = ()) -> Iterator[None]:
+    """Set variables of this process that are not set, for the block.
+
+    Args:
+        defaults: the variables.
+        others: names of some that are set within the block, and put back too.
+    """
+    before = {name: os.environ.get(name) for name in (*defaults, *others)}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
     try:
         yield
     finally:
-        for name, value in ours.items():
-            if os.environ.get(name) == value:
-                del os.environ[name]
+        for name, kept in before.items():
+            if kept is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = kept
 
 
 @contextlib.contextmanager
