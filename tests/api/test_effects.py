@@ -49,7 +49,7 @@ for now in (after_score, after):
 """
 
 
-@pytest.mark.parametrize("executor", ["local", "ray"])
+@pytest.mark.parametrize("executor", ["local", pytest.param("ray", marks=pytest.mark.slow)])
 def test_the_process_is_as_before(net, tmp_path, executor):
     write_folder(tmp_path / "images", 6)
     (tmp_path / "images/cut.jpg").write_bytes((tmp_path / "images/00001.jpg").read_bytes()[:-60])
