@@ -275,7 +275,7 @@ class Bench:
         status, text, operations, output = self._disturb(command, action, at)
         came = len(operations) >= at
         operation = operations[at - 1] if came else ""
-        if came and action == "stop-overwrite":
+        if came and action == "stop-overwrite" and not self._overwrote_last(command, output):
             command = "other"
         kind = self.judge(command, output, status, text, came)
         if self.second_failed:
@@ -283,6 +283,11 @@ class Bench:
         if not kind.startswith("WRONG"):
             self._remove(output)
         return Outcome(action, at, operation, status, kind)
+
+    def _overwrote_last(self, command: str, output: str) -> bool:
+        """Whether the command, paused before it had claimed the output, overwrote the other's."""
+        plan = json.loads(dict(self._walk(output)).get(PLAN, b"{}"))
+        return command == "overwrite" and plan.get("chunk_size") == 4
 
     def judge(
         self, command: str, output: str, status: int | None, text: str, came: bool = True
