@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from functools import cache
 from importlib.resources import files
@@ -46,8 +45,8 @@ def _literal(content: str) -> Any:
     except ValueError as error:
         reason = error
     try:
-        return ast.literal_eval(content)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return json_text.literal(content)
+    except ValueError:
         raise ValueError(f"not valid JSON: {reason}") from None
 
 

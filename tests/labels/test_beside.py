@@ -64,3 +64,17 @@ def test_lists_that_differ_are_refused(tmp_path):
         (tmp_path / folder / "labels.txt").write_text(names)
     with pytest.raises(UsageError, match=r"different classes.*indices\.names"):
         classes_beside([str(tmp_path / "a/1.tfrecord"), str(tmp_path / "b/1.tfrecord")])
+
+
+BOMBS = {
+    "README.md": "---\na: &a [x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n---\n",
+    "dataset_info.json": "[" * 200_000,
+    "classes.txt": '{"0":' * 100_000,
+    "labels.txt": "{" + "(" * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_list_that_is_a_bomb_is_none(tmp_path, name):
+    (tmp_path / name).write_text(BOMBS[name])
+    assert classes_beside([str(tmp_path / "a.parquet")]) is None

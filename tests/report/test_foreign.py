@@ -5,16 +5,18 @@ import json
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import cut, jpeg, write_folder
-from vggbatch import rescore, score, write_report
+from vggbatch import evaluate, merge, rescore, score, write_report
 from vggbatch.chunks.chunk import shard_table
 from vggbatch.errors import UsageError
 from vggbatch.output.layout import Output
+from vggbatch.output.verify import declaration
 from vggbatch.sources.base import MEMBERS_SCHEMA
 from vggbatch.storage.filesystem import Folder
 
@@ -87,12 +89,14 @@ def test_no_private_file(done, place):
         assert not shows_images(write_report(str(folder), images=[str(place / "images")]))
 
 
-def test_no_request(place):
-    asked = []
+@pytest.fixture
+def asked():
+    """A web server's address, and the paths that it was asked for."""
+    paths = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_error(404)
 
         do_HEAD = do_GET
@@ -102,15 +106,85 @@ def test_no_request(place):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    host = f"http://127.0.0.1:{server.server_port}"
+    yield f"http://127.0.0.1:{server.server_port}", paths
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_request(place, asked):
+    host, paths = asked
     name_as_source(place / "out", f"{host}/admin/x.jpg")
     write_report(str(place / "out"))
     write_report(str(place / "out"), images=["http://127.0.0.1/admin", f"{host}/other", "/"])
-    assert not asked
+    assert not paths
     write_report(str(place / "out"), images=[f"{host}/admin"])
-    assert asked
-    server.shutdown()
-    server.server_close()
+    assert paths
+
+
+def change(out, key, **values):
+    """Let an output's run.json say something else, consistently."""
+    record = json.loads((out / "run.json").read_text())
+    record[key] |= values
+    (out / "run.json").write_text(json.dumps(record))
+    (out / "_SUCCESS").write_text(json.dumps(declaration(record)))
+
+
+@pytest.fixture(scope="module")
+def evaluated(done, net):
+    """Two runs with labels of a file, of one image each, and a copy of their input."""
+    lines = [f"{number:05}.jpg,{number}" for number in range(2)]
+    (done / "labels.csv").write_text("\n".join(["file,class_index", *lines]) + "\n")
+    for number in range(2):
+        (done / f"day{number}").mkdir()
+        shutil.copy(done / "images" / f"{number:05}.jpg", done / f"day{number}")
+        evaluate(
+            done / f"day{number}",
+            labels=str(done / "labels.csv"),
+            model=net,
+            output=done / f"evaluated{number}",
+        )
+    return done
+
+
+@pytest.mark.parametrize("name", ["{host}/l.csv", "embedded@{host}/classes.txt", "x=l@{host}/c"])
+def test_labels_that_another_user_names_are_not_opened(evaluated, tmp_path, asked, name):
+    host, paths = asked
+    spec = name.format(host=host)
+    for number in range(2):
+        shutil.copytree(evaluated / f"evaluated{number}", tmp_path / f"out{number}")
+        change(tmp_path / f"out{number}", "config", labels=[spec])
+    outs = [str(tmp_path / f"out{number}") for number in range(2)]
+    assert "Mistakes are not shown" in Path(write_report(outs[0])).read_text()
+    record = merge(outs, str(tmp_path / "merged"))
+    assert record["metrics"] is None
+    assert record["config"]["labels"] == []
+    assert "vggbatch rescore computes them" in record["warnings"][0]
+    assert not paths
+
+
+def test_labels_in_the_rows_are_merged_whoever_recorded_them(evaluated, tmp_path):
+    outs = [
+        str(shutil.copytree(evaluated / f"evaluated{number}", tmp_path / f"{number}"))
+        for number in range(2)
+    ]
+    record = merge(outs, str(tmp_path / "merged"))
+    assert record["counts"]["images"] == 2
+    assert {line["n"] for line in record["metrics"] if line["metric"] == "top1"} == {2}
+    assert not record["warnings"]
+
+
+def test_predictions_that_another_user_names_are_not_opened(evaluated, tmp_path, asked):
+    host, paths = asked
+    rescore(str(evaluated / "evaluated0"), "embedded", str(tmp_path / "own"))
+    shutil.copytree(tmp_path / "own", tmp_path / "theirs")
+    for named in (f"{host}/out", str(evaluated / "evaluated0"), f"{tmp_path}/../x", "nosuch://x"):
+        change(tmp_path / "theirs", "rescored", predictions=named)
+        with pytest.raises(UsageError, match=r"not recorded here by you|is not opened"):
+            write_report(str(tmp_path / "theirs"))
+    assert not paths
+    shutil.copytree(evaluated / "evaluated0", tmp_path / "beside")
+    change(tmp_path / "theirs", "rescored", predictions=str(tmp_path / "beside"))
+    write_report(str(tmp_path / "theirs"))
 
 
 def test_rescored_predictions_are_shown_to_whoever_rescored_them(done, place):
@@ -122,7 +196,10 @@ def test_rescored_predictions_are_shown_to_whoever_rescored_them(done, place):
     rescore(str(done / "out"), str(labels), out)
     assert shows_images(write_report(out))
     shutil.copytree(out, place / "theirs")
-    assert not shows_images(write_report(str(place / "theirs")))
+    with pytest.raises(UsageError, match="not recorded here by you"):
+        write_report(str(place / "theirs"))
+    page = write_report(str(place / "theirs"), images=[str(done)])
+    assert "Mistakes are not shown" in Path(page).read_text()
 
 
 def test_an_output_in_a_store_names_no_file(done, place):

@@ -1,6 +1,7 @@
 """The few file operations, the same on disk and in every kind of store."""
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -143,3 +144,19 @@ def test_bytes_for_arrow_are_in_memory_of_its_own(size):
         assert file.read() == data
     buffer = arrow_file(data).read_buffer()
     assert size == 0 or buffer.address != pa.py_buffer(data).address
+
+
+def test_only_so_many_bytes_of_regular_files(tmp_path):
+    folder = Folder(str(tmp_path))
+    (tmp_path / "run.json").write_bytes(b"{}")
+    assert folder.read_bytes("run.json", 2) == b"{}"
+    with pytest.raises(UsageError, match=r"run.json has more than 1 bytes"):
+        folder.read_bytes("run.json", 1)
+    os.truncate(tmp_path / "run.json", 2**40)  # takes no place on the disk
+    with pytest.raises(UsageError, match=r"run.json has more than 64 MiB"):
+        folder.read_bytes("run.json")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(PermissionError, match="a named pipe"):
+        folder.read_bytes("pipe.json")
+    with pytest.raises(FileNotFoundError):
+        folder.read_bytes("none.json")

@@ -27,12 +27,12 @@ from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
-from vggbatch.output.reader import open_parquet, read_table
+from vggbatch.output.reader import open_for_arrow, open_parquet, read_table
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
 from vggbatch.runs.status import Status, read_status
-from vggbatch.storage.filesystem import Folder, arrow_file
+from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ def load_predictions(
         _warn(believe(folder, partial=partial))
         for name in prediction_files(folder):
             try:
-                file = arrow_file(folder.read_bytes(name))
-                if chosen and not tables:
-                    _check_columns(chosen, open_parquet(file).schema_arrow.names)
-                tables.append(read_table(file, chosen))
+                with open_for_arrow(folder, name) as file:
+                    if chosen and not tables:
+                        _check_columns(chosen, open_parquet(file).schema_arrow.names)
+                    tables.append(read_table(file, chosen))
             except pa.ArrowInvalid as error:
                 raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
     return pa.concat_tables(tables).unify_dictionaries()

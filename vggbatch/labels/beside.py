@@ -84,10 +84,11 @@ def _of_facts(data: bytes) -> Iterator[tuple[str, ...]]:
             facts = parse_yaml(text.split("---", 2)[1]) or {}
         else:
             facts = json_text.parse(text)
-    except ValueError:
+        found = list(_class_labels(facts))
+    except (ValueError, RecursionError):
         return
     seen = set()
-    for names in _class_labels(facts):
+    for names in found:
         if names not in seen:
             seen.add(names)
             yield names

@@ -96,8 +96,6 @@ def load_labels(
         raise UsageError(f"labels {spec}: cannot be read: {error}") from None
     except ValueError as error:
         raise UsageError(f"labels {spec}: {error}") from None
-    except RecursionError:
-        raise UsageError(f"labels {spec}: JSON that is nested too deeply") from None
 
 
 def _is_real(data: bytes) -> bool:

@@ -11,6 +11,8 @@ from vggbatch.storage.filesystem import filesystem, public_uri
 EMBEDDED = "embedded"
 """The labels that come with the images, or that a run has recorded."""
 
+_NAMED = re.compile(r"([\w .-]+)=(.+)")
+
 SUBSETS = ("imagenet-a", "imagenet-r")
 """Subsets of the classes that are known by name."""
 
@@ -33,7 +35,7 @@ class LabelSpec:
             Refused: it is not UTF-8: tables of metrics are named after it.
         """
         uris.check_utf8(text)
-        named = re.match(r"([\w .-]+)=(.+)", text)
+        named = _NAMED.match(text)
         name, rest = (named[1], named[2]) if named else ("", text)
         source, at, subset = rest.rpartition("@")
         # an @ may as well belong to a path or URI
@@ -46,6 +48,22 @@ class LabelSpec:
         named = f"{self.name}=" if self.name else ""
         subset = f"@{public_uri(self.subset)}" if self.subset else ""
         return f"{named}{public_uri(self.source)}{subset}"
+
+
+def is_in_rows(text: str, recorded: str | None) -> bool:
+    """Whether a spec's labels are in the rows of a run, and no file that it names is to be opened.
+
+    Nor is any looked for, as `LabelSpec.parse` does: the spec may be of an output that somebody
+    else has made.
+
+    Args:
+        text: the spec.
+        recorded: the one whose labels the run has written into its rows.
+    """
+    base, at, subset = text.rpartition("@")
+    base = base if at and subset in SUBSETS else text
+    named = _NAMED.match(base)
+    return (named[2] if named else base) == EMBEDDED or (text == recorded and "@" not in base)
 
 
 def _is_file(path: str) -> bool:

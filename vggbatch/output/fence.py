@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO
 
+from vggbatch import json_text
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import JobFailed
 from vggbatch.output.removal import persistently
@@ -267,7 +268,7 @@ class Fence:
             ) from None
 
     def _token_there(self) -> str | None:
-        document = json.loads(self.folder.read_bytes(f"{self.claim}/{CLAIM}"))
+        document = json_text.parse(self.folder.read_bytes(f"{self.claim}/{CLAIM}"))
         token: str | None = document.get("token") if isinstance(document, dict) else None
         return token
 

@@ -55,6 +55,8 @@ _SHARDS = "shards.parquet"
 RECORD_MARK = f"{STATE}/run.mark"
 """Beside the run.json of `rescore`: who has written it (see ownership.py)."""
 _PLAN_ID = re.compile(r"[0-9a-f]{16}")
+_LARGEST_INPUT = 2**32
+"""Bytes of shards.parquet, which has the names of listed images: some 5 for each."""
 _REQUESTS = 16
 """Markers read at a time."""
 
@@ -222,7 +224,7 @@ class Output:
 
     def _is_own(self, name: str, mark: str) -> bool:
         try:
-            data = self.folder.read_bytes(name)
+            data = self.folder.read_bytes(name, _LARGEST_INPUT)
             return ownership.is_own(self.folder, data, self.folder.read_bytes(mark))
         except (FileNotFoundError, UsageError):
             return False
@@ -232,7 +234,7 @@ class Output:
         name = self._name(_SHARDS)
         own = False
         try:
-            data = self.folder.read_bytes(name)
+            data = self.folder.read_bytes(name, _LARGEST_INPUT)
             with suppress(FileNotFoundError):
                 mark = self.folder.read_bytes(self._name("shards.mark"))
                 own = ownership.is_own(self.folder, data, mark)

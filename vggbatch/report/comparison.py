@@ -61,9 +61,9 @@ def write_comparison(
     Raises:
         UsageError: a run is not finished, or they have no image in common.
     """
-    open_output(b)  # whatever is wrong with it comes before its lease
+    open_output(b, images)  # whatever is wrong with it comes before its lease
     with OutputLease(b) as lease:
-        first, second = open_output(a), open_output(b)
+        first, second = open_output(a, images), open_output(b, images)
         with first.reading(), second.reading():
             page = comparison_page(first, second, classes=classes, gallery=gallery, images=images)
         lease.fence.write_bytes(COMPARISON, page.encode())

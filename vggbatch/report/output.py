@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from vggbatch import uris
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
-from vggbatch.labels.spec import EMBEDDED, LabelSpec
+from vggbatch.labels.spec import is_in_rows
 from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.layout import old_table_name, own_profile, table_name
 from vggbatch.metrics.recorded import options_of, recorded_classes
@@ -28,7 +28,7 @@ from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.metadata import foreign, tables_of
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
-from vggbatch.storage.filesystem import Folder, arrow_file
+from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
 
 _SCHEMAS = {
     "summary": SUMMARY_SCHEMA,
@@ -82,6 +82,18 @@ class RunOutput:
         return _metrics(self.folder, self._profile)
 
     @property
+    def unread_labels(self) -> bool:
+        """Whether the labels of the first set are in a file that is not opened."""
+        specs, recorded = self._specs()
+        return not self.own and not all(is_in_rows(spec, recorded) for spec in specs[:1])
+
+    def _specs(self) -> tuple[list[str], str | None]:
+        """The label sets that were scored, and which of them is in the rows."""
+        if "rescored" in self.record:
+            return self.record["rescored"]["labels"], None
+        return self.record["config"]["labels"], self.record["row_labels"]
+
+    @property
     def _profile(self) -> str | None:
         return own_profile(self.record)
 
@@ -116,21 +128,19 @@ class RunOutput:
     def label_set(self, class_lines: dict[int, str]) -> LabelSet:
         """What is right in the tables: the first set of the summary, or what the run recorded.
 
+        It has no labels where they are in a file that another user's output names: none is opened.
+
         Raises:
             UsageError: the label file is not there any more.
         """
         metrics = self.metrics()
         if not metrics:
             return RECORDED
+        if self.unread_labels:
+            return LabelSet(metrics[0].label_set, _Unread())
         lines = [class_lines[i] for i in sorted(class_lines)]
-        if "rescored" in self.record:
-            specs, recorded = self.record["rescored"]["labels"], None
-        else:
-            specs, recorded = self.record["config"]["labels"], self.record["row_labels"]
+        specs, recorded = self._specs()
         for spec in specs:
-            source = LabelSpec.parse(spec).source
-            if not self.own and source != EMBEDDED:
-                _named(self.folder, source)
             options = {spec: options_of(self.record, spec, LabelOptions(), own=self.own)}
             [found] = label_sets(
                 [spec], self.predictions, lines, recorded=recorded, options=options
@@ -148,8 +158,21 @@ class RunOutput:
             yield
 
 
-def open_output(folder: Folder) -> RunOutput:
+class _Unread:
+    """The labels of a file that was not opened."""
+
+    def match(self, image_ids: list[str], _tokens: list[str | None], /) -> pa.Array:
+        """None of them."""
+        return pa.nulls(len(image_ids), pa.int32())
+
+
+def open_output(folder: Folder, roots: Sequence[str] = ()) -> RunOutput:
     """The output of a finished run or of `rescore`.
+
+    Args:
+        folder: the output.
+        roots: folders or URIs below which the predictions may be that it names, if another user
+            has rescored them; they may always be beside the output.
 
     Raises:
         UsageError: it is not finished, or is not the output of a run.
@@ -165,7 +188,7 @@ def open_output(folder: Folder) -> RunOutput:
     predictions = folder
     if "rescored" in record:
         named = record["rescored"]["predictions"]
-        predictions = Folder(named if own else _named(folder, named))
+        predictions = Folder(named if own else _named(folder, named, roots))
         seen.append(Seen.of(predictions))
         believe(predictions)
         if predictions.exists(RUN):
@@ -194,11 +217,21 @@ def _scored(predictions: Folder, record: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _named(folder: Folder, uri: str) -> str:
-    """What the run.json of an output names. Raises UsageError if one in a store names a file."""
+def _named(folder: Folder, uri: str, roots: Sequence[str]) -> str:
+    """The predictions that another user's output names.
+
+    Raises:
+        UsageError: they are neither beside the output nor below one of some folders.
+    """
     if not folder.local and uris.is_local(uri):
         raise UsageError(f"{folder.uri}/{RUN} names {uri}, a file of this machine")
-    return uri
+    uris.check(uri)
+    if any(uris.is_below(uri, root) for root in (folder.uri.rpartition("/")[0] or "/", *roots)):
+        return uri
+    raise UsageError(
+        f"{folder.uri} was not recorded here by you, so the predictions that it names are not "
+        f"opened ({public_uri(uri)}): name their folder with --images, or rescore them again"
+    )
 
 
 def _metrics(folder: Folder, profile: str | None = None) -> list[Metric]:

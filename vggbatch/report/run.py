@@ -68,9 +68,9 @@ def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str
     Raises:
         UsageError: the run is not finished, or the folder is no output.
     """
-    open_output(folder)  # whatever is wrong with it comes before its lease
+    open_output(folder, images)  # whatever is wrong with it comes before its lease
     with OutputLease(folder) as lease:
-        output = open_output(folder)
+        output = open_output(folder, images)
         with output.reading():
             page = run_page(output, gallery=gallery, images=images)
         lease.fence.write_bytes(REPORT, page.encode())

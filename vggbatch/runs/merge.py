@@ -7,6 +7,7 @@ metrics come from the joined rows and from the whole numbers that the files carr
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.job.job import input_digest
+from vggbatch.labels.spec import is_in_rows
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions, write_metrics
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output import metadata
@@ -42,6 +44,8 @@ from vggbatch.sources.input_warnings import Names, input_warnings_of, merged
 from vggbatch.storage.filesystem import Folder, public_uri
 from vggbatch.uris import check_utf8
 from vggbatch.versions import __version__
+
+_log = logging.getLogger(__name__)
 
 
 def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[str, Any]:
@@ -148,6 +152,8 @@ def _finish(
     joined.drop_strays({file["name"] for some in files.values() for file in some})
     stats = sum((Stats.from_json(marker["stats"]) for marker in markers), Stats())
     evaluations = _evaluations(joined, found, names)
+    for line in _read_labels(found)[1]:
+        _log.warning(line)
     records = {}
     for number, name in enumerate(names):
         place = joined.fence_of(name if number else "")
@@ -177,7 +183,9 @@ def _evaluations(
     source = found[0].source
     if any(one.source.record["metrics"] is None for one in found):
         return {}
-    specs = source.record["config"]["labels"]
+    specs, _ = _read_labels(found)
+    if not specs:
+        return {}
     sets = label_sets(
         specs,
         joined.folder,
@@ -195,6 +203,25 @@ def _evaluations(
         )
         for number, name in enumerate(names)
     }
+
+
+def _read_labels(found: Sequence[Joined]) -> tuple[list[str], list[str]]:
+    """The label sets of which there are metrics, and a line about each of the others.
+
+    They are all of runs that this user has recorded. Label files that others' runs name are not
+    opened; what is in the rows needs none.
+    """
+    record = found[0].source.record
+    specs: list[str] = record["config"]["labels"]
+    if all(one.source.own for one in found):
+        return specs, []
+    kept = [spec for spec in specs if is_in_rows(spec, record["row_labels"])]
+    return kept, [
+        f"there are no metrics by {public_uri(spec)}: not all of the merged runs were recorded "
+        "here by this user, so files that they name are not opened; vggbatch rescore computes them"
+        for spec in specs
+        if spec not in kept
+    ]
 
 
 def _written(
@@ -224,8 +251,10 @@ def _record(
     ]
     records = [Output(folder).read_run() for folder in folders]
     first = records[0]
+    labels, unread = _read_labels(found)
     config = {
         **first["config"],
+        "labels": labels,
         "input": inputs_of(found),
         "output": public_uri(joined.folder.uri),
         "select": merged_selection(found),
@@ -244,7 +273,9 @@ def _record(
         "vggbatch": __version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config,
-        "warnings": list(dict.fromkeys(w for r in records for w in r.get("warnings", ()))),
+        "warnings": list(
+            dict.fromkeys([w for r in records for w in r.get("warnings", ())] + unread)
+        ),
         **stats_in(stats),
         "rates": {
             "images_per_second": 0.0,

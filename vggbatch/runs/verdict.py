@@ -6,15 +6,14 @@ else than it is than half its images are damaged.
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from vggbatch.job.job import Job
+from vggbatch.output.reader import open_for_arrow, read_table
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
@@ -109,9 +108,8 @@ def _first(result: RunResult, column: str) -> str:
     """The first row, or the first with an error, as `image: error`."""
     folder: Folder = result.output.folder
     for file in next(iter(result.files.values())):
-        table = pq.read_table(
-            io.BytesIO(folder.read_bytes(file["name"])), columns=["image_id", "error"]
-        )
+        with open_for_arrow(folder, file["name"]) as opened:
+            table = read_table(opened, ["image_id", "error"])
         if column == "error":
             table = table.filter(pc.field("error").is_valid())
         for row in table.slice(0, 1).to_pylist():

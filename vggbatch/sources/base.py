@@ -177,7 +177,7 @@ class Reader(ABC):
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
             table = pq.read_table(
-                arrow_file(cache.read_bytes(name)), page_checksum_verification=True
+                arrow_file(cache.read_bytes(name, 2**32)), page_checksum_verification=True
             )
             table = table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
             # no run writes another one: the images of a shard are in the shard

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
+from vggbatch import json_text
+
 EXAMPLES = 3
 
 LEFT_OUT = "neither images nor shards, left out"
@@ -124,7 +126,7 @@ class LeftOut:
     @classmethod
     def from_json(cls, text: str | bytes) -> LeftOut:
         """From what `to_json` gave."""
-        kinds = json.loads(text).items()
+        kinds = json_text.parse(text).items()
         return cls({what: Names(count, tuple(names)) for what, (count, names) in kinds})
 
     @property

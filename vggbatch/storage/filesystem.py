@@ -22,6 +22,7 @@ from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch import text, uris
+from vggbatch.bounded import TooManyBytesError, read_bounded
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 public_uri = text.public
+
+MAX_DOCUMENT = 2**26
+"""Bytes of a document of an output; that of the largest run has a few megabytes."""
 
 # What gcsfs logs with a traceback it raises as well, and that is shown as one line.
 logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
@@ -164,11 +168,26 @@ class Folder:
         with store_errors():
             return bool(self.fs.exists(self.path(name)))
 
-    def read_bytes(self, name: str) -> bytes:
-        """The content of a file. Raises FileNotFoundError."""
+    def read_bytes(self, name: str, limit: int = MAX_DOCUMENT) -> bytes:
+        """The content of a file.
+
+        Args:
+            name: its path inside.
+            limit: bytes that it has at most where it is on this machine's disk: a file without
+                content may be of any size there.
+
+        Raises:
+            UsageError: it has more.
+            FileNotFoundError: it is not there.
+        """
+        path = self.path(name)
         try:
+            if self.local:
+                return read_bounded(self.fs, path, limit)
             with store_errors():
-                data: bytes = self.fs.cat_file(self.path(name))
+                data: bytes = self.fs.cat_file(path)
+        except TooManyBytesError as error:
+            raise UsageError(f"{path} has {error}") from None
         except NotADirectoryError as error:  # the folder, or one above, is a file
             raise FileNotFoundError(*error.args) from None
         return data

@@ -6,7 +6,6 @@ its folder or, where that is called onnx, in the one above); exporters in the fi
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,12 +120,12 @@ def _in_metadata(metadata: Mapping[str, str], uri: str) -> tuple[Preprocess | No
         if "pretrained_cfg" in metadata:
             return exported.of_timm(_parsed(metadata["pretrained_cfg"])), f"{name}'s pretrained_cfg"
         if metadata.get("task") == "classify" and "imgsz" in metadata:
-            size = ast.literal_eval(metadata["imgsz"])
+            size = json_text.literal(metadata["imgsz"])
             size = size if isinstance(size, list | tuple) else [size]
             return exported.of_ultralytics(size), f"{name}'s imgsz (Ultralytics)"
         if any(key.startswith("Image.") for key in metadata):
             return exported.of_windows(metadata, Preprocess()), f"{name}'s Image.*"
-    except (ValueError, SyntaxError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _cannot_follow(f"{name}'s metadata", error) from None
     return None, None
 
@@ -156,8 +155,8 @@ def _names(
     """Class names in output order, and where they are stated."""
     if metadata.get("names"):
         try:
-            return _in_order(ast.literal_eval(metadata["names"])), f"{base_name(uri)}'s names"
-        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return _in_order(json_text.literal(metadata["names"])), f"{base_name(uri)}'s names"
+        except (ValueError, TypeError):
             return None, None
     found = configs["config.json"]
     labels = found[0].get("id2label") if found is not None else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from json import JSONDecodeError
 from typing import Any
 
 from vggbatch import json_text
@@ -25,7 +25,7 @@ def parse(content: str) -> Columns:
     """
     try:
         value = json_text.parse(content, _distinct)
-    except json.JSONDecodeError:
+    except JSONDecodeError:
         return _from_records([_record(line, i) for i, line in enumerate(content.split("\n"), 1)])
     if isinstance(value, list) and value and all(isinstance(item, list) for item in value):
         return _from_pairs(value)
@@ -67,7 +67,7 @@ def _record(line: str, number: int) -> Any:
         return {}
     try:
         return json_text.parse(line, _distinct)
-    except json.JSONDecodeError as error:
+    except JSONDecodeError as error:
         raise ValueError(f"line {number} is not valid JSON: {error}") from None
 
 
