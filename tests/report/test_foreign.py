@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import cut, jpeg, write_folder
-from vggbatch import evaluate, merge, rescore, score, write_report
+from vggbatch import evaluate, forget, merge, rescore, score, write_report
 from vggbatch.chunks.chunk import shard_table
 from vggbatch.errors import UsageError
 from vggbatch.output.layout import Output
@@ -213,3 +214,23 @@ def test_an_output_in_a_store_names_no_file(done, place):
     folder.write_json("run.json", json.loads(folder.read_bytes("run.json")) | {"vggbatch": "0"})
     with pytest.raises(UsageError, match="a file of this machine"):
         write_report(folder.uri)
+
+
+def test_forget_opens_nothing_that_another_user_names(evaluated, tmp_path, net, asked):
+    host, paths = asked
+    with tarfile.open(tmp_path / "a.tar", "w") as file:
+        for number in range(2):
+            file.add(evaluated / "images" / f"{number:05}.jpg", f"{number}.jpg")
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,class_index\na.tar/0.jpg,0\na.tar/1.jpg,1\n")
+    out = tmp_path / "out"
+    evaluate(tmp_path / "a.tar", labels=str(labels), model=net, output=out)
+    (path,) = (out / "_vggbatch").glob("*/shards.parquet")
+    numbered = Output(Folder(str(out))).read_shards()
+    named = [(n, g, dataclasses.replace(s, uri=f"{host}/a.tar")) for n, g, s in numbered]
+    pq.write_table(shard_table(named), path)
+    change(out, "config", labels=[f"{host}/labels.csv"])
+    assert forget(str(out), ["a.tar/0.jpg"]) == 1
+    assert not paths
+    record = json.loads((out / "run.json").read_text())
+    assert (record["counts"]["images"], record["metrics"]) == (1, None)

@@ -9,6 +9,7 @@ from typing import Any
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.labels import EMBEDDED, LabelSpec
+from vggbatch.labels.spec import is_in_rows
 from vggbatch.storage.filesystem import public_uri
 
 
@@ -23,6 +24,27 @@ def recorded_classes(record: Mapping[str, Any]) -> tuple[str, ...] | None:
     if lines and classes_digest(lines) == record.get("model", {}).get("classes_sha256"):
         return tuple(lines)
     return None
+
+
+def labels_to_read(record: Mapping[str, Any], *, own: bool) -> tuple[list[str], list[str]]:
+    """The label sets by which the rows of a run can be scored again, as the run has been.
+
+    Args:
+        record: run.json of the run.
+        own: this user has recorded the run; label files that another's names are not opened, only
+            labels that are in its rows are taken.
+
+    Returns:
+        The sets, and a line about each that is not among them.
+    """
+    specs: list[str] = record["config"]["labels"]
+    kept = [spec for spec in specs if own or is_in_rows(spec, record["row_labels"])]
+    return kept, [
+        f"there are no metrics by {public_uri(spec)}: the run was not recorded here by this user, "
+        "so files that it names are not opened; vggbatch rescore computes them"
+        for spec in specs
+        if spec not in kept
+    ]
 
 
 def check_given(specs: Sequence[str], given: LabelOptions) -> None:

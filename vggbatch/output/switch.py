@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from vggbatch import json_text
 from vggbatch.errors import UsageError
 from vggbatch.output import metadata
 from vggbatch.output.layout import PLAN, PROFILES, RUN, STATE, SUCCESS, Output
@@ -61,7 +62,8 @@ def complete_switch(output: Output) -> None:
         final = declaration(record)
         there = _document(output, profile, RUN)
         if there != json.loads(json.dumps(record, default=str)):
-            assert there is not None, "an output that is revised has a run.json"
+            if there is None:
+                raise metadata.foreign(f"{place.folder.uri}/{place.prefix}{RUN}", "it is missing")
             place.write_json(SUCCESS, {**declaration(there), "next": final})
             place.write_json(RUN, record)
         place.write_json(SUCCESS, final)
@@ -84,8 +86,11 @@ def remove_earlier(output: Output) -> None:
 def _records(output: Output, plan: dict[str, Any]) -> dict[str, dict[str, Any]] | None:
     name = f"{STATE}/{plan['id']}/{RECORDS}"
     try:
-        data = json.loads(output.folder.read_bytes(name))
+        data = json_text.parse(output.folder.read_bytes(name))
         records: dict[str, dict[str, Any]] = data["records"]
+        # its folders are written into, and the file may be anybody's
+        if list(records) != ["", *list(plan.get("profiles", ()))[1:]]:
+            raise ValueError("it has other profiles than the plan")
         for profile, record in records.items():
             metadata.run(json.dumps(record).encode(), f"{output.folder.uri}/{name}: {profile}")
     except FileNotFoundError:
@@ -98,7 +103,7 @@ def _records(output: Output, plan: dict[str, Any]) -> dict[str, dict[str, Any]] 
 def _document(output: Output, profile: str, name: str) -> dict[str, Any] | None:
     path = f"{PROFILES}/{profile}/{name}" if profile else name
     try:
-        found: dict[str, Any] = json.loads(output.folder.read_bytes(path))
+        found: dict[str, Any] = json_text.parse(output.folder.read_bytes(path))
     except FileNotFoundError:
         return None
     except ValueError as error:

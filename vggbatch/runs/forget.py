@@ -7,6 +7,7 @@ What remains is a count.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import UsageError
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions, write_metrics
+from vggbatch.metrics.recorded import labels_to_read
 from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output import metadata
@@ -29,6 +31,8 @@ from vggbatch.runs.run_record import stats_in
 from vggbatch.sources import Shard, reader_for
 from vggbatch.sources.base import DAMAGED
 from vggbatch.storage.filesystem import Folder
+
+_log = logging.getLogger(__name__)
 
 PAGES = ("report.html", "comparison.html")
 
@@ -63,7 +67,7 @@ def forget(uri: str, images: Collection[str]) -> int:
             _remove_pages(output)
             remove_earlier(output)  # which one has left that was killed at its end
             return 0
-        kept, ids, numbers = take_out(output.read_shards(), found, _members)
+        kept, ids, numbers = take_out(output.read_shards(), found, _members if source.own else None)
         change = Change("forget", kept, ids, numbers, {"removed": len(found)})
         record = output.read_run()
         new, revised, markers = prepare(output, change, record, None)
@@ -117,7 +121,9 @@ def _records(
     ]
     evaluations: dict[str, Evaluation] = {}
     if before["metrics"] is not None and stats.rows > stats.error_rows:
-        specs = before["config"]["labels"]
+        specs, unread = labels_to_read(before, own=source.own)
+        for line in unread:
+            _log.warning(line)
         sets = label_sets(
             specs,
             new.folder,
@@ -135,6 +141,7 @@ def _records(
                 files=[file["name"] for file in some],
             )
             for name, folder, some in zip(names, folders, files, strict=True)
+            if specs
         }
     records = {}
     for number, (name, folder) in enumerate(zip(names, folders, strict=True)):

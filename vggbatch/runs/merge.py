@@ -17,8 +17,8 @@ from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.job.job import input_digest
-from vggbatch.labels.spec import is_in_rows
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions, write_metrics
+from vggbatch.metrics.recorded import labels_to_read
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output import metadata
 from vggbatch.output.confined import check_confined
@@ -152,7 +152,7 @@ def _finish(
     joined.drop_strays({file["name"] for some in files.values() for file in some})
     stats = sum((Stats.from_json(marker["stats"]) for marker in markers), Stats())
     evaluations = _evaluations(joined, found, names)
-    for line in _read_labels(found)[1]:
+    for line in _labels(found)[1]:
         _log.warning(line)
     records = {}
     for number, name in enumerate(names):
@@ -183,7 +183,7 @@ def _evaluations(
     source = found[0].source
     if any(one.source.record["metrics"] is None for one in found):
         return {}
-    specs, _ = _read_labels(found)
+    specs, _ = _labels(found)
     if not specs:
         return {}
     sets = label_sets(
@@ -205,23 +205,9 @@ def _evaluations(
     }
 
 
-def _read_labels(found: Sequence[Joined]) -> tuple[list[str], list[str]]:
-    """The label sets of which there are metrics, and a line about each of the others.
-
-    They are all of runs that this user has recorded. Label files that others' runs name are not
-    opened; what is in the rows needs none.
-    """
-    record = found[0].source.record
-    specs: list[str] = record["config"]["labels"]
-    if all(one.source.own for one in found):
-        return specs, []
-    kept = [spec for spec in specs if is_in_rows(spec, record["row_labels"])]
-    return kept, [
-        f"there are no metrics by {public_uri(spec)}: not all of the merged runs were recorded "
-        "here by this user, so files that they name are not opened; vggbatch rescore computes them"
-        for spec in specs
-        if spec not in kept
-    ]
+def _labels(found: Sequence[Joined]) -> tuple[list[str], list[str]]:
+    """The label sets of the joined rows; see `labels_to_read`."""
+    return labels_to_read(found[0].source.record, own=all(one.source.own for one in found))
 
 
 def _written(
@@ -251,7 +237,7 @@ def _record(
     ]
     records = [Output(folder).read_run() for folder in folders]
     first = records[0]
-    labels, unread = _read_labels(found)
+    labels, unread = _labels(found)
     config = {
         **first["config"],
         "labels": labels,
