@@ -68,6 +68,7 @@ def test_changed_and_removed_images_are_named_and_kept_or_not(night, caplog):
     assert night.score()[0].result.complete_before
 
 
+@pytest.mark.slow
 def test_a_changed_and_a_removed_shard(night):
     night.tar("b", 110)
     night.score(append=True)
@@ -98,7 +99,9 @@ def test_images_of_the_same_size_and_other_bytes_are_changed(night):
     assert night.rows() == night.fresh()[0]
 
 
-@pytest.mark.parametrize("chunks", range(4))
+@pytest.mark.parametrize(
+    "chunks", [0, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))]
+)
 def test_an_append_that_was_killed_leaves_the_output_readable_and_goes_on(night, chunks):
     before, record = night.rows(), api.load_run(str(night.out))
     write_folder(night.images, 10, start=20)
@@ -163,6 +166,7 @@ def test_every_write_of_an_append_may_be_the_last(night, monkeypatch, step):
     assert operations * step > 20
 
 
+@pytest.mark.slow
 def test_further_profiles_are_appended_to(tmp_path, net):
     night = Night(tmp_path, net)
     many = {"profiles": {"x": {"resize": 40, "crop": 32}, "y": {"resize": 36, "crop": 32}}}
@@ -189,6 +193,7 @@ def test_other_settings_and_other_versions_are_refused(night, monkeypatch):
         night.score(append=True)
 
 
+@pytest.mark.slow
 def test_images_under_another_name_are_refused(tmp_path, net):
     night = Night(tmp_path, net)
     listing = tmp_path / "list.txt"
@@ -225,6 +230,7 @@ def test_an_unfinished_first_run_is_finished_first(tmp_path, net):
     night.check()
 
 
+@pytest.mark.slow
 def test_a_damaged_appended_output_is_made_whole(night):
     write_folder(night.images, 5, start=20)
     night.score(append=True)
@@ -236,6 +242,7 @@ def test_a_damaged_appended_output_is_made_whole(night):
     assert len(api.load_run(str(night.out))["history"]) == 2
 
 
+@pytest.mark.slow
 def test_an_appended_output_is_merged_like_any_other(night):
     write_folder(night.images, 5, start=20)
     (night.images / "00001.jpg").unlink()

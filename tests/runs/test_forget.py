@@ -75,6 +75,7 @@ def test_an_output_of_which_all_is_forgotten_is_an_empty_one(night):
     assert api.load_run(str(night.out))["files"] == []
 
 
+@pytest.mark.slow
 def test_features_and_profiles_go_too(tmp_path, net):
     night = Night(tmp_path, net)
     many = {"profiles": {"x": {"resize": 40, "crop": 32}, "y": {"resize": 36, "crop": 32}}}
@@ -98,6 +99,7 @@ def test_what_an_interrupted_append_has_scored_is_forgotten_too(night):
     assert night.rows() == night.fresh()[0]
 
 
+@pytest.mark.slow
 def test_an_image_that_is_still_in_the_input_is_new_to_an_append(night):
     api.forget(str(night.out), ["00002.jpg"])
     with pytest.raises(UsageError, match=r"1 added \(00002\.jpg\)"):

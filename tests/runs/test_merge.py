@@ -172,6 +172,7 @@ def test_parts_of_an_input_that_grew_meanwhile_are_refused(net, tmp_path):
         api.merge(outs, str(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_days_are_joined_and_an_image_of_both_is_refused(net, tmp_path):
     for day, start in (("mon", 0), ("tue", 5)):
         write_folder(tmp_path / day, 5, start=start)
@@ -196,6 +197,7 @@ def test_outputs_of_other_settings_are_refused(net, images, whole, tmp_path):
         api.merge([str(whole), out], str(tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_further_profiles_are_joined_too(net, tmp_path):
     write_folder(tmp_path / "in", 6)
     many = {"profiles": {"a": {"resize": 40, "crop": 32}, "b": {"resize": 36, "crop": 32}}}

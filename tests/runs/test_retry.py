@@ -57,6 +57,7 @@ def test_metrics_stay_exact_for_rows_that_had_an_error_say_nothing_else(night):
     night.check()
 
 
+@pytest.mark.slow
 def test_a_shard_that_was_replaced_is_scored_as_a_whole(night):
     night.tar("b", 110)
     _, images = night.score(retry="errors")
@@ -66,6 +67,7 @@ def test_a_shard_that_was_replaced_is_scored_as_a_whole(night):
     night.check()
 
 
+@pytest.mark.slow
 def test_what_is_in_the_input_no_more_stays(night, caplog):
     (night.images / "00003x.jpg").unlink()
     assert sorted(night.score(retry="errors")[1]) == ["00005x.jpg", "b.tar/z.jpg"]
@@ -73,6 +75,7 @@ def test_what_is_in_the_input_no_more_stays(night, caplog):
     assert "00003x.jpg" in errors(night)
 
 
+@pytest.mark.slow
 def test_new_images_are_left_to_append(night):
     write_folder(night.images, 2, start=20)
     assert len(night.score(retry="errors")[1]) == 3
@@ -89,7 +92,7 @@ def test_a_killed_retry_goes_on(night):
     night.check()
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 11])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 31])
 def test_every_write_of_a_retry_may_be_the_last(night, monkeypatch, step):
     (night.images / "00003x.jpg").write_bytes(jpeg(cut(50)))
     base = night.folder / "base"
