@@ -110,9 +110,11 @@ def test_an_append_that_was_killed_leaves_the_output_readable_and_goes_on(night,
     assert api.load_predictions(str(night.out)).sort_by("image_id").to_pylist() == before
     assert night.rows() == before, "readers of the folder too"
     assert api.load_run(str(night.out)) == record
-    assert api.status(str(night.out)).state == "complete"
+    found = api.status(str(night.out))
+    assert (found.state, found.adding) == ("complete", 3 * chunks)
     _, images = night.score(append=True)
     assert len(images) == 10 - 3 * chunks
+    assert "generation 1, append" in api.status(str(night.out)).origin
     night.check()
 
 

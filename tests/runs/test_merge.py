@@ -74,6 +74,8 @@ def test_parts_joined_are_what_one_run_gives(parts, whole, images, tmp_path):
     assert [one["select"]["part"] for one in record["merged"]] == ["1/3", "2/3", "3/3"]
     found = api.status(str(tmp_path / "out"))
     assert (found.state, found.rows, found.total) == ("complete", COUNT + 1, COUNT + 1)
+    assert (found.origin, api.status(parts[0]).origin) == ("a merge of 3 outputs", "part 1 of 3")
+    assert api.status(str(whole)).origin is None
     assert len(api.load_predictions(str(tmp_path / "out"))) == COUNT + 1
     assert api.compare(str(whole), str(tmp_path / "out")).agreement == 100.0
     labels = str(images.parent / "labels.csv")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from vggbatch.chunks.stats import Stats
+from vggbatch.config import Selection
 from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import Total
-from vggbatch.output.layout import Output
+from vggbatch.output.layout import NEXT, Output
 from vggbatch.output.lease import INTERVAL, Lease, is_renewed, read_lease, read_owner
 from vggbatch.output.verify import problems
 from vggbatch.storage.filesystem import Folder
@@ -50,6 +52,10 @@ class Status:
     """What scores, or scored: `local` or `ray`; None where that is not known."""
     waiting: str | None = None
     """What a run at work said last, when it got nowhere; what is wrong with a damaged output."""
+    origin: str | None = None
+    """What the output is: a part, a merge, a later generation; None: one run over all its input."""
+    adding: int | None = None
+    """Images of an append or a retry that are scored and not added yet; None: there is none."""
 
 
 def read_status(folder: Folder) -> Status:
@@ -77,6 +83,8 @@ def read_status(folder: Folder) -> Status:
             silence=None,
             executor=None if wrong else output.read_run().get("executor"),
             waiting="; ".join(wrong[:_SHOWN]) or None,
+            origin=origin_of(output.read_plan() or {}),
+            adding=_adding(folder),
         )
     shards = output.read_shards()
     expected = Total(shards, progress)
@@ -108,7 +116,29 @@ def read_status(folder: Folder) -> Status:
         silence=lease.silence() if lease and lease.beat else None,
         executor=lease.snapshot.executor if lease and lease.snapshot else None,
         waiting=waiting,
+        origin=origin_of(output.read_plan() or {}),
     )
+
+
+def origin_of(plan: Mapping[str, Any]) -> str | None:
+    """What an output is by its plan.json, in words; None for one run over all of its input."""
+    words = []
+    wanted = Selection.model_validate(plan.get("select") or {})
+    if not wanted.everything:
+        words.append(wanted.in_words())
+    if "merged" in plan:
+        words.append(f"a merge of {len(plan['merged'])} outputs")
+    if history := plan.get("history"):
+        last = history[-1]
+        words.append(f"generation {plan['generation']}, {last['action']} of {last['finished']}")
+    return ", ".join(words) or None
+
+
+def _adding(folder: Folder) -> int | None:
+    if not folder.exists(NEXT):
+        return None
+    inside = Output(Folder(f"{folder.uri}/{NEXT}"))
+    return inside.progress().rows if inside.read_plan() is not None else 0
 
 
 def _finishing(folder: Folder) -> Lease | None:

@@ -55,3 +55,23 @@ def test_a_running_one_says_how_fast_until_when_and_where(output):
     assert lines["left"] == "0:01:20"
     assert lines["said"] == "no progress for 30 s, waiting for free CPUs"
     assert lines["by"].startswith("a run on host ")
+
+
+def test_a_run_at_work_is_watched_until_it_is_not(monkeypatch, capsys):
+    from dataclasses import replace
+
+    from vggbatch import api
+    from vggbatch.cli.commands import status as command
+    from vggbatch.runs.status import Status
+
+    done = Status("complete", 4, 4, True, 0, None, None, None, None)
+    states = iter([replace(done, state="running", rows=1), replace(done, state="finishing"), done])
+    monkeypatch.setattr(api, "status", lambda output: next(states))
+    monkeypatch.setattr(command, "_EVERY_S", 0.0)
+    command.status("out", watch=True)
+    shown = capsys.readouterr().out
+    assert [line.split()[-1] for line in shown.splitlines() if line.startswith("state")] == [
+        "running",
+        "finishing",
+        "complete",
+    ]

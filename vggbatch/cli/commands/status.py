@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +14,15 @@ if TYPE_CHECKING:
     from vggbatch.runs.status import Status
 
 
+_AT_WORK = ("running", "stalled", "finishing")
+_EVERY_S = 5.0
+
+
 def status(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Folder or URI of a run.")],
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again every 5 s, as long as a run is at work.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show how far a run is, from its output alone and from any machine."""
@@ -22,6 +30,11 @@ def status(
 
     console.configure(as_json=as_json)
     found = api.status(output)
+    with console.interruptible():
+        while watch and found.state in _AT_WORK:
+            console.result(asdict(found), lambda found=found: _show(found))  # type: ignore[misc]
+            time.sleep(_EVERY_S)
+            found = api.status(output)
     console.result(asdict(found), lambda: _show(found))
 
 
@@ -33,6 +46,12 @@ def _show(found: Status) -> None:
         ("images", f"{found.rows:,} of {total}{share}"),
         ("errors", f"{found.errors:,}"),
     ]
+    if found.origin is not None:
+        facts.append(("is", found.origin))
+    if found.adding is not None:
+        facts.append(
+            ("to come", f"{console.plural(found.adding, 'image')} scored and not added yet")
+        )
     if found.executor is not None:
         facts.append(("executor", found.executor))
     if found.images_per_second is not None:
