@@ -88,11 +88,8 @@ def test_every_command_has_the_options_that_pages_give_it(found):
     assert context is not None or found in (["--install-completion"], ["COMMAND", "--help"])
 
 
-def in_process(line, capfd):
-    """Run a command of vggbatch; its exit status."""
-    found = words(line)
-    if found is None:
-        return 0  # sets up the shell; the slow test runs it
+def in_process(found):
+    """Run a command of vggbatch by its words; its exit status."""
     before = sys.argv
     sys.argv = ["vggbatch", *found]
     try:
@@ -113,8 +110,9 @@ def test_blocks_of_first_pages_run(page, place, capfd):
         if block.language == "python":
             exec(compile(block.text, block.name, "exec"), {"__name__": "block"})
         elif block.language in SHELL:
-            for line in block.commands():
-                assert in_process(line, capfd) == 0, (block.name, line, capfd.readouterr().err)
+            # what sets up a shell has its turn in the slow test
+            for found in filter(None, map(words, block.commands())):
+                assert in_process(found) == 0, (block.name, found, capfd.readouterr().err)
     if page == "README.md":
         assert (place / "evaluated/report.html").exists()
         assert vggbatch.load_predictions("out").num_rows == 11
@@ -181,13 +179,15 @@ def mistakes(found):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_one_mistake_is_one_line(page, shell):
+def test_one_mistake_is_one_line(page, place, capfd):
     lines = [line for block in RUN if block.page == page for line in block.commands()]
-    lines = [line for line in lines if line.startswith("vggbatch ")]
-    for kind, wrong in [pair for line in lines for pair in mistakes(words(line))]:
-        done = shell(shlex.join(["vggbatch", *wrong]))
-        assert done.returncode in (1, 2), (kind, wrong, done.stdout)
-        assert "Traceback" not in done.stderr, (kind, wrong)
-        errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-        assert len(errors) == 1, (kind, wrong, done.stderr)
+    for kind, wrong in [
+        pair for found in filter(None, map(words, lines)) for pair in mistakes(found)
+    ]:
+        status = in_process(wrong)
+        said = capfd.readouterr().err
+        assert status in (1, 2), (kind, wrong)
+        assert "Traceback" not in said, (kind, wrong)
+        errors = [line for line in said.splitlines() if line.startswith("error:")]
+        assert len(errors) == 1, (kind, wrong, said)
         assert not re.search(r"unexpected|internal", errors[0])
