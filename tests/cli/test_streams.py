@@ -64,3 +64,10 @@ def test_a_current_folder_that_is_gone_is_one_line(tmp_path):
     done = shell(f"cd gone && rmdir ../gone && {COMMAND} plan x -o out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: the current folder is not there any")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="no folder that nobody can write to")
+def test_a_home_that_cannot_be_written_is_no_matter():
+    """onnxruntime would keep an identifier there, and warn."""
+    done = shell(f"{COMMAND} models list", env={**os.environ, "HOME": "/proc"})
+    assert (done.returncode, done.stderr) == (0, "")

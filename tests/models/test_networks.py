@@ -323,6 +323,16 @@ def test_classes_of_a_map_are_its_own(tmp_path):
     assert any("net.onnx's ZipMap" in found.value for found in model.assumptions)
 
 
+def test_several_classes_at_once_need_a_word(tmp_path):
+    net = Net(tmp_path / "net.onnx")
+    (tmp_path / "config.json").write_text('{"problem_type": "multi_label_classification"}')
+    with pytest.raises(UsageError, match="problem_type says that several classes may hold"):
+        net.opened(tmp_path / "cache")
+    onnx.save(net.model, net.path)
+    options = ModelOptions(name=str(net.path), output="logits")
+    assert resolve(options, cache_dir=str(tmp_path / "cache")).output == "logits"
+
+
 def test_what_is_no_classifier_is_one_line(tmp_path):
     def refused(edit, message):
         net = Net(tmp_path / "net.onnx")

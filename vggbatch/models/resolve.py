@@ -161,6 +161,11 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     graph = local.parsed or onnx.load(local.graph, load_external_data=False)
     ports = read_ports(graph, described.input)
     found = stated(options.name, graph, preprocessed=described.preprocess is not None)
+    if found.several is not None and described.output is None:
+        raise UsageError(
+            f"{found.several} says that several classes may hold at once, so that softmax gives no "
+            "probabilities: to apply it all the same, model.output=logits"
+        )
     preprocess, assumptions = _preprocess(described, found, ports, name)
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)

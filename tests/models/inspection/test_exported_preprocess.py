@@ -1,6 +1,7 @@
 """Recipes as hubs and exporters write them; the parts were read off the libraries' own code."""
 
 import json
+import math
 
 import pytest
 from onnx import TensorProto, helper
@@ -157,6 +158,8 @@ def test_open_clip_and_ultralytics_and_windows():
         ({"do_grayscale": True}, "do_grayscale"),
         ({"do_thumbnail": True}, "do_thumbnail"),
         ({"keep_aspect_ratio": True}, "keep_aspect_ratio"),
+        ({"size": {"height": 9, "width": 9}, "do_rescale": False}, "do_rescale false"),
+        ({"size": {"height": 9, "width": 9}, "image_mean": [math.nan, 0, 0]}, "finite number"),
         (
             {"size": {"height": 224, "width": 224}, "image_mean": [124, 117, 104]},
             "mean 124 is outside",
@@ -212,6 +215,22 @@ def test_a_neighbor_that_cannot_be_read_is_refused(tmp_path):
         with pytest.raises(UsageError, match=r"preprocessor_config\.json .* cannot be read"):
             stated(uri, network())
         assert stated(uri, network(), preprocessed=True).preprocess is None
+
+
+@pytest.mark.parametrize(
+    ("config", "classes"),
+    [
+        ({"id2label": {"0": "cat", "1": "dog"}}, ("cat", "dog")),
+        ({"id2label": ["cat", "dog"]}, ("cat", "dog")),
+        ({"label2id": {"dog": 1, "cat": 0}}, ("cat", "dog")),
+        ({"label_names": ["cat", "dog"]}, ("cat", "dog")),
+        ({"id2label": {"0": "cat", "00": "dog"}}, None),
+        ({"id2label": {"0": "cat", "2": "dog"}}, None),
+    ],
+)
+def test_classes_of_hubs(tmp_path, config, classes):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert stated(str(tmp_path / "model.onnx"), network()).classes == classes
 
 
 def test_names_of_the_thousand_classes_are_known():

@@ -54,6 +54,9 @@ def of_transformers(config: Config) -> Preprocess:
     resize, mode, crop = _transformers_size(config, kind)
     mean, std = _transformers_values(config, kind)
     factor = float(config.get("rescale_factor") or 1 / 255)
+    rescaled = bool(config.get("do_rescale", True))
+    if not rescaled and 0 < max(map(abs, mean)) <= 1:
+        raise Inexpressible(f"do_rescale false with image_mean {mean}, of pixels from 0 to 1")
     flipped = config.get("do_flip_channel_order", kind.startswith("MobileViT"))
     return _made(
         resize=resize,
@@ -61,7 +64,7 @@ def of_transformers(config: Config) -> Preprocess:
         crop=crop,
         interpolation=_interpolation(config.get("resample")),
         channels="BGR" if flipped else "RGB",
-        scale=_whole(1 / factor) if config.get("do_rescale", True) else 1.0,
+        scale=_whole(1 / factor) if rescaled else 1.0,
         mean=mean,
         std=std,
     )

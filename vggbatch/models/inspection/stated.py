@@ -38,6 +38,8 @@ class Stated:
     """Resize and crop are not stated."""
     classes: tuple[str, ...] | None = None
     classes_source: str | None = None
+    several: str | None = None
+    """What says that several classes may hold for an image; None: nothing does."""
 
 
 def stated(uri: str, model: onnx.ModelProto, *, preprocessed: bool = False) -> Stated:
@@ -60,7 +62,11 @@ def stated(uri: str, model: onnx.ModelProto, *, preprocessed: bool = False) -> S
         preprocess, source = _in_neighbors(configs)
         values_only = False
     classes, classes_source = _names(metadata, configs, uri)
-    return Stated(preprocess, source, values_only, classes, classes_source)
+    config = configs["config.json"]
+    several = None
+    if config is not None and config[0].get("problem_type") == "multi_label_classification":
+        several = f"{config[1]}'s problem_type"
+    return Stated(preprocess, source, values_only, classes, classes_source, several)
 
 
 class _Neighbors:
@@ -159,14 +165,22 @@ def _names(
         except (ValueError, TypeError):
             return None, None
     found = configs["config.json"]
-    labels = found[0].get("id2label") if found is not None else None
-    if found is None or not isinstance(labels, Mapping):
+    if found is None:
         return None, None
     try:
-        names = _in_order(labels)
-    except (ValueError, TypeError):
+        names = _in_order(_labels(found[0]))
+    except (ValueError, TypeError, AttributeError):
         return None, None
     return (None, None) if all(map(_GENERIC.fullmatch, names)) else (names, found[1])
+
+
+def _labels(config: Mapping[str, Any]) -> Any:
+    """The classes of transformers' config.json, or of timm's, by index or in their order."""
+    if config.get("label2id") and not config.get("id2label"):
+        return {index: name for name, index in config["label2id"].items()}
+    recipe = config.get("pretrained_cfg")
+    of_recipe = recipe.get("label_names") if isinstance(recipe, Mapping) else None
+    return config.get("id2label") or config.get("label_names") or of_recipe
 
 
 def _in_order(names: Any) -> tuple[str, ...]:
@@ -174,8 +188,8 @@ def _in_order(names: Any) -> tuple[str, ...]:
     if isinstance(names, list | tuple):
         return tuple(map(str, names))
     by_index = {int(key): str(name) for key, name in names.items()}
-    if sorted(by_index) != list(range(len(by_index))):
-        raise ValueError("indices with gaps")
+    if len(by_index) < len(names) or sorted(by_index) != list(range(len(by_index))):
+        raise ValueError("indices with gaps, or one that is there twice")
     return tuple(by_index[index] for index in range(len(by_index)))
 
 
