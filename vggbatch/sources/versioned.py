@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 _LOGS = (
     (re.compile(r"(^|/)_delta_log/\d+\.(json|checkpoint.*\.parquet)$"), "Delta Lake"),
-    (re.compile(r"(^|/)metadata/[^/]+\.metadata\.json$"), "Iceberg"),
+    (re.compile(r"(^|/)metadata/(v\d+|\d{5}-[0-9a-f-]{36})(\.gz)?\.metadata\.json$"), "Iceberg"),
 )
 _HUDI = "_hoodie_commit_time"
 """A column of every table of Hudi, whose log is in a hidden folder."""
