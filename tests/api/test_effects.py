@@ -37,6 +37,7 @@ images, net, executor = sys.argv[1:]
 before = state()
 vggbatch.score(images, output="out", model=net, compute={"executor": executor, "num_cpus": 2})
 after_score = state()
+vggbatch.score(images, output="again", model=net, compute={"executor": executor, "num_cpus": 2})
 vggbatch.write_report("out", images=[images])
 after = state()
 for now in (after_score, after):

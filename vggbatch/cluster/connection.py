@@ -53,8 +53,8 @@ _QUIET = {
     "RAY_idle_worker_killing_time_threshold_ms": "600000",
 }
 """Variables with which Ray's own messages go to its log folder and not to the user's terminal."""
-_SET_BY_RAY = ("PYTHONBREAKPOINT",)
-"""Variables that Ray sets in the driver, for its debugger."""
+_SET_BY_RAY = ("PYTHONBREAKPOINT", "RAY_AUTH_MODE")
+"""Variables that Ray sets in the driver: for its debugger, and that a token is wanted."""
 
 
 @dataclass(frozen=True)
