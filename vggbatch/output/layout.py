@@ -39,6 +39,7 @@ from vggbatch.errors import UsageError
 from vggbatch.output import metadata, ownership
 from vggbatch.output.fence import Fence
 from vggbatch.output.intact import damage
+from vggbatch.output.parquet_check import open_checked
 from vggbatch.output.progress import Progress
 from vggbatch.storage.filesystem import Folder, arrow_file
 
@@ -238,7 +239,7 @@ class Output:
             with suppress(FileNotFoundError):
                 mark = self.folder.read_bytes(self._name("shards.mark"))
                 own = ownership.is_own(self.folder, data, mark)
-            table = pq.read_table(arrow_file(data), page_checksum_verification=True)
+            table = open_checked(arrow_file(data)).read()
             return list(shards_of(as_recorded(table))), own
         except (FileNotFoundError, ValueError, OSError) as error:
             # pyarrow raises either for a damaged file

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch.output.parquet_check import open_checked
 from vggbatch.storage.filesystem import Folder, arrow_file
 
 _NOTE = b"ARROW:schema"
@@ -33,13 +34,13 @@ def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
     """A predictions or staging file, whose lists are plain lists whatever its format.
 
     Raises:
-        pyarrow.ArrowInvalid: it is not Parquet.
+        pyarrow.ArrowInvalid: it is not Parquet, or would take far more memory than it has bytes.
     """
-    opened = pq.ParquetFile(file, page_checksum_verification=True)
+    opened = open_checked(file)
     if not any(map(pa.types.is_fixed_size_list, opened.schema_arrow.types)):
         return opened
     metadata = _metadata_without_note(file)
-    return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
+    return open_checked(file, metadata=metadata)
 
 
 def read_table(file: BinaryIO | pa.NativeFile, columns: list[str] | None = None) -> pa.Table:

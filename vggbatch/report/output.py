@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vggbatch import uris
 from vggbatch.config import LabelOptions
@@ -26,6 +25,7 @@ from vggbatch.models import synset
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.metadata import foreign, tables_of
+from vggbatch.output.parquet_check import open_checked
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
@@ -252,7 +252,7 @@ def _table(
             continue
         schema = _SCHEMAS[name]
         try:
-            found = pq.ParquetFile(arrow_file(data)).read()
+            found = open_checked(arrow_file(data)).read()
             return found.select(schema.names).cast(schema)
         except (ValueError, KeyError, OSError) as error:
             # pyarrow raises any of them for a damaged file

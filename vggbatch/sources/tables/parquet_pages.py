@@ -186,18 +186,19 @@ class _Pages:
             known = len(self._header)
             head = self._header + bytes(data[:_HEADER])
             try:
-                length, size, stored, entries = _page_header(head)
+                length, fields = page_header(head)
             except IndexError:
                 if len(head) >= _HEADER:
                     raise OversizedError("the header of a page is too long") from None
                 self._header = head
                 data = data[_HEADER:]
                 continue
-            except _NoHeaderError:
+            except NoHeaderError:
                 # the bytes that an old writer's column is followed by, or damage that Arrow reports
                 self._inside = max(0, self.end - self.place) + len(data)
                 continue
-            self._check(size, stored, entries)
+            stored = fields[3]
+            self._check(fields[2], stored, max(0, fields.get(701, 0)))
             self._header = b""
             self._inside = stored
             data = data[length - known :]
@@ -213,34 +214,34 @@ class _Pages:
             raise OversizedError(f"{come} bytes of names would become {total}")
 
 
-class _NoHeaderError(Exception):
+class NoHeaderError(Exception):
     """Bytes that are no page header."""
 
 
 _STRUCT_DEPTH = 8
 
 
-def _page_header(data: bytes) -> tuple[int, int, int, int]:
-    """Length of a page header; bytes of the page decompressed, and as stored; dictionary entries.
+def page_header(data: bytes) -> tuple[int, dict[int, int]]:
+    """Length of a page header, and its integers by number, those of structures inside times 100.
 
-    It is a structure of Thrift's compact protocol (parquet.thrift, PageHeader).
+    It is a structure of Thrift's compact protocol (parquet.thrift, PageHeader): 2 is the bytes of
+    the page decompressed, 3 those that are stored, 701 the entries of a dictionary.
 
     Raises:
         IndexError: there is more of it to come.
-        _NoHeaderError: it is none.
+        NoHeaderError: it is none.
     """
     fields: dict[int, int] = {}
     place = _structure(data, 0, fields, 0)
-    size, stored = fields.get(2, -1), fields.get(3, -1)
-    if size < 0 or stored < 0:
-        raise _NoHeaderError
-    return place, size, stored, max(0, fields.get(701, 0))
+    if min(fields.get(2, -1), fields.get(3, -1)) < 0:
+        raise NoHeaderError
+    return place, fields
 
 
 def _structure(data: bytes, place: int, fields: dict[int, int], inside: int) -> int:
     """Where a structure ends; its integers by number, those of structures inside times 100."""
     if inside > 100**_STRUCT_DEPTH:
-        raise _NoHeaderError
+        raise NoHeaderError
     number = 0
     while True:
         byte = data[place]
@@ -274,7 +275,7 @@ def _value(data: bytes, place: int, kind: int, fields: dict[int, int], number: i
         return place + length
     if kind == 12:
         return _structure(data, place, fields, number)
-    raise _NoHeaderError  # no page header has lists or maps
+    raise NoHeaderError  # no page header has lists or maps
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
@@ -287,7 +288,7 @@ def _varint(data: bytes, place: int) -> tuple[int, int]:
             return value, place
         shift += 7
         if shift > 63:
-            raise _NoHeaderError
+            raise NoHeaderError
 
 
 def _signed(value: int) -> int:
