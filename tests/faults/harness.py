@@ -275,14 +275,27 @@ class Bench:
         status, text, operations, output = self._disturb(command, action, at)
         came = len(operations) >= at
         operation = operations[at - 1] if came else ""
+        stale = False
         if came and action == "stop-overwrite" and not self._overwrote_last(command, output):
+            # a page that was begun after the other run is about that run
+            stale = command == "report" and self._has_stale_page(output)
             command = "other"
         kind = self.judge(command, output, status, text, came)
+        if stale:
+            kind = "WRONG: a page about another run"
         if self.second_failed:
             kind, self.second_failed = f"WRONG: {self.second_failed}", ""
         if not kind.startswith("WRONG"):
             self._remove(output)
         return Outcome(action, at, operation, status, kind)
+
+    def _has_stale_page(self, output: str) -> bool:
+        """Whether report.html is another one than the command writes now."""
+        before = dict(self._walk(output)).get("report.html")
+        if before is None:
+            return False
+        self._checked(self.words("report", output))
+        return dict(self._walk(output))["report.html"] != before
 
     def _overwrote_last(self, command: str, output: str) -> bool:
         """Whether the command, paused before it had claimed the output, overwrote the other's."""
@@ -365,10 +378,9 @@ class Bench:
         """What is not as in the undisturbed output; with `more`, the next command removes more."""
         found, calm = self.files(output), self.calm[command]
         if command == "other":
-            # a run that overwrites deletes what runs write, and no shards
-            found = {
-                name: found[name] for name in found if not name.startswith(("pack.", "shard-"))
-            }
+            # a run that overwrites deletes what runs write, and no shards; a page is judged before
+            others = ("pack.", "shard-", "report.html")
+            found = {name: found[name] for name in found if not name.startswith(others)}
         if more:
             found = {name: found[name] for name in found if name in calm}
         differing = [name for name in {*found, *calm} if found.get(name) != calm.get(name)]
