@@ -69,6 +69,8 @@ HOSTILE = {
     "a run-length coded BMP": bmp_rle(178_000_000),
     "a plain PPM of comments": b"P3\n8 8\n255\n" + b"#\n" * 2**20 + b"1 2 3 " * 64,
     "a binary PPM of comments": b"P6\n" + b"#\n" * 2**20 + b"8 8\n255\n" + bytes(192),
+    "a PPM of 16 bits": b"P6 1100 1100 65535 " + bytes(6 * 1100**2),
+    "a PGM of odd samples": b"P5 2000 2000 3\n" + bytes(2000**2),
     "a plain bitmap": b"P1\n4200 4200\n" + b"1" * 2**18,
     "Exif in 60 segments": PHOTO[:2] + segment(0xE1, b"Exif\0\0" + bytes(65000)) * 60 + PHOTO[2:],
     "Exif of many entries": PHOTO[:2] + segment(0xE1, exif_of(5000)) + PHOTO[2:],
@@ -129,6 +131,14 @@ ORDINARY = {
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_usual_images_stay_in_the_thread(form, mode):
     assert is_ordinary(encode(cut(1).convert(mode), form))
+
+
+@pytest.mark.parametrize("head", [b"P4 8 8\n", b"P4\n8\t8 ", b"P5 8 8 255\n", b"P6\n8 8\n255\n"])
+def test_plain_bitmaps_stay_in_the_thread(head):
+    data = head + bytes(192)
+    assert is_ordinary(data)
+    assert decode_image(data, OPTIONS).size == (8, 8)
+    assert not is_ordinary(head.replace(b"8", b"99999999", 1) + bytes(192))
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,10 @@ _GIF_BYTES = 2**18
 _PNG_TEXT = (b"tEXt", b"iTXt", b"eXIf")
 _TEXT = 2**12
 """Bytes of a PNG's text or Exif, where each entry of a directory may stand for all of it."""
-_BINARY_PPM = re.compile(rb"P([456])\s{1,8}(\d{1,8})\s{1,8}(\d{1,8})\s")
+_BINARY_PPM = re.compile(
+    rb"P(?:4\s{1,8}(\d{1,8})\s{1,8}(\d{1,8})|[56]\s{1,8}(\d{1,8})\s{1,8}(\d{1,8})\s{1,8}255)\s"
+)
+"""Of bits, or of bytes up to 255: other maxima are decoded in Python, sample by sample."""
 
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -163,9 +166,12 @@ def _bmp(data: bytes) -> bool:
 
 
 def _ppm(data: bytes) -> bool:
-    """Binary, without comments in the header."""
+    """Binary, with samples as they are, without comments in the header."""
     found = _BINARY_PPM.match(data)
-    return found is not None and int(found[2]) * int(found[3]) <= ORDINARY_PIXELS
+    if found is None:
+        return False
+    width, height = filter(None, found.groups())
+    return int(width) * int(height) <= ORDINARY_PIXELS
 
 
 _JUDGES: tuple[tuple[bytes, Callable[[bytes], bool]], ...] = (
