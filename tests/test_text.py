@@ -140,3 +140,34 @@ def test_every_value_of_a_document():
     document = {"a": ["http://u:p@h/x?sig=1", {"b": ("https://h/?token=1", 2)}], "c": None}
     expected = {"a": ["http://h/x", {"b": ["https://h/", 2]}], "c": None}
     assert public_values(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://host/a;jsessionid=SECRET/k.jpg", "https://host/a/k.jpg"),
+        ("https://host/a;v=1;token=SECRET", "https://host/a;v=1"),
+        (
+            "abfs://c@acc.dfs.core.windows.net/k?sv=1&sig=SECRET",
+            "abfs://c@acc.dfs.core.windows.net/k",
+        ),
+        ("hf://datasets/x/y.jpg?token=SECRET", "hf://datasets/x/y.jpg"),
+        ("s3://bucket/what?.jpg", "s3://bucket/what?.jpg"),
+        ("gs://bucket/a?size=3", "gs://bucket/a?size=3"),
+    ],
+)
+def test_signatures_where_none_belong(uri, shown):
+    assert public(uri) == shown
+
+
+@pytest.mark.parametrize(
+    "uri", ["//u:SECRET@host/x", "http:/u:SECRET@host/x", "https://host\\@u:SECRET@h/x"]
+)
+def test_passwords_of_addresses_that_are_none(uri):
+    for text in (uri, f"cannot open {uri}: no such file", f"URL('{uri}')"):
+        assert "SECRET" not in without_secrets(text)
+
+
+def test_times_in_names_are_no_passwords():
+    text = "/data/me@12:30@home.jpg and a/b:c@d.jpg"
+    assert without_secrets(text) == text

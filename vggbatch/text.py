@@ -39,6 +39,11 @@ _DIGEST = re.compile(r"query=[0-9a-f]{12}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>\\^`{|}]+")
 _BEHIND_PATH = re.compile(r"(?<=[\w/.%-])\?[\w%.~+-]+=[^\s'\"<>()]*")
+_PATH_PARAMETER = re.compile(rf";(?:{_SIGNS}|jsessionid|phpsessid|sid)=[^/;]*", re.IGNORECASE)
+_USER = re.compile(
+    r"(?<![\w/\\@])((?:[A-Za-z][\w+.-]*:)?/{1,2}|[\w.:/-]*\\@)[^\s/:@\\]+:[^\s/@]+@(?=[\w\[])"
+)
+"""User and password where slashes are missing, or backslashes stand for them."""
 _BEHIND = ".,;:!)]"
 """What a sentence puts behind a URI."""
 _ASSIGNED = re.compile(
@@ -93,6 +98,9 @@ def public(uri: str) -> str:
         host, slash, path = rest.partition("/")
         user, at, host = host.rpartition("@")
         kept = user.partition(":")[0] + at if scheme in _CONTAINER else ""
+        # a ? is part of a name there, and yet signatures are put behind it
+        if "?" in path:
+            path = _BEHIND_PATH.sub(lambda found: _public_behind(found[0]), path)
         return f"{uri.partition('://')[0]}://{kept}{host}{slash}{path}"
     try:
         parts = urlsplit(uri)
@@ -103,7 +111,8 @@ def public(uri: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     # a fragment may carry a token; the place in a page, such as #/jobs/ID of a dashboard, does not
     place = parts.fragment if _PLACE.fullmatch(parts.fragment) else ""
-    return urlunsplit((parts.scheme, host, parts.path, _public_query(parts.query), place))
+    path = _PATH_PARAMETER.sub("", parts.path) if ";" in parts.path else parts.path
+    return urlunsplit((parts.scheme, host, path, _public_query(parts.query), place))
 
 
 def _public_query(query: str) -> str:
@@ -128,6 +137,8 @@ def without_secrets(text: str) -> str:
     """
     if "://" in text:
         text = _URI.sub(lambda found: _public_found(found[0]), text)
+    if "@" in text:
+        text = _USER.sub(lambda found: f"{found[1]}{HIDDEN}@", text)
     if "?" in text:
         text = _BEHIND_PATH.sub(lambda found: _public_behind(found[0]), text)
     text = _KEYS.sub(HIDDEN, text)
