@@ -84,7 +84,7 @@ def run(
             output = Output(output.folder, fence=lease.fence)
         else:
             remove_leftovers(output)
-            if job.config.append:
+            if revising:
                 forget_begun(output)
         try:
             result = _scored(job, executor, on_progress, output, lease, run_id, started)
