@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,6 +86,18 @@ def test_python_m(data_set):
     assert not hostile.imported(data_set)
 
 
+@pytest.mark.parametrize("path", [":", ".:", ":/nowhere", "/nowhere:"])
+def test_an_empty_entry_of_the_path_of_imports(data_set, path):
+    # what stands there for this package itself, or for what Python needs first, is run in its place
+    for name in ("typing", "vggbatch", "sitecustomize", "usercustomize"):
+        (data_set / f"{name}.py").unlink(missing_ok=True)
+        shutil.rmtree(data_set / name, ignore_errors=True)
+    command = [str(Path(sys.executable).with_name("vggbatch")), "models", "list"]
+    environ = os.environ | {"PYTHONPATH": path}
+    subprocess.run(command, check=True, capture_output=True, timeout=60, env=environ)
+    assert not hostile.imported(data_set)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
@@ -98,6 +111,11 @@ def test_python_m(data_set):
         "pack . -o ../shards --format parquet",
         "models prepare NET --cache-dir ../cache",
         "models list",
+        "config",
+        "doctor",
+        "merge ../scored -o ../out",
+        "forget ../scored 00000.jpg",
+        "score . -o ../scored -m NET --append",
         "bench . -o ../bench -m NET -n 8 --rounds 1 --only loop --only ray --only vggbatch",
         "status ../scored",
         "rescore ../scored -l ../labels.csv",

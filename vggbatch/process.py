@@ -29,10 +29,7 @@ def trusted(folders: list[str]) -> list[str]:
 
     Relative ones lie in the current folder, so they go as well.
     """
-    try:
-        here = os.path.realpath(os.getcwd())
-    except FileNotFoundError:  # deleted meanwhile
-        here = ""
+    here = _here()
     kept: dict[str, None] = {}
     for folder in folders:
         real = os.path.realpath(folder)
@@ -42,10 +39,31 @@ def trusted(folders: list[str]) -> list[str]:
 
 
 def leave_current_folder() -> None:
-    """Where Python runs this package by `-m`, take the current folder from the path of imports."""
+    """Where this is a command, take the current folder from the path of imports.
+
+    `python -m` puts it first, and an empty entry of PYTHONPATH, as of `$PYTHONPATH:/lib` where that
+    was not set, stands for it too. A program that imports this package keeps its path as it is.
+    """
     ran = {word.removeprefix("-m").partition(".")[0] for word in sys.orig_argv[1:]}
-    if sys.argv[:1] == ["-m"] and __package__ in ran and sys.path:
-        sys.path[:1] = trusted(sys.path[:1])
+    by_module = sys.argv[:1] == ["-m"] and __package__ in ran
+    by_name = [os.path.basename(word) for word in sys.argv[:1]] == [__package__]
+    if by_module or by_name:
+        sys.path[:] = [folder for folder in sys.path if trusted([folder]) or not _is_here(folder)]
+
+
+def _is_here(folder: str) -> bool:
+    """Whether an entry of the path of imports is the current folder."""
+    return folder in ("", os.curdir) or (
+        os.path.isabs(folder) and os.path.realpath(folder) == _here()
+    )
+
+
+def _here() -> str:
+    """The current folder; nothing if it was deleted meanwhile."""
+    try:
+        return os.path.realpath(os.getcwd())
+    except FileNotFoundError:
+        return ""
 
 
 def disable_telemetry() -> None:
