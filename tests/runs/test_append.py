@@ -2,7 +2,9 @@
 
 import os
 import shutil
+from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 
 from tests.support.here import Here
@@ -10,6 +12,7 @@ from tests.support.images import cut, jpeg, write_folder
 from tests.support.night import Night, killed_at
 from vggbatch import api
 from vggbatch.errors import UsageError
+from vggbatch.output.layout import Output
 
 
 @pytest.fixture
@@ -96,6 +99,30 @@ def test_images_of_the_same_size_and_other_bytes_are_changed(night):
     other = jpeg(cut(99), quality=30)
     path.write_bytes(other + bytes(size - len(other)))
     assert night.score(append=True, changed=True)[1] == ["00004.jpg"]
+    assert night.rows() == night.fresh()[0]
+
+
+def test_contents_decide_where_no_versions_were_recorded(night, monkeypatch):
+    read = Output.read_shards
+
+    def without_versions(output):
+        for number, group, shard in read(output):
+            members = shard.members
+            if members is not None:
+                place = members.schema.get_field_index("version")
+                members = members.set_column(
+                    place, members.schema.field(place), pa.nulls(len(members), pa.string())
+                )
+            yield number, group, replace(shard, members=members)
+
+    monkeypatch.setattr(Output, "read_shards", lambda output: list(without_versions(output)))
+    path = night.images / "00004.jpg"
+    size = path.stat().st_size
+    other = jpeg(cut(99), quality=30)
+    path.write_bytes(other + bytes(size - len(other)))
+    # a slice of a listing is compared as one: with that image its neighbors are scored again
+    assert "00004.jpg" in night.score(append=True, changed=True)[1]
+    monkeypatch.undo()
     assert night.rows() == night.fresh()[0]
 
 

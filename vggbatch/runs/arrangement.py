@@ -123,7 +123,9 @@ def _compare_files(
         if public_uri(new or "") != public_uri(was or ""):
             raise _renamed(name, public_uri(was or ""), public_uri(new or ""))
         signed[name] = new
-    versions = pc.fill_null(pc.not_equal(both["version"], old["version"]), False)
+    # versions that were not recorded, as by earlier releases, may be others: contents decide
+    unknown = pc.and_(pc.is_valid(both["version"]), pc.is_null(old["version"]))
+    versions = pc.or_(pc.fill_null(pc.not_equal(both["version"], old["version"]), False), unknown)
     changed = both.filter(pc.or_(pc.not_equal(both["size"], old["size"]), versions))
     found.added_names += added["name"].to_pylist()
     found.removed_names += removed["name"].to_pylist()
