@@ -24,7 +24,7 @@ from vggbatch.sources.formats import manifest
 from vggbatch.sources.formats.companions import companions
 from vggbatch.sources.formats.folder import FileReader, member_of, slices
 from vggbatch.sources.formats.manifest import below_common_folder, read_manifest
-from vggbatch.sources.formats.parquet import ParquetReader, label_of, layout
+from vggbatch.sources.formats.parquet import ParquetReader, label_of, layout, usual_label
 from vggbatch.sources.formats.recordio import RecordIOReader
 from vggbatch.sources.formats.tar import TarReader
 from vggbatch.sources.formats.tfrecord import TFRecordReader
@@ -380,8 +380,9 @@ def _layout(file: Listed, schema: pa.Schema, reading: Reading) -> Layout | None:
             raise UsageError(f"{public_uri(file.uri)}: {error}") from None
     except (pa.ArrowException, OSError):
         pass
-    # damaged, as its index says
-    return found or layout(schema, reading.columns)
+    # damaged, as its index says, which reads the labels as well
+    found = found or layout(schema, reading.columns)
+    return found and replace(found, label=usual_label(schema, reading))
 
 
 def _named_shards(

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from vggbatch.sources.base import Shard
+from vggbatch.sources.discover import discover
 from vggbatch.sources.formats.parquet import ParquetReader
 from vggbatch.sources.tables import columns
 from vggbatch.sources.tables.parquet_pages import OversizedError, open_guarded
@@ -120,6 +121,26 @@ def test_entries_of_a_dictionary_are_copied_a_few_at_a_time(tmp_path):
     data = written(table, compression="zstd", dictionary_pagesize_limit=2**30)
     errors = rows(shard_of(tmp_path, data))
     assert [getattr(error, "kind", error) for error in errors] == ["too_large", b"x"] * 20
+
+
+def test_a_label_of_a_dictionary_that_the_footer_belittles(tmp_path):
+    size, count = 2**21, 500
+    labels = pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int32()), ["x" * size])
+    data = written(
+        images([b"x"] * count).append_column("label", labels),
+        compression="zstd",
+        dictionary_pagesize_limit=2**30,
+        store_schema=False,
+    )
+    real = pq.read_metadata(io.BytesIO(data)).row_group(0).column(1).total_uncompressed_size
+    small = bytes([0x82, *[0x80] * (len(varint(real)) - 2), 0])
+    assert data.count(varint(real)) == 1
+    data = data.replace(varint(real), small)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(data)
+    [shard] = discover([str(path)])
+    assert shard.layout.label == "label"
+    assert [error.kind for error in rows(shard)] == ["bad_shard"]
 
 
 @pytest.mark.parametrize(("name", "count"), [("n" * 2**20, 20), ("n" * 30_000, 2500)])

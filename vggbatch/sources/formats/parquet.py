@@ -121,6 +121,14 @@ def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | Non
     return columns.label_column(columns.Table(texts), None, reading)
 
 
+def usual_label(schema: pa.Schema, reading: Reading) -> str | None:
+    """The column with the labels by its name alone, for a file whose rows cannot be read."""
+    if not reading.labels or reading.columns.label is not None:
+        return reading.columns.label if reading.labels else None
+    plain = [field.name for field in schema if columns.is_plain(field.type)]
+    return columns.find(plain, (*columns.SYNSET, *columns.INDEX))
+
+
 class ParquetReader(Reader):
     """Images in a Parquet column. A member's `offset` is its row, its size unknown.
 

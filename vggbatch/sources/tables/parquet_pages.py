@@ -29,6 +29,10 @@ _HEADER = 2**20
 _FOOTER = 2**24
 _CONTAINERS = 2**16
 """Row groups, and columns of one."""
+_BEHIND = 100
+"""Bytes behind a column that Arrow reads as well, for files by one old writer."""
+_SMALL_DICTIONARY = 2**14
+"""Bytes of a dictionary that are taken whatever the footer says."""
 _FREE_ROWS = 2**16
 """Rows that any file may have; see `open_guarded`."""
 
@@ -78,8 +82,16 @@ def rows_at_once(metadata: pq.FileMetaData, group: int, paths: Collection[str], 
     for number in range(columns.num_columns):
         column = columns.column(number)
         if column.has_dictionary_page and _named(column.path_in_schema, paths):
-            worst = max(worst, min(column.total_uncompressed_size, _LARGEST_PAGE))
+            worst = max(worst, min(_largest_dictionary(column), _LARGEST_PAGE))
     return max(1, min(most, 2 * _TEXT // worst))
+
+
+def _largest_dictionary(column: Any) -> int:
+    """Bytes that the dictionary of a column in a row group may have; PageGuard sees to it.
+
+    Arrow does not count one that is not compressed among the decompressed bytes.
+    """
+    return int(max(column.total_uncompressed_size, column.total_compressed_size))
 
 
 def batches(file: pq.ParquetFile, columns: list[str], most: int = 4096) -> Iterator[pa.RecordBatch]:
@@ -127,9 +139,11 @@ class PageGuard(Seekable):
                 first = column.dictionary_page_offset
                 if first is not None and 0 < first < start:
                     start = first
-                # Arrow reads a little more of files by one old writer
-                end = min(self.size, start + column.total_compressed_size + 100)
-                self._starts.setdefault(start, []).append(_Pages(start, end, text[number]))
+                declared = _largest_dictionary(column)
+                end = min(self.size, start + column.total_compressed_size + _BEHIND)
+                self._starts.setdefault(start, []).append(
+                    _Pages(start, end, text[number], declared)
+                )
 
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, fewer only at the end. Raises OversizedError, OSError."""
@@ -149,7 +163,7 @@ class PageGuard(Seekable):
         super().close()
 
     def _look(self, place: int, data: bytes) -> None:
-        begun = [_Pages(p.start, p.end, p.text) for p in self._starts.get(place, ())]
+        begun = [_Pages(p.start, p.end, p.text, p.declared) for p in self._starts.get(place, ())]
         going = [pages for pages in self._active if pages.place == place]
         if not begun and not going:
             raise OversizedError(f"it is read out of order, at byte {place}")
@@ -163,11 +177,13 @@ class PageGuard(Seekable):
 class _Pages:
     """The pages of a column in one row group, as their bytes come by."""
 
-    def __init__(self, start: int, end: int, text: bool) -> None:
+    def __init__(self, start: int, end: int, text: bool, declared: int) -> None:
         self.start = self.place = start
         """Of the first byte and of the next."""
         self.end = end
         self.text = text
+        self.declared = declared
+        """Bytes of its dictionary at most, by the footer: `rows_at_once` goes by them."""
         self._inside = 0
         """Bytes that are left of the page at hand."""
         self._header = b""
@@ -197,8 +213,14 @@ class _Pages:
                 # the bytes that an old writer's column is followed by, or damage that Arrow reports
                 self._inside = max(0, self.end - self.place) + len(data)
                 continue
-            stored = fields[3]
-            self._check(fields[2], stored, max(0, fields.get(701, 0)))
+            stored, entries = fields[3], max(0, fields.get(701, 0))
+            self._check(fields[2], stored, entries)
+            # what is read past the end of a column is the next one's
+            ours = self.place - len(data) - known < self.end - _BEHIND
+            if ours and entries and fields[2] > max(self.declared, _SMALL_DICTIONARY):
+                raise OversizedError(
+                    f"a column of {self.declared} bytes has a dictionary of {fields[2]}"
+                )
             self._header = b""
             self._inside = stored
             data = data[length - known :]
