@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # workers start twice as fast from compiled bytecode, so it must be written
 unexport PYTHONDONTWRITEBYTECODE
 
-# processes of `make test`: one for the tests that need Ray, the others for the rest
+# processes of `make test`, each of which takes whole files of tests
 PROCESSES ?= 2
 
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ demo: $(VENV)/installed-demo ## score and evaluate a few built-in photographs
 	@$(BIN)/vggbatch demo -o demo-output
 
 test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
-	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadgroup
+	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@$(BIN)/python -m pytest

@@ -28,26 +28,6 @@ settings.load_profile("busy")
 pytest_plugins = ["tests.support.stores.s3", "tests.support.stores.clouds"]
 
 
-_RAY_FOLDERS = ("tests/cluster/", "tests/executors/ray_data/", "tests/submit/", "tests/jobs/")
-"""Tests that start a Ray of their own."""
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and all that start Ray in the same one.
-
-    A machine of two cores has room for one Ray and, beside it, for the tests without it.
-    """
-    files = [item.nodeid.partition("::")[0] for item in items]
-    ray = {
-        file
-        for file, item in zip(files, items, strict=True)
-        if file.startswith(_RAY_FOLDERS) or "ray_cluster" in getattr(item, "fixturenames", ())
-    }
-    for file, item in zip(files, items, strict=True):
-        item.add_marker(pytest.mark.xdist_group("ray" if file in ray else file))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Prepared models of this test run; never the user's cache."""
