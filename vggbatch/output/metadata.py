@@ -163,7 +163,7 @@ class _AnyScored(TypedDict):
     counts: _Counts
     config: _Config
     row_labels: str | None
-    profiles: list[_Name]
+    profiles: Annotated[list[_Name], Field(min_length=1)]
     profile: _Name | None
     rates: _Rates
     timings: dict[str, float]

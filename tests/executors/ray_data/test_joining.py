@@ -68,6 +68,7 @@ for wait in (0, 1):
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_is_joined_and_left(net, tmp_path):
     """On an error too, and however early the end comes; nothing is said."""
     write_folder(tmp_path / "images", 4)

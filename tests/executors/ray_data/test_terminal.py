@@ -3,10 +3,13 @@
 import signal
 import time
 
+import pytest
+
 from tests.support.images import write_folder
 from tests.support.ray.cluster import command, ray_nodes
 
 
+@pytest.mark.slow
 def test_a_run_on_a_cluster_prints_nothing_of_ray(net, tmp_path):
     write_folder(tmp_path / "images", 60)
     options = ["--set", "chunk_size=2"]
