@@ -81,7 +81,7 @@ def test_a_file_of_the_same_size_and_another_time_is_recorded_where_it_was_not_s
     assert opened(net, images)[1].touched is False
 
 
-def test_overwrite_starts_anew(net, images):
+def test_overwrite_starts_again(net, images):
     opened(net, images)
     opened(net, images, "decode.truncated=true", overwrite=True)
     with pytest.raises(UsageError, match=r"decode\.truncated"):

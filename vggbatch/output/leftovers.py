@@ -13,7 +13,7 @@ from contextlib import suppress
 from vggbatch.errors import UsageError
 from vggbatch.output import lease
 from vggbatch.output.claim import is_of_claims
-from vggbatch.output.fence import LeaseLost
+from vggbatch.output.fence import Fence, LeaseLost
 from vggbatch.output.layout import (
     PREDICTIONS,
     PROFILES,
@@ -57,13 +57,25 @@ def remove_leftovers(output: Output) -> None:
         return
     # another run may begin at the same time, or the output be read-only
     with suppress(OSError, LeaseLost, UsageError), lease.OutputLease(output.folder) as held:
-        if not output.succeeded():
-            return
-        for name in set(leftovers(output)) - {lease.NAME, f"{held.fence.claim}/"}:
-            if name.endswith("/"):
-                held.fence.delete_tree(name[:-1])
-            else:
-                held.fence.delete(name)
+        if output.succeeded():
+            sweep(output, held.fence)
+
+
+def sweep(output: Output, fence: Fence) -> None:
+    """Remove what is left over in a complete output, but for the lease under which this is done.
+
+    Args:
+        output: as any reader sees it.
+        fence: of that lease.
+
+    Raises:
+        LeaseLost: another run has taken the output over.
+    """
+    for name in set(leftovers(output)) - {lease.NAME, f"{fence.claim}/"}:
+        if name.endswith("/"):
+            fence.delete_tree(name[:-1])
+        else:
+            fence.delete(name)
 
 
 def _of_state(output: Output) -> Iterator[str]:

@@ -21,7 +21,7 @@ from vggbatch import json_text
 from vggbatch.errors import UsageError
 from vggbatch.output import metadata
 from vggbatch.output.layout import PLAN, PROFILES, RUN, STATE, SUCCESS, Output
-from vggbatch.output.leftovers import RECORDS, leftovers
+from vggbatch.output.leftovers import RECORDS, sweep
 from vggbatch.output.verify import declaration
 
 
@@ -72,15 +72,7 @@ def complete_switch(output: Output) -> None:
 
 def remove_earlier(output: Output) -> None:
     """Remove what no document of the output names any more; under its lease."""
-    whole = Output(output.folder, fence=output.fence)
-    held = output.fence.claim
-    for name in leftovers(whole):
-        if name.startswith((f"{STATE}/lease.json", f"{held}/")):
-            continue
-        if name.endswith("/"):
-            output.fence.delete_tree(name[:-1])
-        else:
-            output.fence.delete(name)
+    sweep(Output(output.folder, fence=output.fence), output.fence)
 
 
 def _records(output: Output, plan: dict[str, Any]) -> dict[str, dict[str, Any]] | None:

@@ -1,6 +1,6 @@
 """Predictions files again, without some of their rows: those of images that are to be forgotten.
 
-Of the rows that stay nothing is computed anew. What a file's footer sums over its rows (see
+Of the rows that stay nothing is computed again. What a file's footer sums over its rows (see
 likelihood.py) stays true if those that go had an error; else the file has no such sums any more.
 """
 

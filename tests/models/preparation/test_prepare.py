@@ -172,7 +172,7 @@ def test_another_processor_or_onnxruntime_gets_a_file_of_its_own(model, cache, m
     assert prepare(model, cache_dir=cache).path in paths
 
 
-def test_killed_while_building_is_built_anew(model, cache, tmp_path):
+def test_killed_while_building_is_built_again(model, cache, tmp_path):
     code = (
         "import os, pickle, sys\n"
         "import vggbatch.models\n"
