@@ -56,3 +56,7 @@ class ImageError(Exception):
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.message}"
+
+
+ERROR_KINDS = (*ImageError.KINDS, "bad_scores")
+"""Kinds that the `error` of a row may have: those of images, and NaN or infinity in the scores."""

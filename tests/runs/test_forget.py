@@ -28,11 +28,12 @@ def named_anywhere(out, text):
     ]
 
 
-def test_rows_go_and_all_others_stay_as_they_were(night):
+def test_rows_go_and_all_others_stay_as_they_were(night, caplog):
     before = night.rows()
     api.write_report(str(night.out))
     files = {path: path.read_bytes() for path in (night.out / "predictions").iterdir()}
     assert api.forget(str(night.out), ["00002.jpg", "no such image"]) == 1
+    assert f"1 of the named images have no row in {night.out}: no such image" in caplog.text
     assert night.rows() == [row for row in before if row["image_id"] != "00002.jpg"]
     stayed = [path for path in files if path.exists() and path.read_bytes() == files[path]]
     assert len(stayed) == len(files) - 1, "only the file that had it is written again"
@@ -105,6 +106,12 @@ def test_an_image_that_is_still_in_the_input_is_new_to_an_append(night):
     with pytest.raises(UsageError, match=r"1 added \(00002\.jpg\)"):
         night.score()
     assert night.score(append=True)[1] == ["00002.jpg"]
+
+
+def test_a_text_is_no_list_of_images(night):
+    with pytest.raises(UsageError, match=r"images is a list of image ids"):
+        api.forget(str(night.out), "00002.jpg")
+    assert len(night.rows()) == 15
 
 
 def test_what_is_no_finished_output_is_refused(tmp_path, net):

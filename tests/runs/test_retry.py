@@ -118,6 +118,14 @@ def test_every_write_of_a_retry_may_be_the_last(night, monkeypatch, step):
 
 
 def test_what_is_no_retry_is_refused(night):
-    for options in ({"retry": "all"}, {"retry": "errors="}, {"retry": "errors", "append": True}):
+    unknown = {"retry": "errors=missing,nokind"}
+    both = {"retry": "errors", "append": True}
+    for options in ({"retry": "all"}, {"retry": "errors="}, unknown, both):
         with pytest.raises(UsageError, match="retry"):
             night.score(**options)
+
+
+def test_where_nothing_was_scored_nothing_is_retried(night):
+    with pytest.raises(UsageError, match="is no output yet: there is nothing to retry"):
+        night.score(out=night.folder / "misspelled", retry="errors")
+    assert not (night.folder / "misspelled").exists()

@@ -46,12 +46,15 @@ def forget(output: str, images: Collection[str]) -> int:
 
     Args:
         output: output of a run or a merge.
-        images: image ids; those that it does not have are none of its.
+        images: image ids; a warning names those that it does not have.
 
     Returns:
         How many rows were there, and are no more.
 
     Raises:
-        UsageError: it is not finished or damaged, or another command is at work on it.
+        UsageError: it is not finished or damaged, another command is at work on it, or `images`
+            is one text.
     """
+    if isinstance(images, str):
+        raise UsageError(f"images is a list of image ids: forget(output, [{images!r}])")
     return forget_images(output, images)

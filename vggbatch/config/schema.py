@@ -23,7 +23,7 @@ from pydantic import (
 
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.selection import Selection
-from vggbatch.errors import UsageError
+from vggbatch.errors import ERROR_KINDS, UsageError
 from vggbatch.text import public
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -359,6 +359,10 @@ class JobConfig(_Strict):
         if self.retry is not None:
             if not re.fullmatch(r"errors(=\w+(,\w+)*)?", self.retry):
                 raise ValueError(f"retry is errors or errors=KIND,KIND, not {self.retry!r}")
+            for kind in self.retried_kinds:
+                if kind not in ERROR_KINDS:
+                    known = ", ".join(ERROR_KINDS)
+                    raise ValueError(f"retry: no error is of the kind {kind!r}; kinds are {known}")
             if self.append or self.overwrite:
                 raise ValueError("retry goes neither with append nor with overwrite")
         if self.features and (self.ensemble or not self.protocol.single):

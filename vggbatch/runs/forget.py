@@ -34,6 +34,7 @@ from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)
 
+_SHOWN = 3
 PAGES = ("report.html", "comparison.html")
 
 
@@ -63,6 +64,11 @@ def forget(uri: str, images: Collection[str]) -> int:
         output = Output(folder, fence=lease.fence)
         lease.fence.delete_tree(NEXT)  # of an interrupted append, which may have scored them
         found = _found(output, set(images))
+        if missing := sorted(set(images) - found):
+            shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
+            _log.warning(
+                "%d of the named images have no row in %s: %s", len(missing), folder.uri, shown
+            )
         if not found:
             _remove_pages(output)
             remove_earlier(output)  # which one has left that was killed at its end

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from vggbatch.chunks.stats import Stats
-from vggbatch.errors import VggbatchError
+from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.executors.base import Executor
 from vggbatch.job.job import Job
 from vggbatch.output.confined import check_confined
@@ -62,6 +62,8 @@ def run(
     if not job.config.overwrite:
         check_confined(output.folder)
         settle(output)
+        if job.config.retry is not None and output.read_plan() is None:
+            raise UsageError(f"{output.folder.uri} is no output yet: there is nothing to retry")
         job, found = arranged(job, output)
     with ExitStack() as stack:
         lease = None
