@@ -13,6 +13,7 @@ from tests.support.images import cut, jpeg, write_folder
 from vggbatch import api
 from vggbatch.errors import UsageError
 from vggbatch.output.layout import Output
+from vggbatch.output.lease import OutputLease
 from vggbatch.storage.filesystem import Folder
 
 COUNT = 30
@@ -84,6 +85,21 @@ def test_parts_joined_are_what_one_run_gives(parts, whole, images, tmp_path):
         == api.rescore(str(whole), labels).lines()
     )
     assert api.write_report(str(tmp_path / "out")).endswith("report.html")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_files_of_another_user_are_copied(tmp_path):
+    (tmp_path / "theirs/predictions").mkdir(parents=True)
+    file = tmp_path / "theirs/predictions/part-000000.parquet"
+    file.write_bytes(b"rows")
+    os.chown(file, 12345, -1)
+    with OutputLease(Folder(str(tmp_path / "ours"))) as lease:
+        name = "predictions/part-000000.parquet"
+        lease.fence.adopt(Folder(str(tmp_path / "theirs")), name, name)
+    ours = tmp_path / "ours" / name
+    file.write_bytes(b"others")
+    assert ours.read_bytes() == b"rows"
+    assert ours.stat().st_uid == 0
 
 
 def test_on_one_disk_the_data_is_linked_and_both_outputs_stay(parts, tmp_path):

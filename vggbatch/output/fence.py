@@ -108,9 +108,10 @@ class Fence:
         """Make a file of another folder one of this output, and leave it where it is too.
 
         It is linked where both are on one disk, copied inside of a store, and else copied by way
-        of this machine; its content is not looked at.
+        of this machine; its content is not looked at. Another user's file is copied too: its owner
+        could change it afterwards.
         """
-        if self.folder.local and source.local:
+        if self.folder.local and source.local and _is_own(source.path(name)):
             partial = self._work_path(".partial")
             try:
                 os.link(source.path(name), partial)
@@ -275,3 +276,11 @@ class Fence:
 
 def _as_json(value: Any) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False, default=str).encode() + b"\n"
+
+
+def _is_own(path: str) -> bool:
+    """Whether a file is this user's, and no link to somebody else's."""
+    try:
+        return os.lstat(path).st_uid == os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
