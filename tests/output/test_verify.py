@@ -17,8 +17,8 @@ from vggbatch.errors import JobFailed, UsageError
 from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
 from vggbatch.output.verify import believe, problems
+from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
-from vggbatch.runs.run_record import finish
 from vggbatch.storage.filesystem import Folder
 
 COUNT = 24

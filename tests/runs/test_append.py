@@ -215,7 +215,7 @@ def test_other_settings_and_other_versions_are_refused(night, monkeypatch):
     with pytest.raises(UsageError, match=r"decode\.truncated: False -> True"):
         night.score(append=True, decode={"truncated": True})
     monkeypatch.setattr(
-        "vggbatch.runs.append.versions",
+        "vggbatch.runs.gained.versions",
         lambda: {"vggbatch": "9", "onnxruntime": "9", "numpy": "9", "pillow": "9"},
     )
     with pytest.raises(UsageError, match="scored with other versions"):

@@ -15,8 +15,8 @@ from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
 from vggbatch.output.fence import LeaseLost
 from vggbatch.output.layout import Output
+from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
-from vggbatch.runs.run_record import finish
 from vggbatch.storage.filesystem import Folder
 
 COUNT = 26

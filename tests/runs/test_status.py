@@ -14,9 +14,9 @@ from vggbatch.job.job import prepare_job
 from vggbatch.output.lease import NAME, OutputLease, read_lease
 from vggbatch.output.progress import Snapshot
 from vggbatch.runs import status
+from vggbatch.runs.finish import finish
 from vggbatch.runs.resume import open_output
 from vggbatch.runs.run import run
-from vggbatch.runs.run_record import finish
 from vggbatch.runs.status import read_status
 from vggbatch.storage.filesystem import Folder
 

@@ -28,8 +28,9 @@ from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
 from vggbatch.runs.dry_run import Preview, preview
+from vggbatch.runs.finish import finish
+from vggbatch.runs.result import Metrics, RunResult, WrittenMetrics
 from vggbatch.runs.run import run
-from vggbatch.runs.run_record import Metrics, RunResult, WrittenMetrics, finish
 from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.storage.filesystem import Folder, public_uri
 

@@ -23,17 +23,12 @@ from vggbatch.job.job import Job, input_digest
 from vggbatch.output.layout import NEXT, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.switch import complete_switch, is_unfinished
-from vggbatch.pipeline.content_check import has_content
 from vggbatch.runs.arrangement import Arrangement, arrange
-from vggbatch.runs.joinable import SAME_VERSIONS
-from vggbatch.runs.resume import differences
-from vggbatch.runs.revision import Change, prepare, take_out, without
-from vggbatch.runs.run_record import Revision, RunResult
+from vggbatch.runs.result import Revision, RunResult
+from vggbatch.runs.revision import Change, prepare
 from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.sources import Shard
-from vggbatch.sources.formats.folder import FileReader
 from vggbatch.storage.filesystem import Folder, public_uri
-from vggbatch.versions import versions
 
 _log = logging.getLogger(__name__)
 _SHOWN = 3
@@ -79,38 +74,6 @@ def forget_begun(output: Output) -> None:
     if output.folder.exists(NEXT):
         with OutputLease(output.folder) as lease:
             lease.fence.delete_tree(NEXT)
-
-
-def wanted(job: Job, output: Output, found: Arrangement) -> tuple[list[Shard], Change]:
-    """What an append is to score, and what becomes of the output; what is left alone is named.
-
-    Raises:
-        UsageError: the versions with which the output was scored are not those of now.
-    """
-    _drop_touched(job, output, found)
-    changed, removed = found.changed_names, found.removed_names
-    _say(
-        changed, "changed since they were scored", "--changed scores them again", job.config.changed
-    )
-    _say(removed, "are in the input no more", "--prune removes their rows", job.config.prune)
-    going = {*(changed if job.config.changed else ()), *(removed if job.config.prune else ())}
-    shards = [*found.added, *(found.changed if job.config.changed else ())]
-    if shards or going:
-        record = output.read_run()
-        before = {name: record["versions"].get(name) for name in SAME_VERSIONS}
-        now = {name: versions()[name] for name in SAME_VERSIONS}
-        if other := differences(before, now, "versions"):
-            raise UsageError(
-                f"{output.folder.uri} was scored with other versions: {'; '.join(other)}. Rows of "
-                "both would not be comparable: install the same, or name another output"
-            )
-    kept, ids, numbers = take_out(found.kept, going)
-    counts = {
-        "added": len(found.added_names),
-        "changed": len(changed) if job.config.changed else 0,
-        "removed": len(removed) if job.config.prune else 0,
-    }
-    return shards, Change("append", kept, ids, numbers, counts)
 
 
 @contextmanager
@@ -219,62 +182,3 @@ def _begun(output: Output, came: Output, shards: Sequence[Shard]) -> tuple[list[
         output.fence.delete_tree(NEXT)
         return list(shards), False
     return [shard for _, _, shard in begun.kept], True
-
-
-def _drop_touched(job: Job, output: Output, found: Arrangement) -> None:
-    """Take out of what changed what has the bytes that were scored, and other times alone."""
-    if not found.changed_names:
-        return
-    planned = output.read_plan() or {}
-    changed = set(found.changed_names)
-    now = {name: shard for shard in found.changed for name in _names(shard)}
-    for numbered in found.kept:
-        inside = changed.intersection(_names(numbered[2]))
-        if not inside:
-            continue
-        sizes = _sizes(numbered[2], inside) == {
-            name: _sizes(now[name], {name})[name] for name in inside
-        }
-        if sizes and has_content(
-            output, numbered, planned["chunk_size_used"], job.config.decode.max_bytes
-        ):
-            changed -= inside
-    if len(changed) == len(found.changed_names):
-        return
-    found.changed_names = [name for name in found.changed_names if name in changed]
-    found.changed = [
-        _only(shard, changed) for shard in found.changed if changed.intersection(_names(shard))
-    ]
-
-
-def _names(shard: Shard) -> list[str]:
-    """Of a listing its images, of a file its own name."""
-    if shard.format == FileReader.format and shard.members is not None:
-        return shard.image_ids(shard.members)
-    return [shard.name]
-
-
-def _sizes(shard: Shard, names: set[str]) -> dict[str, int]:
-    if shard.format != FileReader.format or shard.members is None:
-        return {shard.name: shard.size}
-    pairs = zip(_names(shard), shard.members["size"].to_pylist(), strict=True)
-    return {name: size for name, size in pairs if name in names}
-
-
-def _only(shard: Shard, names: set[str]) -> Shard:
-    if shard.format != FileReader.format:
-        return shard
-    return without((0, 0, shard), set(_names(shard)) - names)[2]
-
-
-def _say(names: Sequence[str], what: str, how: str, done: bool) -> None:
-    if names and not done:
-        more = ", ..." if len(names) > _SHOWN else ""
-        _log.warning(
-            "%d images or shards %s (%s%s) and stay as they were scored; %s",
-            len(names),
-            what,
-            ", ".join(names[:_SHOWN]),
-            more,
-            how,
-        )

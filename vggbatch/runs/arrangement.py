@@ -66,7 +66,10 @@ def arrange(recorded: Sequence[NumberedShard], listed: Sequence[Shard]) -> Arran
     """
     found = Arrangement()
     closed = {shard.name: shard for shard in listed if shard.format != FileReader.format}
-    known = {shard.name for _, _, shard in recorded if shard.format != FileReader.format}
+    known: dict[str, Shard] = {}  # of a shard in pieces the first one
+    for _, _, shard in recorded:
+        if shard.format != FileReader.format:
+            known.setdefault(shard.name, shard)
     signed = _compare_files(found, recorded, listed)
     for number, group, shard in recorded:
         if shard.format == FileReader.format:
@@ -76,12 +79,11 @@ def arrange(recorded: Sequence[NumberedShard], listed: Sequence[Shard]) -> Arran
         if there is not None and public_uri(there.uri) != public_uri(shard.uri):
             raise _renamed(shard.name, public_uri(shard.uri), public_uri(there.uri))
         found.kept.append((number, group, replace(shard, uri=there.uri if there else shard.uri)))
-    for name in sorted(known):
+    for name, shard in sorted(known.items()):
         there = closed.get(name)
-        pieces = [s for _, _, s in recorded if s.name == name and s.format != FileReader.format]
         if there is None:
             found.removed_names.append(name)
-        elif (there.size, there.version) != (pieces[0].size, pieces[0].version):
+        elif (there.size, there.version) != (shard.size, shard.version):
             found.changed_names.append(name)
             found.changed.append(there)
     new = [shard for name, shard in closed.items() if name not in known]

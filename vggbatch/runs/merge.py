@@ -9,21 +9,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.job.job import input_digest
-from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions, write_metrics
-from vggbatch.metrics.recorded import labels_to_read
-from vggbatch.metrics.sets import label_sets
-from vggbatch.output import metadata
 from vggbatch.output.confined import check_confined
-from vggbatch.output.fence import Fence
-from vggbatch.output.footer import footer_of_plan
 from vggbatch.output.intact import damage
 from vggbatch.output.layout import PREDICTIONS, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
@@ -37,13 +30,12 @@ from vggbatch.runs.joinable import (
     open_joinable,
     renumbered,
 )
+from vggbatch.runs.merged_metrics import merged_evaluations, merged_labels, written
+from vggbatch.runs.merged_record import merged_record
 from vggbatch.runs.opening import reopen
 from vggbatch.runs.revision import adopt
-from vggbatch.runs.run_record import left_out_in, listed, stats_in, unused_labels_in
-from vggbatch.sources.input_warnings import Names, input_warnings_of, merged
-from vggbatch.storage.filesystem import Folder, public_uri
+from vggbatch.storage.filesystem import Folder
 from vggbatch.uris import check_utf8
-from vggbatch.versions import __version__
 
 _log = logging.getLogger(__name__)
 
@@ -151,16 +143,16 @@ def _finish(
     }
     joined.drop_strays({file["name"] for some in files.values() for file in some})
     stats = sum((Stats.from_json(marker["stats"]) for marker in markers), Stats())
-    evaluations = _evaluations(joined, found, names)
-    for line in _labels(found)[1]:
+    evaluations = merged_evaluations(joined, found, names)
+    for line in merged_labels(found)[1]:
         _log.warning(line)
     records = {}
     for number, name in enumerate(names):
         place = joined.fence_of(name if number else "")
         some = evaluations if number == 0 else {name: evaluations[name]} if evaluations else {}
-        record = _record(joined, found, name, stats, time.perf_counter() - started)
+        record = merged_record(joined, found, name, stats, time.perf_counter() - started)
         record["files"] = files[name]
-        record |= _written(joined, place, name if number else "", some)
+        record |= written(joined, place, name if number else "", some)
         records[name] = record
     for number, name in reversed(list(enumerate(names))):
         place = joined.fence_of(name if number else "")
@@ -174,125 +166,3 @@ def _finish(
         place = joined.fence_of(name if number else "")
         place.create_json(SUCCESS, declaration(records[name]))
     return records[names[0]]
-
-
-def _evaluations(
-    joined: Output, found: Sequence[Joined], names: Sequence[str]
-) -> dict[str, Evaluation]:
-    """Metrics by profile, if all of the outputs have them and any image was scored."""
-    source = found[0].source
-    if any(one.source.record["metrics"] is None for one in found):
-        return {}
-    specs, _ = _labels(found)
-    if not specs:
-        return {}
-    sets = label_sets(
-        specs,
-        joined.folder,
-        source.class_lines,
-        recorded=source.record["row_labels"],
-        options=source.options(specs),
-    )
-    return {
-        name: evaluate_predictions(
-            joined.profile(name) if number else joined.folder,
-            sets,
-            class_lines=source.class_lines,
-            published=source.published(),
-            errors=source.record["config"].get("errors", "wrong"),
-        )
-        for number, name in enumerate(names)
-    }
-
-
-def _labels(found: Sequence[Joined]) -> tuple[list[str], list[str]]:
-    """The label sets of the joined rows; see `labels_to_read`."""
-    return labels_to_read(found[0].source.record, own=all(one.source.own for one in found))
-
-
-def _written(
-    joined: Output, place: Fence, profile: str, evaluations: Mapping[str, Evaluation]
-) -> dict[str, Any]:
-    """Write the metrics of an output, and what run.json says of them."""
-    if not evaluations:
-        place.delete_tree("metrics")
-        return {"metrics": None, "tables": None}
-    plan = joined.read_plan() or {}
-    own, *_ = evaluations
-    footers = {name: footer_of_plan(plan, "" if name == own else name) for name in evaluations}
-    if profile:
-        footers = {own: footer_of_plan(plan, profile)}
-    tables = write_metrics(place, evaluations, footers)
-    return {"metrics": evaluations[own].lines() if tables else [], "tables": tables}
-
-
-def _record(
-    joined: Output, found: Sequence[Joined], profile: str, stats: Stats, seconds: float
-) -> dict[str, Any]:
-    """run.json but for its files and metrics."""
-    folders = [
-        one.source.folder if not number else one.output.profile(profile)
-        for number in (found[0].source.record["profiles"].index(profile),)
-        for one in found
-    ]
-    records = [Output(folder).read_run() for folder in folders]
-    first = records[0]
-    labels, unread = _labels(found)
-    config = {
-        **first["config"],
-        "labels": labels,
-        "input": inputs_of(found),
-        "output": public_uri(joined.folder.uri),
-        "select": merged_selection(found),
-    }
-    unused: dict[str, Names] = {}
-    for record in records:
-        unused = merged(
-            unused, {k.what: Names(k.count, k.examples) for k in unused_labels_in(record)}
-        )
-    first.pop("history", None)
-    return {
-        **first,
-        "format": metadata.FORMAT,
-        "plan": joined.plan_id,
-        "run_id": joined.plan_id,
-        "vggbatch": __version__,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": config,
-        "warnings": list(
-            dict.fromkeys([w for r in records for w in r.get("warnings", ())] + unread)
-        ),
-        **stats_in(stats),
-        "rates": {
-            "images_per_second": 0.0,
-            "images_this_run": 0,
-            "wall_seconds": round(seconds, 3),
-        },
-        "left_out": listed(_left_out(found, stats)),
-        "unused_labels": listed(input_warnings_of(unused)),
-        "executor": None,
-        "placement": None,
-        "merged": [
-            {
-                "output": public_uri(one.uri),
-                "run_id": one.plan["id"],
-                "finished": one.source.record["finished"],
-                "images": one.source.record["counts"]["images"],
-                "select": one.selection.model_dump(mode="json"),
-            }
-            for one in found
-        ],
-        "this_run": {"run_id": joined.plan_id, "images": 0},
-    }
-
-
-def _left_out(found: Sequence[Joined], stats: Stats) -> Any:
-    """What is no row: of the listing, which all parts share, and of the shards of each."""
-    listing: dict[str, Names] = {}
-    for one in found if found[0].selection.part is None else found[:1]:
-        own = sum((Stats.from_json(m["stats"]) for m in one.markers.values()), Stats()).left_out
-        for kind in left_out_in(one.source.record):
-            count = kind.count - own.get(kind.what, Names()).count
-            if count > 0:
-                listing = merged(listing, {kind.what: Names(count, kind.examples)})
-    return input_warnings_of(merged(listing, stats.left_out))

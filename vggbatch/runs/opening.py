@@ -9,8 +9,8 @@ from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.progress import Progress
 from vggbatch.output.verify import problems
+from vggbatch.runs.finish import run_of
 from vggbatch.runs.resume import check_output
-from vggbatch.runs.run_record import run_of
 
 _log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from vggbatch.job.job import Job
 from vggbatch.output.layout import Output
 from vggbatch.output.without import images_with_errors
 from vggbatch.runs.arrangement import Arrangement, listed_now
-from vggbatch.runs.revision import Change, take_out
+from vggbatch.runs.revision import Change, names_inside, take_out
 from vggbatch.sources import Shard, reader_for
 from vggbatch.sources.base import DAMAGED
 from vggbatch.sources.formats.folder import FileReader
@@ -55,19 +55,20 @@ def wanted_again(
     whole: dict[str, Shard] = {}
     parts: dict[str, list[str]] = {}
     by_name = {shard.name: shard for shard in listed if shard.format != FileReader.format}
-    for _, _, shard in found.kept:
+    changed, ordered = set(found.changed_names), sorted(going)
+    for shard in {shard.name: shard for _, _, shard in found.kept}.values():
         if shard.format == FileReader.format:
             continue
-        inside = [name for name in going if name.startswith(f"{shard.name}/")]
+        inside = names_inside(shard, ordered)
         if inside and shard.name not in by_name:
             gone.update(inside)
             going.difference_update(inside)
-        elif inside and (shard.name in found.changed_names or _damaged(inside)):
+        elif inside and (shard.name in changed or _damaged(inside)):
             whole[shard.name] = by_name[shard.name]
             going.difference_update(inside)
             going.add(shard.name)
         elif inside:
-            parts.setdefault(shard.name, []).extend(inside)
+            parts[shard.name] = inside
     if gone:
         _log.warning("%d images with an error are in the input no more: they stay", len(gone))
     again = [opened.part(by_name[name], set(names)) for name, names in sorted(parts.items())]

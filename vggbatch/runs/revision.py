@@ -168,6 +168,7 @@ def take_out(
         The shards, with all of their numbers; by group, what of `going` is in it; and the numbers
         of the shards that have it.
     """
+    going = set(going)
     ordered = sorted(going)
     staying: list[NumberedShard] = []
     ids: dict[int, set[str]] = {}
@@ -175,13 +176,12 @@ def take_out(
     for number, group, shard in kept:
         if shard.format == FileReader.format:
             assert shard.members is not None
-            inside = set(going).intersection(shard.image_ids(shard.members)) if going else set()
+            inside = going.intersection(shard.image_ids(shard.members)) if going else set()
             left = without((number, group, shard), inside) if inside else None
         elif shard.name in going:
             inside, left = {shard.name}, (number, group, nothing())
         else:
-            first, end = (bisect_left(ordered, f"{shard.name}{c}") for c in _AROUND)
-            inside, left = set(ordered[first:end]), None
+            inside, left = set(names_inside(shard, ordered)), None
             members = opened(shard) if inside and opened is not None else None
             if members is not None:
                 whole = replace(shard, members=members, images=None)
@@ -193,6 +193,12 @@ def take_out(
             ids.setdefault(group, set()).update(inside)
         staying.append(left or (number, group, shard))
     return staying, ids, numbers
+
+
+def names_inside(shard: Shard, ordered: Sequence[str]) -> list[str]:
+    """Of image ids in order, those that are in a shard, without a look at the others."""
+    first, end = (bisect_left(ordered, f"{shard.name}{c}") for c in _AROUND)
+    return list(ordered[first:end])
 
 
 def nothing() -> Shard:

@@ -19,12 +19,13 @@ from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
 from vggbatch.pipeline.run_logging import RunLogger, run_logged
-from vggbatch.runs.append import append, arranged, forget_begun, settle, wanted
+from vggbatch.runs.append import append, arranged, forget_begun, settle
+from vggbatch.runs.gained import wanted
 from vggbatch.runs.loop import Loop
 from vggbatch.runs.opening import is_complete, reopen
+from vggbatch.runs.result import RunResult
 from vggbatch.runs.resume import check_continuable, open_output
 from vggbatch.runs.retry import wanted_again
-from vggbatch.runs.run_record import RunResult
 from vggbatch.runs.tracker import ProgressCallback, RunTracker
 from vggbatch.storage.filesystem import Folder
 

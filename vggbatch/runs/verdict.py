@@ -17,7 +17,7 @@ from vggbatch.output.reader import open_for_arrow, read_table
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
-    from vggbatch.runs.run_record import RunResult
+    from vggbatch.runs.result import RunResult
 
 DEFAULT_LIMIT = 0.5
 """Share of images that may end in an error, where `max_error_rate` is not set."""

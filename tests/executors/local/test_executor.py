@@ -17,8 +17,8 @@ from vggbatch.errors import JobFailed
 from vggbatch.executors.choose import executor_for
 from vggbatch.executors.local import process, timeouts
 from vggbatch.output.progress import Progress
+from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
-from vggbatch.runs.run_record import finish
 
 COUNT = 60
 CHUNK = plain.CHUNK
