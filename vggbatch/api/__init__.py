@@ -1,10 +1,10 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions."""
 
 from vggbatch.api.changes import forget, merge
+from vggbatch.api.comparisons import compare, leaderboard
 from vggbatch.api.diagnosis import Diagnosis, diagnose
 from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
 from vggbatch.api.outputs import (
-    compare,
     load_predictions,
     load_run,
     rescore,
@@ -21,6 +21,7 @@ __all__ = [
     "diagnose",
     "evaluate",
     "forget",
+    "leaderboard",
     "load_predictions",
     "load_run",
     "merge",

@@ -1,4 +1,4 @@
-"""What a run has left: its rows, its record, metrics again, comparisons and pages.
+"""What a run has left: its rows, its record, metrics again and pages.
 
 An output is named by its folder or URI, and read with no inference.
 """
@@ -15,15 +15,11 @@ import pyarrow as pa
 
 from vggbatch import report, uris
 from vggbatch.config import LabelOptions
-from vggbatch.errors import JobFailed, UsageError
-from vggbatch.labels import EMBEDDED, LabelSpec
+from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation
-from vggbatch.metrics.comparison.compare import Comparison, compare_runs
-from vggbatch.metrics.recorded import has_read
-from vggbatch.metrics.rescore import Source, open_source
+from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
-from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
@@ -140,51 +136,6 @@ def rescore(
     )
 
 
-def compare(
-    a: str,
-    b: str,
-    *,
-    labels: str = "embedded",
-    errors: ErrorPolicy = "wrong",
-    classes: str | None = None,
-    partial: bool = False,
-    options: LabelOptions | None = None,
-) -> Comparison:
-    """Compare two runs on the same images, image by image.
-
-    >>> compare("out", "evaluated").agreement
-    100.0
-
-    Args:
-        a: output of the reference run.
-        b: output of the other run.
-        labels: what is right; `embedded`: what the runs recorded.
-        errors: what a labeled image that could not be scored counts as.
-        classes: the networks' class file, where run.json does not list their classes.
-        partial: take the rows of unfinished runs, with a warning that says how many they are.
-        options: how the label file is to be read; else as the runs have read it, if they have.
-
-    Raises:
-        UsageError: a run is not finished, no predictions, or no image in common; or the runs have
-            read the label file in different ways.
-        JobFailed: a label file was named, and no image of both runs has a label in it.
-    """
-    first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
-    _warn(first.note)
-    _warn(second.note)
-    [label_set] = label_sets(
-        [labels], first.folder, first.class_lines, options=_shared(first, second, labels, options)
-    )
-    with first.seen.reading(), second.seen.reading():
-        comparison = compare_runs(
-            first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
-        )
-    spec = LabelSpec.parse(labels)
-    if spec.source != EMBEDDED and not comparison.labeled:
-        raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")
-    return comparison
-
-
 def write_report(
     output: str,
     *,
@@ -225,20 +176,6 @@ def write_report(
         return report.write_report(Folder(output), gallery=gallery, images=images)
     return report.write_comparison(
         Folder(against), Folder(output), classes=classes, gallery=gallery, images=images
-    )
-
-
-def _shared(
-    first: Source, second: Source, labels: str, given: LabelOptions | None
-) -> dict[str, LabelOptions]:
-    """How a label file is to be read, by what both runs record of it."""
-    readers = [run for run in (first, second) if has_read(run.record, labels)] or [first]
-    one, *others = [run.options([labels], given) for run in readers]
-    if all(other == one for other in others):
-        return one
-    raise UsageError(
-        f"the runs have read {LabelSpec.parse(labels).public()} with different columns or indices: "
-        "say how to read it with --set"
     )
 
 

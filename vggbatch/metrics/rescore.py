@@ -56,11 +56,15 @@ class Source:
         return facts
 
     @property
+    def networks(self) -> str:
+        """The names of the networks."""
+        models = [self.model, *self.record.get("ensemble", [])]
+        return " + ".join(model.get("name", "predictions") for model in models)
+
+    @property
     def title(self) -> str:
         """The networks and where their predictions are."""
-        models = [self.model, *self.record.get("ensemble", [])]
-        names = " + ".join(model.get("name", "predictions") for model in models)
-        return f"{names} in {self.folder.uri}"
+        return f"{self.networks} in {self.folder.uri}"
 
     @property
     def synthetic(self) -> bool:

@@ -1,6 +1,7 @@
 """Pages about finished runs: one HTML file each, with nothing to fetch and nothing to install."""
 
 from vggbatch.report.comparison import write_comparison
+from vggbatch.report.leaderboard import write_leaderboard
 from vggbatch.report.run import write_report
 
-__all__ = ["write_comparison", "write_report"]
+__all__ = ["write_comparison", "write_leaderboard", "write_report"]

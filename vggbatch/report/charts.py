@@ -109,9 +109,16 @@ def span(line: Metric) -> Span | None:
     return Span(at(line.ci_low), at(line.ci_high), at(line.value), published)
 
 
-def difference_span(low: float, high: float, value: float) -> Span:
-    """An interval of a difference on a scale with zero in the middle, which is `published`."""
-    reach = 1.15 * max(abs(low), abs(high), 1e-9)
+def difference_span(low: float, high: float, value: float, most: float | None = None) -> Span:
+    """An interval of a difference on a scale with zero in the middle, which is `published`.
+
+    Args:
+        low: its lower end.
+        high: its upper end.
+        value: the difference.
+        most: the largest that the scale shows; None: the ends of this interval.
+    """
+    reach = 1.15 * max(max(abs(low), abs(high)) if most is None else most, 1e-9)
     at = [50 + 50 * x / reach for x in (low, high, value)]
     return Span(at[0], at[1], at[2], 50.0)
 

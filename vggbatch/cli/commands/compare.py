@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,8 +11,12 @@ from vggbatch.cli.commands.rescore import ClassesOption, ErrorsOption, FileSetti
 
 
 def compare(
-    a: Annotated[str, typer.Argument(metavar="OUTPUT_A", help="Output of the reference run.")],
-    b: Annotated[str, typer.Argument(metavar="OUTPUT_B", help="Output of the other run.")],
+    outputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OUTPUT...", help="Outputs of runs, two or more; the reference first."
+        ),
+    ],
     labels: Annotated[
         str,
         typer.Option(
@@ -29,46 +33,53 @@ def compare(
     differences: Annotated[
         str | None,
         typer.Option(
-            "--differences", metavar="FILE", help="Parquet file for the images where the runs part."
+            "--differences", metavar="FILE", help="Parquet file for the images where two runs part."
         ),
     ] = None,
     limit: Annotated[
         int,
         typer.Option(
-            "--limit", metavar="N", min=0, help="Classes and images to show of each list."
+            "--limit", metavar="N", min=0, help="Classes and images to show of two runs' lists."
         ),
     ] = 10,
+    html: Annotated[
+        str | None,
+        typer.Option("--html", metavar="FILE", help="Write the table of the runs as a page, too."),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare two runs on the same images, image by image: int8 against fp32, say.
+    """Compare runs on the same images, image by image: int8 against fp32, say.
 
-    Shows the difference in accuracy with its interval and McNemar's test, the classes that moved
-    and the images where the runs part. Without labels, how far they agree.
+    Of two, shows the difference in accuracy with its interval and McNemar's test, the classes that
+    moved and the images where the runs part; of more, a table with the accuracy of each and its
+    difference from the first. Without labels, how far they agree.
     """
     from vggbatch import api
-    from vggbatch.cli.tables import render_comparison
+    from vggbatch.cli.comparison_tables import render_comparison, render_leaderboard
     from vggbatch.config import load_label_options
+    from vggbatch.errors import UsageError
     from vggbatch.metrics.comparison.compare import write_differences
     from vggbatch.metrics.rescore import open_source
     from vggbatch.storage.filesystem import Folder
 
     console.configure(as_json=as_json)
-    first, second = (open_source(Folder(uri), classes, partial=partial) for uri in (a, b))
-    for name in dict.fromkeys(s.model["name"] for s in (first, second) if s.synthetic):
+    if len(outputs) > 2 and differences is not None:
+        raise UsageError("--differences is for two outputs: name the two whose images to list")
+    sources = [open_source(Folder(uri), classes, partial=partial) for uri in outputs]
+    for name in dict.fromkeys(source.networks for source in sources if source.synthetic):
         console.warning(f"{name} has random weights: what it predicts means nothing")
-    comparison = api.compare(
-        a,
-        b,
-        labels=labels,
-        errors=errors,
-        classes=classes,
-        partial=partial,
-        options=load_label_options(settings or ()),
-    )
-    for source in (first, second):
+    how: dict[str, Any] = {"labels": labels, "errors": errors, "classes": classes}
+    how |= {"partial": partial, "options": load_label_options(settings or ())}
+    if len(outputs) != 2 or html is not None:
+        board = api.leaderboard(outputs, **how, page=html)
+        if len(outputs) != 2:
+            console.result(board.to_json(), lambda: console.out.print(render_leaderboard(board)))
+            return
+    comparison = api.compare(outputs[0], outputs[1], **how)
+    for source in sources:
         source.seen.check()  # what was shown of it, and is shown below
     if differences is not None:
         write_differences(comparison, differences)
-    names = (first.title, second.title)
-    shown = render_comparison(comparison, names, first.class_lines, limit)
+    first, second = sources
+    shown = render_comparison(comparison, (first.title, second.title), first.class_lines, limit)
     console.result(comparison.to_json(), lambda: console.out.print(shown))
