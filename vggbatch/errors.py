@@ -31,7 +31,8 @@ class ImageError(Exception):
     bytes), `not_image` (no known image format), `truncated`, `corrupt`, `too_large` (bytes or
     pixels over the limit, or more memory than it may take), `timeout` (reading or decoding it took
     longer than it may), `crash` (it killed the process that decoded it), `bad_shard` (the shard is
-    damaged from here on), `refused` (its URI may not be opened).
+    damaged from here on), `refused` (its URI may not be opened), `store` (the store that a list or a
+    table names cannot be reached).
     """
 
     KINDS = (
@@ -46,6 +47,7 @@ class ImageError(Exception):
         "crash",
         "bad_shard",
         "refused",
+        "store",
     )
 
     def __init__(self, kind: str, message: str) -> None:

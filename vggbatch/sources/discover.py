@@ -121,6 +121,7 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     found.check_bytes(inputs)
     found.check_logs(inputs)
     found.choose_in_tars()
+    found.check_reached()
     files = [file for _, file in found.shards.values()]
     check_sets([(file.uri, file.size, file.explicit) for file in files])
     named = _named_shards(found.shards.values(), found.counts, found.layouts)
@@ -270,6 +271,17 @@ class _Found:
         of_columns = versioned.format_with(self.columns)
         for table in [*sorted(self.logs), *([of_columns] if of_columns else [])]:
             raise UsageError(f"{', '.join(map(public_uri, inputs))} {versioned.advice(table)}")
+
+    def check_reached(self) -> None:
+        """Make sure that something can be reached of what lists name.
+
+        Raises:
+            UsageError: all of the input is in stores that cannot be reached.
+        """
+        errors = [member.error or "" for member, _ in self.named]
+        if errors and not self.shards and not self.loose:
+            if all(error.startswith(manifest.UNREACHED) for error in errors):
+                raise UsageError(errors[0].removeprefix(manifest.UNREACHED))
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -60,6 +61,9 @@ _SENSELESS = frozenset({"ParamValidationError", "InvalidURL", "InvalidUrlClientE
 
 _LATER = frozenset({401, 408, 421, 423, 425, 429})
 """HTTP statuses below 500 that mean: ask again, with credentials that have run out renewed."""
+
+_ARROW_STATUS = re.compile(r"\(HTTP status (\d{3})\)")
+"""How Arrow says which status an answer of S3 had."""
 
 _CONNECT_SECONDS = 10
 _FRESH_SECONDS = 60.0
@@ -227,6 +231,21 @@ def _answer(error: Exception) -> Exception:
     if status in (404, 410):
         return FileNotFoundError(errno.ENOENT, str(error))
     return PermissionError(errno.EACCES, f"HTTP status {status}: {' '.join(str(error).split())}")
+
+
+def no_answer(error: Exception) -> bool:
+    """Whether a failed request leaves open that there is a store at all.
+
+    A busy store (429, 503) is there, and so is one that refuses.
+    """
+    answers = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
+    if isinstance(error, answers) or type(error).__name__ in _SENSELESS:
+        return False
+    status = _status(error)
+    found = _ARROW_STATUS.search(str(error))
+    if status is None and found:
+        status = int(found[1])
+    return status is None or status == 400
 
 
 def _status(error: Exception) -> int | None:

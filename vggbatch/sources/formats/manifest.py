@@ -13,11 +13,14 @@ from vggbatch.sources.base import Member
 from vggbatch.sources.formats import list_file
 from vggbatch.sources.tables import columns, dialect
 from vggbatch.sources.tables.columns import Reading
-from vggbatch.storage.filesystem import NoClient, filesystem, public_uri, store_errors
+from vggbatch.storage import contact
+from vggbatch.storage.filesystem import filesystem, public_uri, store_errors
 from vggbatch.text import of_path, without_secrets
 
 SUFFIXES = list_file.SUFFIXES | {"csv", "tsv", "json", "jsonl", "ndjson"}
 """How the names of manifests end, Parquet apart."""
+UNREACHED = f"{ImageError('store', '')}"
+"""How the errors of what is in a store begin that cannot be reached."""
 _MAX_BYTES = 2**30
 """Of a manifest: ten million lines."""
 _LONGEST_SHOWN = 80
@@ -28,15 +31,15 @@ def read_manifest(uri: str, reading: Reading | None = None) -> Iterator[Member]:
     """The files that a manifest names, with their labels if it has them.
 
     A relative path is relative to the manifest's own folder. Sizes are unknown. What may not be
-    opened is a member with an error: see uris.py.
+    opened is a member with an error (see uris.py), and so is what is in a store that cannot be
+    reached (see contact.py).
 
     Args:
         uri: the manifest.
         reading: may name its columns.
 
     Raises:
-        UsageError: the manifest cannot be read or understood, or nothing that it names can be
-            opened, for want of a package.
+        UsageError: the manifest cannot be read or understood.
     """
     reading = reading or Reading()
     fs, path = filesystem(uri)
@@ -71,22 +74,20 @@ def read_manifest(uri: str, reading: Reading | None = None) -> Iterator[Member]:
     if windows is not None and not exists(windows):
         files = [name.replace("\\", "/") for name in files]
     labels = [""] * len(files) if label is None else table.columns[label]
-    clients = _Clients()
     folder = uris.folder_of(uri)
-    usable = False
+    contact.begin(file for file in files if "://" in file)
     for name, token in zip(files, labels, strict=True):
         if name:
-            member = _entry(uri, folder, name, token, clients)
-            usable |= member.error is None
-            yield member
-    if clients.lacking and not usable:
-        raise clients.lacking
+            yield _entry(uri, folder, name, token)
 
 
 def _exists(manifest: str, file: str) -> bool:
     """Whether there is a file that a manifest names so; False where the store does not say."""
     try:
-        fs, path = filesystem(uris.named_by(manifest, file))
+        uri = uris.named_by(manifest, file)
+        if contact.why_unreachable(uri) is not None:
+            return False
+        fs, path = filesystem(uri)
         with store_errors():
             return bool(fs.isfile(path))
     except (OSError, ValueError, UsageError):
@@ -121,9 +122,10 @@ def below_common_folder(members: Sequence[Member]) -> list[Member]:
 
 
 def _is_file(member: Member) -> bool:
-    """Whether it is a file of this machine or of a store."""
+    """Whether it is a file of this machine or of a store, be it one that cannot be reached now."""
     web = member.source is not None and uris.protocol(member.source) in uris.WEB
-    return member.source is not None and member.error is None and not web
+    sound = member.error is None or member.error.startswith(UNREACHED)
+    return member.source is not None and sound and not web
 
 
 def common_folder(files: Iterable[str]) -> str:
@@ -138,38 +140,17 @@ def common_folder(files: Iterable[str]) -> str:
     return root or ""
 
 
-class _Clients:
-    """The stores that a manifest names: each is tried once."""
-
-    def __init__(self) -> None:
-        self._tried: dict[str, NoClient | None] = {}
-        self.lacking: NoClient | None = None
-
-    def check(self, uri: str) -> None:
-        """Raises NoClient."""
-        if uris.is_local(uri):
-            return
-        name = uris.protocol(uri) or ""
-        store = name if name in uris.WEB else "/".join(uri.split("/", 3)[:3])
-        if store not in self._tried:
-            try:
-                self._tried[store] = None
-                filesystem(uri)
-            except NoClient as error:
-                self._tried[store] = self.lacking = error
-        lacking = self._tried[store]
-        if lacking is not None:
-            raise lacking
-
-
-def _entry(manifest: str, folder: str, file: str, label: str, clients: _Clients) -> Member:
+def _entry(manifest: str, folder: str, file: str, token: str) -> Member:
     try:
         source = uris.named_by(manifest, file)
-        clients.check(source)
-    except (uris.Refused, NoClient) as error:
-        kind = "refused" if isinstance(error, uris.Refused) else "unreadable"
-        wrong = ImageError(kind, names.printable(str(error)))
-        name = names.printable(without_secrets(public_uri(file)))
-        return Member(name, 0, 0, label or None, name, str(wrong))
+    except uris.Refused as error:
+        wrong = ImageError("refused", names.printable(str(error)))
+        shown = names.printable(without_secrets(public_uri(file)))
+        return Member(shown, 0, 0, token or None, shown, str(wrong))
     name = names.printable(public_uri(source).removeprefix(folder))
-    return Member(name, 0, -1, label or names.wnid_of_folder(source), of_path(source))
+    label = token or names.wnid_of_folder(source)
+    if contact.store_name(source) != contact.store_name(manifest):
+        reason = contact.why_unreachable(source)
+        if reason is not None:
+            return Member(name, 0, -1, label, of_path(source), f"{UNREACHED}{reason}")
+    return Member(name, 0, -1, label, of_path(source))

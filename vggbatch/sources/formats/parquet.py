@@ -37,6 +37,7 @@ from vggbatch.sources.tables.image_columns import (
     values_of,
 )
 from vggbatch.sources.tables.parquet_pages import batches, open_guarded, rows_at_once
+from vggbatch.storage import contact
 from vggbatch.storage.complete import ShortRead
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
 from vggbatch.storage.stores import StoreError
@@ -208,7 +209,11 @@ def _image(shard: Shard, offset: int) -> bytes | Range | ImageError:
             return ImageError("missing", "the row has no image bytes")
         if not shard.follows:
             return ImageError("refused", "the row names a file, and none is followed here")
-        return Range(uris.named_by(shard.uri, path), 0, -1, whole=True)
+        source = uris.named_by(shard.uri, path)
+        reason = None
+        if contact.store_name(source) != contact.store_name(shard.uri):
+            reason = contact.why_unreachable(source)
+        return ImageError("store", reason) if reason else Range(source, 0, -1, whole=True)
     except uris.Refused as error:
         return ImageError("refused", printable(str(error)))
     except ImageError as error:
