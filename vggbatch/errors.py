@@ -13,11 +13,32 @@ class VggbatchError(Exception):
     def __init__(self, *values: object) -> None:
         super().__init__(*(without_secrets(v) if isinstance(v, str) else v for v in values))
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines to show; one, whatever characters the names in it have."""
+        return (str(self),)
+
 
 class UsageError(VggbatchError):
     """Wrong usage or configuration: nothing was started. Exit status 2."""
 
     exit_status = 2
+
+
+class CannotStart(VggbatchError):
+    """Several things that keep a run from being started, each on a line of its own."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A line that says so, and one for each."""
+        return ("the run cannot start:", *(f"  {fault}" for fault in self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class UnfitForRun(CannotStart, UsageError):
+    """The same where machines lack something, which the user can change."""
 
 
 class JobFailed(VggbatchError):
@@ -31,8 +52,8 @@ class ImageError(Exception):
     bytes), `not_image` (no known image format), `truncated`, `corrupt`, `too_large` (bytes or
     pixels over the limit, or more memory than it may take), `timeout` (reading or decoding it took
     longer than it may), `crash` (it killed the process that decoded it), `bad_shard` (the shard is
-    damaged from here on), `refused` (its URI may not be opened), `store` (the store that a list or a
-    table names cannot be reached).
+    damaged from here on), `refused` (its URI may not be opened), `store` (the store that a list
+    or a table names cannot be reached).
     """
 
     KINDS = (

@@ -1,11 +1,13 @@
 """Lines of a run that is watched without a terminal."""
 
 import io
+import logging
 
 import pytest
 from rich.console import Console
 
 from vggbatch.cli import console
+from vggbatch.cli.one_line import cell
 from vggbatch.output.progress import Snapshot
 
 
@@ -14,6 +16,29 @@ def test_a_note_is_shown_at_once_and_progress_every_ten_seconds(capsys):
         on_progress(Snapshot(1, 9, 0, 1.0))
         on_progress(Snapshot(2, 9, 0, 1.0, "no progress for 30 s, waiting for [free] CPUs"))
     assert capsys.readouterr().err == "no progress for 30 s, waiting for [free] CPUs\n"
+
+
+def test_names_with_control_characters_stay_on_one_line_and_whole(capsys):
+    console.failure("a\nb\rc.jpg: no such file", "  one\x1b[31m more")
+    console.warning("tab\there")
+    console.note("\x0bup\u2028")
+    assert capsys.readouterr().err.splitlines() == [
+        r"error: a\x0ab\x0dc.jpg: no such file",
+        r"  one\x1b[31m more",
+        r"warning: tab\x09here",
+        r"\x0bup\u2028",
+    ]
+    console.line("/out\n[red]")
+    assert capsys.readouterr().out == "/out\\x0a[red]\n"
+    assert cell("[a]\r\n.jpg") == r"\[a]\x0d\x0a.jpg"
+
+
+def test_what_is_logged_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(logging, "lastResort", logging.StreamHandler())
+    console.show_log_lines_whole()
+    record = logging.makeLogRecord({"msg": "no row: %s", "args": ("x\ny",), "levelno": 30})
+    logging.lastResort.handle(record)
+    assert capsys.readouterr().err == "no row: x\\x0ay\n"
 
 
 def test_steps_are_told_now_and_then(capsys):

@@ -74,7 +74,9 @@ def test_what_an_answer_is():
 
 def test_a_store_that_is_there_is_reached(s3_server):
     assert contact.why_unreachable("s3://nosuchbucket/x.jpg") is None
-    assert contact.why_unreachable("https://127.0.0.1:1/x.jpg") is None, "of the web each for itself"
+    assert contact.why_unreachable("https://127.0.0.1:1/x.jpg") is None, (
+        "of the web each for itself"
+    )
 
 
 @pytest.mark.slow

@@ -148,12 +148,13 @@ def main() -> None:
     streams.use_utf8()
     own_stderr()
     streams.prepare()
+    console.show_log_lines_whole()
     try:
         status = app(standalone_mode=False)
         streams.finish()
         sys.exit(status)
     except VggbatchError as error:
-        console.failure(str(error))
+        console.failure(*error.lines)
         sys.exit(error.exit_status)
     except typer.TyperException as error:
         sys.exit(_refuse(error))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from vggbatch.cli.one_line import cell, legend
 from vggbatch.cli.tables import plain_table
 from vggbatch.metrics.comparison.compare import Comparison
 from vggbatch.metrics.comparison.leaderboard import Leaderboard
@@ -25,8 +25,8 @@ def render_comparison(
         class_lines: the network's classes.
         limit: classes and images to show.
     """
-    legend = Text(f"a: {names[0]}\nb: {names[1]}")
-    shown: list[RenderableType] = [legend, _facts(comparison)]
+    runs = legend(f"{run}: {name}" for run, name in zip("ab", names, strict=True))
+    shown: list[RenderableType] = [runs, _facts(comparison)]
     if comparison.accuracies:
         shown.append(_accuracies(comparison))
     if comparison.movers.num_rows and limit:
@@ -92,7 +92,7 @@ def _movers(comparison: Comparison, limit: int) -> Table:
     )
     for row in comparison.movers.slice(0, limit).to_pylist():
         table.add_row(
-            escape(f"{row['wnid']} {row['name']}"),
+            cell(f"{row['wnid']} {row['name']}"),
             f"{row['n']:,}",
             f"{row['top1_a']:.1f}",
             f"{row['top1_b']:.1f}",
@@ -115,15 +115,15 @@ def _parted(comparison: Comparison, class_lines: Sequence[str], limit: int) -> T
                 continue
             name = class_lines[index].partition(" ")[2].partition(",")[0]
             mark = {True: " (right)", False: "", None: ""}[row[f"right_{run}"]]
-            cells.append(escape(f"{name} {row[f'probability_{run}']:.2f}{mark}"))
-        table.add_row(escape(row["image_id"]), *cells)
+            cells.append(cell(f"{name} {row[f'probability_{run}']:.2f}{mark}"))
+        table.add_row(cell(row["image_id"]), *cells)
     return table
 
 
 def render_leaderboard(board: Leaderboard) -> RenderableType:
     """The runs, the best first, and below how far each is from the first that was named."""
-    legend = Text("\n".join(f"{entry.run}: {entry.output}" for entry in board.entries))
-    shown: list[RenderableType] = [legend, _standings(board)]
+    runs = legend(f"{entry.run}: {entry.output}" for entry in board.entries)
+    shown: list[RenderableType] = [runs, _standings(board)]
     shown.append(_differences(board) if board.labeled else _agreements(board))
     return Group(*shown, *map(Text, board.notes))
 
@@ -140,8 +140,8 @@ def _standings(board: Leaderboard) -> Table:
         rate = entry.images_per_second
         table.add_row(
             str(entry.run),
-            escape(entry.model.rsplit("/", 1)[-1]),
-            escape(entry.profile or "-"),
+            cell(entry.model.rsplit("/", 1)[-1]),
+            cell(entry.profile or "-"),
             *accuracy,
             f"{entry.n:,}",
             "-" if rate is None else f"{rate:,.1f}",

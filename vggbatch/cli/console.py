@@ -15,12 +15,12 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.markup import escape
 from rich.segment import Segment
 
 from vggbatch.cli import streams
+from vggbatch.cli.one_line import cell, shown
 from vggbatch.errors import VggbatchError
-from vggbatch.text import printable, printable_json, public_values, without_secrets
+from vggbatch.text import printable, printable_json, public_values
 
 if TYPE_CHECKING:
     from vggbatch.output.progress import Snapshot
@@ -39,8 +39,8 @@ class _Terminal(Console):
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
         for segment in super().render(renderable, options):
-            shown = segment.text if segment.control else printable(segment.text)
-            yield segment if shown == segment.text else Segment(shown, segment.style)
+            text = segment.text if segment.control else printable(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
 
 
 out = _Terminal(highlight=False, width=_width)
@@ -90,25 +90,40 @@ def result(document: Any, show: Callable[[], None]) -> None:
         show()
 
 
-def failure(message: str) -> None:
-    """One line that says what is wrong."""
-    err.print(f"[bold red]error:[/] {_shown(message)}", soft_wrap=True)
+def failure(message: str, *details: str) -> None:
+    """One line that says what is wrong; each detail is one more."""
+    err.print(f"[bold red]error:[/] {cell(message)}", soft_wrap=True)
+    for line in details:
+        err.print(cell(line), soft_wrap=True)
 
 
 def warning(message: str) -> None:
     """One line that the user should not miss."""
-    err.print(f"[bold yellow]warning:[/] {_shown(message)}", soft_wrap=True)
+    err.print(f"[bold yellow]warning:[/] {cell(message)}", soft_wrap=True)
 
 
 def note(message: str) -> None:
     """One line on what is continuing."""
     if not _wanted.quiet:
-        err.print(_shown(message), soft_wrap=True)
+        err.print(cell(message), soft_wrap=True)
 
 
-def _shown(message: str) -> str:
-    """A message as it may be shown, for rich."""
-    return escape(printable(without_secrets(message)))
+def line(text: str) -> None:
+    """Print a text from outside as one line that is never cut, so that it can be copied."""
+    out.print(shown(text), soft_wrap=True, markup=False)
+
+
+class _OneLine(logging.Formatter):
+    """What is logged where no handler is set up, as one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(record.getMessage())
+
+
+def show_log_lines_whole() -> None:
+    """Let warnings that the package logs be single lines without what a terminal acts on."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_OneLine())
 
 
 @contextmanager
@@ -144,11 +159,10 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
     """Print names and values, a line each; values are never cut, so that paths can be copied."""
-    lines = list(rows)
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
-        shown = printable(without_secrets(value), keep="")
-        out.print(f"{name:<{width}}  {shown}", markup=False, soft_wrap=True)
+    found = list(rows)
+    width = max(len(name) for name, _ in found)
+    for name, value in found:
+        line(f"{name:<{width}}  {value}")
 
 
 def duration(seconds: float) -> str:
@@ -206,7 +220,7 @@ def steps() -> Iterator[Callable[[str], None]]:
         return
     if err.is_terminal:
         with err.status("") as status:
-            yield lambda text: status.update(_shown(text))
+            yield lambda text: status.update(cell(text))
         return
     seldom = _Seldom(time.monotonic() - _SECONDS_BETWEEN_LINES)
     yield lambda text: note(text) if seldom.due() else None

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from vggbatch.cli.one_line import cell, legend
 from vggbatch.metrics.evaluate import Evaluation
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import Metric
@@ -25,10 +25,10 @@ def render(evaluation: Evaluation) -> RenderableType:
     published = _published(evaluation)
     for result in evaluation.results:
         table = plain_table("metric", *_heads(published))
-        table.title, table.title_justify = escape(result.name), "left"
+        table.title, table.title_justify = cell(result.name), "left"
         for line in result.metrics:
             table.add_row(*_cells(line, published))
-        shown += [table, *(Text(f"{result.name}: {note}") for note in result.notes), Text()]
+        shown += [table, *(legend([f"{result.name}: {note}"]) for note in result.notes), Text()]
     return Group(*shown[:-1])
 
 
@@ -44,15 +44,17 @@ def render_profiles(evaluations: Mapping[str, Evaluation]) -> RenderableType:
     for i, name in enumerate(result.name for result in first.results):
         table = plain_table("profile", "metric", *_heads(published))
         table.columns[0].no_wrap = True
-        table.title, table.title_justify = escape(name), "left"
+        table.title, table.title_justify = cell(name), "left"
         notes = []
         for profile, evaluation in evaluations.items():
             result = evaluation.results[i]
             for line in result.metrics:
                 if line.metric in _HEADLINES:
-                    table.add_row(escape(profile), *_cells(line, published))
-            notes += [Text(f"{name}, {profile}: {note}") for note in result.notes]
-        notes += [Text(f"{name}: {found.in_words()}") for found in best if found.label_set == name]
+                    table.add_row(cell(profile), *_cells(line, published))
+            notes += [legend([f"{name}, {profile}: {note}"]) for note in result.notes]
+        notes += [
+            legend([f"{name}: {found.in_words()}"]) for found in best if found.label_set == name
+        ]
         shown += [table, *notes, Text()]
     return Group(*shown[:-1])
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vggbatch.cluster.node_report import NodeCheck, NodeReport, existing, inspect_node, may_write
 from vggbatch.cluster.placement import Placement, place_here
-from vggbatch.errors import UsageError
+from vggbatch.errors import UnfitForRun
 from vggbatch.job.job import Job
 from vggbatch.models import Model
 from vggbatch.preprocess.effort import ORDINARY_PIXELS
@@ -86,7 +86,7 @@ def check_own_machine(job: Job, note: Callable[[str], None] | None = None) -> Pl
         there = existing(Path(output.root))
         found.append(f"cannot write to {there}: name another output, or change its mode")
     if found:
-        raise UsageError(cannot_start([f"this machine {fault}" for fault in found]))
+        raise UnfitForRun(*(f"this machine {fault}" for fault in found))
     tight = tightness(report, needs, placement.actors)
     if note is not None and tight is not None:
         note(f"this machine {tight}")
@@ -148,11 +148,6 @@ def find_warnings(reports: Sequence[NodeReport]) -> list[str]:
         f"the nodes have different CPUs ({', '.join(kinds)}): the last digits of a probability, "
         "and more of an int8 model's, may depend on the node"
     ]
-
-
-def cannot_start(found: Sequence[str]) -> str:
-    """A message with a line for each fault."""
-    return "the run cannot start:\n" + "\n".join(f"  {fault}" for fault in found)
 
 
 def _versions(report: NodeReport, needs: Needs) -> Iterator[str]:

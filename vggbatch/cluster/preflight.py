@@ -24,7 +24,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from vggbatch.cluster.connection import Cluster, living_nodes
 from vggbatch.cluster.node_report import NodeCheck, NodeReport, inspect_node, unreadable
 from vggbatch.cluster.node_requirements import (
-    cannot_start,
     check_own_machine,
     find_problems,
     find_warnings,
@@ -33,7 +32,7 @@ from vggbatch.cluster.node_requirements import (
     tightness,
 )
 from vggbatch.cluster.placement import Placement, place
-from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.errors import CannotStart, UnfitForRun
 from vggbatch.job.job import Job
 from vggbatch.output.layout import STATE
 from vggbatch.storage.filesystem import Folder
@@ -124,9 +123,9 @@ class Preflight:
         """
         found, silent, odd = self._judge(placement)
         if found:
-            raise UsageError(cannot_start(found + silent))
+            raise UnfitForRun(*found, *silent)
         if silent:
-            raise VggbatchError(cannot_start(silent))
+            raise CannotStart(*silent)
         return odd
 
     def _question(self, name: str) -> NodeCheck:

@@ -80,7 +80,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line, and the traceback if there is one."""
         hide_secrets(record)
-        record.fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        record.msg = printable(record.msg, keep="")
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        record.fields = printable(fields, keep="")
         return printable(super().format(record))
 
 

@@ -279,9 +279,9 @@ class _Found:
             UsageError: all of the input is in stores that cannot be reached.
         """
         errors = [member.error or "" for member, _ in self.named]
-        if errors and not self.shards and not self.loose:
-            if all(error.startswith(manifest.UNREACHED) for error in errors):
-                raise UsageError(errors[0].removeprefix(manifest.UNREACHED))
+        unreached = errors and all(error.startswith(manifest.UNREACHED) for error in errors)
+        if unreached and not self.shards and not self.loose:
+            raise UsageError(errors[0].removeprefix(manifest.UNREACHED))
 
     def images(self) -> Iterable[tuple[Member, str]]:
         """All image files, those of manifests as often as they are named."""

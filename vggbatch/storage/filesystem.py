@@ -35,7 +35,7 @@ public_uri = text.public
 MAX_DOCUMENT = 2**26
 """Bytes of a document of an output; that of the largest run has a few megabytes."""
 
-# What these log, with a traceback or on ten lines, they raise as well, and that is shown as one line.
+# What these log, with a traceback or on ten lines, they raise as well: it is shown as one line.
 for _name in ("gcsfs", "azure.identity"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 

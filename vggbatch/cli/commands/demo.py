@@ -6,12 +6,12 @@ from importlib.resources import as_file, files
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
 from vggbatch.cli.commands.models_options import Offline, mirrors
 from vggbatch.cli.commands.score import run_evaluate, run_score
+from vggbatch.cli.one_line import cell
 from vggbatch.errors import VggbatchError
 
 ZOO_MODEL = "vgg16-12-int8"
@@ -55,10 +55,10 @@ def demo(
         table.add_column(name, justify="right" if name == "probability" else "left")
     for row in rows:
         if row["error"]:
-            table.add_row(escape(row["image_id"]), f"[red]{escape(row['error'])}[/]", "")
+            table.add_row(cell(row["image_id"]), f"[red]{cell(row['error'])}[/]", "")
         else:
             best, probability = row["top5_synset"][0], row["top5_probability"][0]
-            table.add_row(escape(row["image_id"]), escape(best), f"{probability:.4f}")
+            table.add_row(cell(row["image_id"]), cell(best), f"{probability:.4f}")
     console.out.print()
     console.out.print(table)
     console.out.print(f"\nLook at {output}/predictions/*.parquet, metrics/summary, run.json.")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
@@ -148,7 +147,7 @@ def pull(
             offline=offline,
             progress=progress,
         )
-    console.out.print(escape(str(path)), soft_wrap=True)
+    console.line(str(path))
 
 
 @app.command()
@@ -219,7 +218,7 @@ def synthesize(
 
     entry = catalog_entry(model)
     onnx.save(synthesize(entry.name, seed=seed, shrink=shrink), output)
-    console.out.print(escape(str(output)), soft_wrap=True)
+    console.line(str(output))
     console.warning("its weights are random: what it predicts means nothing")
 
 

@@ -70,4 +70,4 @@ def pack(
         console.warning(line)
     if totals.unread or not totals.images:
         raise JobFailed(f"{len(totals.unread)} images could not be read and are in no shard")
-    console.out.print(output, soft_wrap=True, markup=False)
+    console.line(output)

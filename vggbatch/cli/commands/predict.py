@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from vggbatch.cli import console, options
 from vggbatch.cli.commands.score import warn_of_assumptions
+from vggbatch.cli.one_line import cell
 from vggbatch.errors import JobFailed
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ def _show(rows: list[dict[str, Any]]) -> None:
         table.add_column(name, justify="right" if name == "probability" else "left")
     for row in rows:
         if row["error"]:
-            table.add_row(escape(row["image_id"]), f"[red]{escape(row['error'])}[/]", "")
+            table.add_row(cell(row["image_id"]), f"[red]{cell(row['error'])}[/]", "")
             continue
         for rank, (synset, probability) in enumerate(
             zip(row["top5_synset"], row["top5_probability"], strict=True)
         ):
             table.add_row(
-                escape(row["image_id"]) if rank == 0 else "", escape(synset), f"{probability:.4f}"
+                cell(row["image_id"]) if rank == 0 else "",
+                cell(synset),
+                f"{probability:.4f}",
             )
     console.out.print(table)

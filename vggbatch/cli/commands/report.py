@@ -43,4 +43,4 @@ def report(
     page = api.write_report(
         output, against=against, classes=classes, gallery=gallery, images=images or ()
     )
-    console.out.print(page, markup=False, soft_wrap=True)
+    console.line(page)
