@@ -52,3 +52,18 @@ def test_without_a_place_for_a_key_nothing_is_marked(tmp_path, monkeypatch):
     folder = Folder(str(tmp_path / "out"))
     assert mark_of(folder, b"data") is None
     assert not is_own(folder, b"data", b"")
+
+
+@pytest.mark.parametrize("left", [b"", bytes(32), b"short", b"x" * 33])
+def test_what_a_power_cut_has_left_of_a_key_is_none_and_is_made_again(tmp_path, cache, left):
+    folder = Folder(str(tmp_path / "out"))
+    mark = mark_of(folder, b"data")
+    (key,) = cache.iterdir()
+    key.write_bytes(left)
+    assert not is_own(folder, b"data", mark)
+    renewed = mark_of(folder, b"data")
+    assert renewed is not None
+    assert is_own(folder, b"data", renewed)
+    assert not is_own(folder, b"data", mark)
+    assert [file.name for file in cache.iterdir()] == [key.name]
+    assert key.stat().st_mode & 0o777 == 0o600

@@ -15,6 +15,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+from vggbatch.disk import sync_directory
 from vggbatch.storage.filesystem import Folder
 
 _BYTES = 32
@@ -48,25 +49,41 @@ def _key(*, make: bool) -> bytes | None:
     try:
         if make and not os.path.lexists(path):
             _make(path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        key = _read(path)
+        if make and key is not None and not _is_whole(key):
+            path.unlink()  # what a power cut has left of it: nothing is marked with that
+            _make(path)
+            key = _read(path)
     except OSError:
         return None
+    return key if key is not None and _is_whole(key) else None
+
+
+def _read(path: Path) -> bytes | None:
+    """What is in the file of a key; None where others may have written or read it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         private = stat.S_ISREG(status.st_mode) and not stat.S_IMODE(status.st_mode) & 0o077
-        key = file.read(_BYTES + 1) if private and status.st_uid == os.geteuid() else b""
-    return key if len(key) == _BYTES else None
+        return file.read(_BYTES + 1) if private and status.st_uid == os.geteuid() else None
+
+
+def _is_whole(key: bytes) -> bool:
+    return len(key) == _BYTES and any(key)
 
 
 def _make(path: Path) -> None:
-    """Make the key; of two processes at once one does, whole."""
+    """Make the key; of two processes at once one does, whole and durably."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_BYTES))
+            file.flush()
+            os.fsync(descriptor)
         with suppress(FileExistsError):
             os.link(partial, path)
     finally:
         os.unlink(partial)
+    sync_directory(str(path.parent))
