@@ -268,3 +268,17 @@ def test_rescored_outputs_are_checked(out, tmp_path):
         api.write_report(str(target))
     api.rescore(str(out), labels, str(target))
     assert not problems(Folder(str(target)))
+
+
+def test_metrics_that_were_being_written_again_are_not_believed(out, tmp_path):
+    labels = json.loads((out / "_vggbatch/plan.json").read_text())["labels"]
+    target = tmp_path / "rescored"
+    api.rescore(str(out), labels, str(target))
+    for place in (target, out):
+        # as of a command that was killed after it had written some of them
+        (place / "_SUCCESS").unlink()
+        table = first(place, "metrics")
+        shutil.copy(place / "run.json", table)
+        for command in (api.load_run, api.write_report):
+            with pytest.raises(UsageError, match=r"(is not finished|is not whole).* [Rr]epeat"):
+                command(str(place))

@@ -205,6 +205,7 @@ class _Known(TypedDict):
 
     format: NotRequired[_Format]
     files: NotRequired[list[_File]]
+    tables: NotRequired[list[_Table] | None]
     model: NotRequired[_KnownNetwork]
     classes: NotRequired[list[str] | None]
     ensemble: NotRequired[list[_KnownNetwork]]

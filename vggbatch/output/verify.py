@@ -87,9 +87,15 @@ def believe(folder: Folder, *, partial: bool = False) -> str | None:
             raise _damaged(folder, wrong)
         return None
     if folder.exists(RUN):
-        # all is scored; what failed was its limit of errors, if it was not killed just then
+        # all is scored; what failed was its limit of errors, if it was not killed just then, or
+        # while it wrote metrics again, which are others then than run.json says
         record = output.known_of_run()
-        if wrong := _lines(folder, record.get("files", ()) if "format" in record else ()):
+        if "rescored" in record:
+            raise UsageError(
+                f"{folder.uri} is not finished: repeat the command that began to rescore into it"
+            )
+        named = [*record.get("files", ()), *(record.get("tables") or ())]
+        if wrong := _lines(folder, named if "format" in record else ()):
             raise _damaged(folder, wrong)
         return None
     whole = _run_of_profile(folder)
