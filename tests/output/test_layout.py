@@ -28,7 +28,7 @@ def output(tmp_path):
 def mark(output, files=(), profiles=()):
     marker = {
         "format": 2,
-        "rows": 4,
+        "rows": 4 if files else 0,
         "files": list(files),
         "profiles": dict.fromkeys(profiles, files),
     }
@@ -68,9 +68,11 @@ def test_progress_is_read_from_names_alone(output):
     assert progress.chunks[1] == {5}
 
 
-def test_a_complete_group_counts_by_its_marker(output):
+def test_a_complete_group_counts_by_its_marker(output, tmp_path):
     stage(output, 0, 0, 0, 1)
-    mark(output)
+    mark(output, FILES)
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / NAME).write_bytes(CONTENT)
     progress = output.progress()
     assert progress.rows == 4
     assert list(progress.groups) == [0]
@@ -100,7 +102,11 @@ def test_a_group_whose_rows_were_deleted_or_damaged_is_not_complete(output, tmp_
 def test_a_marker_that_is_damaged_does_not_count(output, tmp_path):
     mark(output)
     [marker] = (tmp_path / "_vggbatch" / output.plan_id / "groups").iterdir()
-    for content in (b"", marker.read_bytes()[:30], b"null"):
+    data = marker.read_bytes()
+    other_group = data.replace(b'"group": 0', b'"group": 1')
+    other_rows = data.replace(b'"rows": 0', b'"rows": 4')
+    assert len({data, other_group, other_rows}) == 3
+    for content in (b"", data[:30], b"null", other_group, other_rows):
         marker.write_bytes(content)
         assert not output.progress().groups
         assert output.read_marker(0) is None

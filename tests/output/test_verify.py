@@ -182,6 +182,36 @@ def test_indexes_markers_and_strays(finished, out, job):
     assert not list(out.glob("_vggbatch/.*"))
 
 
+MARKERS = {
+    "deleted": lambda marker, _: marker.unlink(),
+    "emptied": lambda marker, _: marker.write_bytes(b""),
+    "of another group": lambda marker, other: shutil.copy(other, marker),
+    "with other rows": lambda marker, _: marker.write_text(
+        marker.read_text().replace('"rows": 8,', '"rows": 7,', 1)
+    ),
+}
+
+
+def test_a_group_of_a_complete_output_without_its_marker_is_scored_again(finished, out, job):
+    """Its rows can be read; a revision or a merge goes by markers, and would lose them."""
+    other, marker, _ = sorted(out.glob("_vggbatch/*/groups/*.json"))
+    kept = marker.read_bytes()
+    for harm in MARKERS.values():
+        marker.write_bytes(kept)
+        assert api.status(str(out)).state == "complete"
+        harm(marker, other)
+        assert api.load_predictions(str(out), ["image_id"]).num_rows == COUNT
+        assert api.status(str(out)).state == "damaged"
+        with pytest.raises(UsageError, match=r"is not whole: .* Repeat the command"):
+            api.forget(str(out), ["0.tar/00000.jpg"])
+        with pytest.raises(UsageError, match=r"is not whole: .* Repeat the command"):
+            api.merge([str(out)], str(out.parent / "merged"))
+    assert 0 < evaluate(job(out)) < COUNT
+    assert content(out) == content(finished)
+    assert api.status(str(out)).state == "complete"
+    assert evaluate(job(out)) == 0
+
+
 def test_rates_of_the_run_that_scored_are_kept(out, job):
     before = json.loads((out / "run.json").read_text())
     shutil.rmtree(out / "metrics")

@@ -314,7 +314,7 @@ class Output:
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> None:
         """Declare a group complete."""
-        self.fence.write_json(self._name(f"groups/{group:06d}.json"), marker)
+        self.fence.write_json(self._name(f"groups/{group:06d}.json"), {**marker, "group": group})
 
     def read_marker(self, group: int) -> dict[str, Any] | None:
         """The marker of a group; None while it is not complete, and where its marker is damaged."""
@@ -365,7 +365,13 @@ class Output:
         return f"{self.folder.uri}/{name}"
 
     def _marker(self, name: str) -> dict[str, Any]:
-        return metadata.marker(self.folder.read_bytes(name), self._where(name))
+        marker = metadata.marker(self.folder.read_bytes(name), self._where(name))
+        if "group" in marker and marker["group"] != self._number(name):
+            raise metadata.foreign(self._where(name), f"it is of group {marker['group']}")
+        for files in (marker["files"], *marker["profiles"].values()):
+            if sum(file["rows"] for file in files) != marker["rows"]:
+                raise metadata.foreign(self._where(name), "its files have other rows than it says")
+        return marker
 
     def _marker_if_whole(self, name: str) -> dict[str, Any] | None:
         try:

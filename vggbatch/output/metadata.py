@@ -70,6 +70,8 @@ class _OldTable(TypedDict):
 
 class _Marker(TypedDict):
     format: _Format
+    group: NotRequired[_Count]
+    """The group that it is of, as its name says."""
     rows: _Count
     files: list[_File]
     profiles: dict[_Name, list[_File]]

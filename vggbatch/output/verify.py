@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from typing import Any
 
 from vggbatch.errors import UsageError
@@ -15,6 +16,7 @@ from vggbatch.output import metadata
 from vggbatch.output.image_total import Total
 from vggbatch.output.intact import damage
 from vggbatch.output.layout import PREDICTIONS, PROFILES, RUN, SUCCESS, Output
+from vggbatch.output.progress import Progress
 from vggbatch.storage.filesystem import Folder
 
 _SHOWN = 3
@@ -59,6 +61,32 @@ def problems(folder: Folder) -> list[str]:
     for name in record["profiles"][1:]:
         found += [f"{PROFILES}/{name}/{line}" for line in problems(output.profile(name))]
     return found
+
+
+def unmarked(output: Output, progress: Progress) -> list[str]:
+    """Where run.json and the markers of a complete output part, a line each.
+
+    Those who read rows need no markers, and those who add or remove rows go by them.
+
+    Args:
+        output: what has no `problems`.
+        progress: of its markers.
+
+    Raises:
+        UsageError: its documents cannot be read.
+    """
+    record, plan = output.read_run(), output.read_plan()
+    if plan is None or record["plan"] != plan["id"]:
+        return []  # it has no state, or just becomes its next generation
+    named = Counter(file["name"] for m in progress.groups.values() for file in m["files"])
+    listed = {file["name"]: 1 for file in record["files"]}
+    missing = [f"{name} is in no marker of a group" for name in listed if name not in named]
+    others = [
+        f"markers name {name} {count} times, and {RUN} {listed.get(name, 0)}"
+        for name, count in named.items()
+        if count != listed.get(name, 0)
+    ]
+    return progress.lost or [*missing, *others]
 
 
 def _vouches(declared: dict[str, Any], record: dict[str, Any]) -> bool:

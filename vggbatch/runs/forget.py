@@ -24,6 +24,7 @@ from vggbatch.output.footer import footer_of_plan
 from vggbatch.output.layout import NEXT, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.switch import remove_earlier, switch
+from vggbatch.output.verify import unmarked
 from vggbatch.output.without import files_with
 from vggbatch.runs.append import settle
 from vggbatch.runs.revision import Change, prepare, take_out
@@ -63,6 +64,8 @@ def forget(uri: str, images: Collection[str]) -> int:
     with OutputLease(folder) as lease:
         output = Output(folder, fence=lease.fence)
         lease.fence.delete_tree(NEXT)  # of an interrupted append, which may have scored them
+        if wrong := unmarked(output, output.progress()):
+            raise UsageError(f"{uri} is not whole: {wrong[0]}. Repeat the command that made it")
         found = _found(output, set(images))
         if missing := sorted(set(images) - found):
             shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")

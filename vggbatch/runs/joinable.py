@@ -12,6 +12,7 @@ from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.output import metadata
 from vggbatch.output.layout import SUCCESS, Output
+from vggbatch.output.verify import unmarked
 from vggbatch.runs.resume import differences
 from vggbatch.runs.revision import file_number
 from vggbatch.sources.names import ancestors
@@ -86,14 +87,10 @@ def _opened(uri: str) -> Joined:
     if plan["format"] != metadata.FORMAT:
         raise UsageError(f"{uri} was made by an earlier version of vggbatch, with other columns")
     declared = metadata.success(source.folder.read_bytes(SUCCESS), f"{uri}/{SUCCESS}")
-    markers = dict(sorted(output.progress().groups.items()))
-    rows = sum(marker["rows"] for marker in markers.values())
-    listed = sum(file["rows"] for file in source.record["files"])
-    if not rows == listed == source.record["counts"]["images"]:
-        raise UsageError(
-            f"{uri} has {listed:,} rows, and its markers say {rows:,}: repeat the command that "
-            "made it"
-        )
+    progress = output.progress()
+    if wrong := unmarked(output, progress):
+        raise UsageError(f"{uri} is not whole: {wrong[0]}. Repeat the command that made it")
+    markers = dict(sorted(progress.groups.items()))
     return Joined(source, output, plan, declared, output.read_shards(), markers)
 
 

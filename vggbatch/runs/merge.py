@@ -21,7 +21,7 @@ from vggbatch.output.intact import damage
 from vggbatch.output.layout import PREDICTIONS, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
-from vggbatch.output.verify import declaration, problems
+from vggbatch.output.verify import declaration, problems, unmarked
 from vggbatch.runs.joinable import (
     Joined,
     identity_of,
@@ -67,7 +67,7 @@ def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[
     there = Output(target)
     if not overwrite:
         _check_target(there, found)
-        if there.succeeded() and there.read_plan() is not None and not problems(target):
+        if there.succeeded() and there.read_plan() is not None and not _wrong(there):
             remove_leftovers(there)
             return there.read_run()
     with OutputLease(target) as lease:
@@ -86,6 +86,10 @@ def merge(uris: Sequence[str], output: str, *, overwrite: bool = False) -> dict[
                 done = progress.groups.get(group + groups)
                 markers.append(done or adopt(joined, one.output, marker, group, groups, numbers))
         return _finish(joined, lease, found, markers, started)
+
+
+def _wrong(target: Output) -> list[str]:
+    return problems(target.folder) or unmarked(target, target.progress())
 
 
 def _check_target(target: Output, found: Sequence[Joined]) -> None:

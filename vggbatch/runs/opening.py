@@ -8,7 +8,7 @@ from vggbatch.job.job import Job
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.progress import Progress
-from vggbatch.output.verify import problems
+from vggbatch.output.verify import problems, unmarked
 from vggbatch.runs.finish import run_of
 from vggbatch.runs.resume import check_output
 
@@ -18,18 +18,27 @@ _SHOWN = 3
 """Lines about what is damaged, at most."""
 
 
-def is_complete(output: Output, job: Job, *, metrics: bool) -> bool:
-    """Whether nothing is left to do, after a look at all that the output names."""
+def whole_progress(output: Output, job: Job, *, metrics: bool) -> Progress | None:
+    """What is committed where nothing is left to do, after a look at all that the output names.
+
+    None where something is left.
+    """
     check_confined(output.folder)
     if not output.succeeded() or output.read_plan() is None:
-        return False
+        return None
     check_output(output, job)  # another job's output is not made whole
+    progress = None
     wrong = problems(output.folder)
+    if not wrong:
+        progress = output.progress()
+        wrong = unmarked(output, progress)
     for line in wrong[:_SHOWN]:
         _log.warning("%s: %s: it is made again", output.folder.uri, line)
     if len(wrong) > _SHOWN:
         _log.warning("%s: so are %d more", output.folder.uri, len(wrong) - _SHOWN)
-    return not wrong and (not metrics or output.read_run()["metrics"] is not None)
+    if wrong or (metrics and output.read_run()["metrics"] is None):
+        return None
+    return progress
 
 
 def reopen(output: Output, progress: Progress) -> None:

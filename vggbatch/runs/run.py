@@ -18,11 +18,12 @@ from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
+from vggbatch.output.progress import Progress
 from vggbatch.pipeline.run_logging import RunLogger, run_logged
 from vggbatch.runs.append import append, arranged, forget_begun, settle
 from vggbatch.runs.gained import wanted
 from vggbatch.runs.loop import Loop
-from vggbatch.runs.opening import is_complete, reopen
+from vggbatch.runs.opening import reopen, whole_progress
 from vggbatch.runs.result import RunResult
 from vggbatch.runs.resume import check_continuable, open_output
 from vggbatch.runs.retry import wanted_again
@@ -70,7 +71,10 @@ def run(
         lease = None
         revising = job.config.append or job.config.retry is not None
         revise = found is not None and revising and (bool(job.config.retry) or not found.same)
-        if found is not None and revise and is_complete(output, job, metrics=metrics):
+        there = None
+        if not job.config.overwrite:
+            there = whole_progress(output, job, metrics=metrics)
+        if found is not None and revise and there is not None:
             if job.config.retry is not None:
                 shards, change = wanted_again(job, listed, output, found)
             else:
@@ -79,7 +83,7 @@ def run(
                 appended = append(job, shards, change, executor, on_progress, _scored)
                 yield stack.enter_context(appended)
                 return
-        if job.config.overwrite or not is_complete(output, job, metrics=metrics):
+        if there is None:
             if not job.config.overwrite:
                 check_continuable(output)
             executor.prepare(job, run_id, output)  # continues while the output is opened
@@ -90,7 +94,7 @@ def run(
             if revising:
                 forget_begun(output)
         try:
-            result = _scored(job, executor, on_progress, output, lease, run_id, started)
+            result = _scored(job, executor, on_progress, output, lease, run_id, started, there)
         except VggbatchError:
             if lease is not None:
                 lease.fence.check()  # of an output that is another run's, that is what to say
@@ -107,9 +111,10 @@ def _scored(
     lease: OutputLease | None,
     run_id: str,
     started: float,
+    progress: Progress | None = None,
 ) -> RunResult:
     numbered, planned = open_output(output, job)
-    progress = output.progress()
+    progress = progress or output.progress()
     tracker = RunTracker(progress, Total(numbered, progress))
     placement = None
     if lease is not None:

@@ -12,7 +12,7 @@ from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import NEXT, Output
 from vggbatch.output.lease import INTERVAL, Lease, is_renewed, read_lease, read_owner
-from vggbatch.output.verify import problems
+from vggbatch.output.verify import problems, unmarked
 from vggbatch.storage.filesystem import Folder
 
 STALLED = 300.0
@@ -69,7 +69,7 @@ def read_status(folder: Folder) -> Status:
     progress = output.progress()
     marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
     if output.succeeded():
-        wrong = problems(folder)
+        wrong = problems(folder) or unmarked(output, progress)
         state: State = "damaged" if wrong else "complete"
         return Status(
             state=state,
