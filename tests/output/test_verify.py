@@ -182,6 +182,29 @@ def test_indexes_markers_and_strays(finished, out, job):
     assert not list(out.glob("_vggbatch/.*"))
 
 
+def test_a_damaged_page_is_said_with_its_file_which_can_be_deleted(finished, out, job, tmp_path):
+    """A file of the same size and footer: nothing but reading its rows finds that."""
+    broken = first(out)
+    start = pq.read_metadata(broken).row_group(0).column(0).data_page_offset
+    data = bytearray(broken.read_bytes())
+    for place in range(start + 30, start + 60):
+        data[place] ^= 0x5A
+    broken.write_bytes(data)
+    labels = json.loads((out / "_vggbatch/plan.json").read_text())["labels"]
+    for command in (
+        lambda: api.load_predictions(str(out)),
+        lambda: api.rescore(str(out), labels),
+        lambda: api.compare(str(out), str(finished)),
+        lambda: api.write_report(str(out)),
+        lambda: api.forget(str(out), ["0.tar/00000.jpg"]),
+    ):
+        with pytest.raises(UsageError, match=rf"{broken} is damaged .* delete this file and repea"):
+            command()
+    broken.unlink()
+    assert 0 < evaluate(job(out)) < COUNT
+    assert content(out) == content(finished)
+
+
 MARKERS = {
     "deleted": lambda marker, _: marker.unlink(),
     "emptied": lambda marker, _: marker.write_bytes(b""),

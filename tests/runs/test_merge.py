@@ -139,7 +139,7 @@ def test_one_that_was_killed_goes_on(parts, whole, tmp_path, monkeypatch):
     def killed(self, group, marker):
         if group == 1:
             raise KeyboardInterrupt
-        write(self, group, marker)
+        return write(self, group, marker)
 
     monkeypatch.setattr(Output, "write_marker", killed)
     with pytest.raises(KeyboardInterrupt):

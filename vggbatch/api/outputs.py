@@ -23,7 +23,7 @@ from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
-from vggbatch.output.reader import open_for_arrow, open_parquet, read_table
+from vggbatch.output.reader import naming_damage, open_for_arrow, open_parquet, read_table
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
@@ -54,13 +54,10 @@ def load_predictions(
     with Seen.of(folder).reading():
         _warn(believe(folder, partial=partial))
         for name in prediction_files(folder):
-            try:
-                with open_for_arrow(folder, name) as file:
-                    if chosen and not tables:
-                        _check_columns(chosen, open_parquet(file).schema_arrow.names)
-                    tables.append(read_table(file, chosen))
-            except pa.ArrowInvalid as error:
-                raise UsageError(f"{folder.uri}/{name} is damaged: {error}") from None
+            with open_for_arrow(folder, name) as file, naming_damage(folder, name):
+                if chosen and not tables:
+                    _check_columns(chosen, open_parquet(file).schema_arrow.names)
+                tables.append(read_table(file, chosen))
     return pa.concat_tables(tables).unify_dictionaries()
 
 

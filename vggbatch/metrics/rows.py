@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.output.reader import open_for_arrow, open_parquet
+from vggbatch.output.reader import naming_damage, open_for_arrow, open_parquet
 from vggbatch.output.schema import TOP_K
 from vggbatch.output.verify import prediction_names
 from vggbatch.storage.filesystem import Folder
@@ -140,12 +140,8 @@ def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
                 raise UsageError(
                     f"{folder.uri}/{name} is not a predictions file: column {column!r} is {kind}"
                 )
-        try:
+        with naming_damage(folder, name):
             yield file
-        except pa.ArrowInvalid as error:
-            raise UsageError(
-                f"{folder.uri}/{name} is damaged ({error}); --overwrite scores it again"
-            ) from None
 
 
 def read_batches(file: pq.ParquetFile, *, ids: bool = True) -> Iterator[pa.RecordBatch]:

@@ -312,9 +312,11 @@ class Output:
                 if ours and info.path.removeprefix(place) not in names:
                     self.fence.delete(info.path)
 
-    def write_marker(self, group: int, marker: dict[str, Any]) -> None:
-        """Declare a group complete."""
-        self.fence.write_json(self._name(f"groups/{group:06d}.json"), {**marker, "group": group})
+    def write_marker(self, group: int, marker: dict[str, Any]) -> dict[str, Any]:
+        """Declare a group complete; the marker, which says of which group it is."""
+        marker = {**marker, "group": group}
+        self.fence.write_json(self._name(f"groups/{group:06d}.json"), marker)
+        return marker
 
     def read_marker(self, group: int) -> dict[str, Any] | None:
         """The marker of a group; None while it is not complete, and where its marker is damaged."""

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from vggbatch.errors import UsageError
 from vggbatch.output.parquet_check import open_checked
 from vggbatch.storage.filesystem import Folder, arrow_file
 
@@ -28,6 +30,28 @@ def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
     if folder.local:
         return pa.OSFile(folder.path(name))
     return arrow_file(folder.read_bytes(name))
+
+
+@contextmanager
+def naming_damage(folder: Folder, name: str) -> Iterator[None]:
+    """For a block that reads a predictions file which is open, and nothing else.
+
+    What is damaged between footers is found by the checksums of pages alone, so that the file is
+    whole for whoever compares its size and footer.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk or the store; pyarrow's own for a wrong checksum has no number
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{folder.uri}/{name} is damaged ({reason}): delete this file and repeat the command "
+            "that made the output, which scores its images again"
+        ) from None
 
 
 def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:
@@ -53,6 +77,14 @@ def row_groups(file: pq.ParquetFile, columns: list[str] | None = None) -> Iterat
     """The rows of a file, a row group (some 32 MB) at a time."""
     for number in range(file.num_row_groups):
         yield file.read_row_group(number, columns=columns)
+
+
+def named_rows(
+    folder: Folder, name: str, file: pq.ParquetFile, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """As `row_groups`, of a predictions file that is open. Raises UsageError: it is damaged."""
+    with naming_damage(folder, name):
+        yield from row_groups(file, columns)
 
 
 def _metadata_without_note(file: Any) -> pq.FileMetaData:

@@ -20,9 +20,10 @@ from vggbatch.chunks.stats import Stats
 from vggbatch.output.fence import Fence
 from vggbatch.output.intact import parquet_facts
 from vggbatch.output.layout import Output
-from vggbatch.output.reader import open_for_arrow, open_parquet, row_groups
+from vggbatch.output.reader import named_rows, open_for_arrow, open_parquet
 from vggbatch.output.writer import open_writer
 from vggbatch.sources.names import shard_format
+from vggbatch.storage.filesystem import Folder
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def marker_without(
 
 
 def _without(
-    output: Output, folder: Any, place: Fence, name: str, new: str, ids: Collection[str]
+    output: Output, folder: Folder, place: Fence, name: str, new: str, ids: Collection[str]
 ) -> Rewritten:
     values = pa.array(sorted(ids), pa.string())
     errors: list[pa.Array] = []
@@ -108,9 +109,11 @@ def _without(
         opened = open_parquet(stack.enter_context(open_for_arrow(folder, name)))
         metadata = dict(opened.metadata.metadata or {})
         metadata.pop(b"ARROW:schema", None)
-        file = stack.enter_context(place.open_atomic(new)) if _any_left(opened, values) else None
+        file = None
+        if _any_left(folder, name, opened, values):
+            file = stack.enter_context(place.open_atomic(new))
         writer: pq.ParquetWriter | None = None
-        for table in row_groups(opened):
+        for table in named_rows(folder, name, opened):
             going = pc.is_in(table["image_id"], value_set=values)
             errors += table.filter(going)["error"].chunks
             staying = table.filter(pc.invert(going))
@@ -131,10 +134,10 @@ def _without(
     return Rewritten(facts, len(found), found, likelihood or LabelLikelihood())
 
 
-def _any_left(opened: pq.ParquetFile, ids: pa.Array) -> bool:
+def _any_left(folder: Folder, name: str, opened: pq.ParquetFile, ids: pa.Array) -> bool:
     return any(
         not pc.all(pc.is_in(table["image_id"], value_set=ids)).as_py()
-        for table in row_groups(opened, ["image_id"])
+        for table in named_rows(folder, name, opened, ["image_id"])
     )
 
 
@@ -149,8 +152,10 @@ def images_with_errors(
         kinds: of errors; nothing: all.
     """
     for file in marker["files"]:
-        with open_for_arrow(output.folder, file["name"]) as opened:
-            for table in row_groups(open_parquet(opened), ["image_id", "error"]):
+        with open_for_arrow(output.folder, file["name"]) as stream:
+            opened = open_parquet(stream)
+            wanted = ["image_id", "error"]
+            for table in named_rows(output.folder, file["name"], opened, wanted):
                 bad = table.filter(pc.is_valid(table["error"]))
                 for name, error in zip(*(column.to_pylist() for column in bad), strict=True):
                     if not kinds or error.partition(":")[0] in kinds:
@@ -172,8 +177,9 @@ def files_with(
     prefixes = [f"{name}/" for name in names if shards and shard_format(name)]
     found: dict[str, list[str]] = {}
     for file in marker["files"]:
-        with open_for_arrow(output.folder, file["name"]) as opened:
-            for table in row_groups(open_parquet(opened), ["image_id"]):
+        with open_for_arrow(output.folder, file["name"]) as stream:
+            opened = open_parquet(stream)
+            for table in named_rows(output.folder, file["name"], opened, ["image_id"]):
                 column = table["image_id"]
                 there = pc.is_in(column, value_set=ids)
                 for prefix in prefixes:

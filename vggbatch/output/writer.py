@@ -195,8 +195,7 @@ def _put_together(
         "profiles": files,
         "stats": total.to_json(),
     }
-    output.write_marker(group, marker)
-    return marker
+    return output.write_marker(group, marker)
 
 
 def _write_file(

@@ -132,8 +132,7 @@ def adopt(
         "profiles": taken,
         "stats": replace(stats, content=content).to_json(),
     }
-    target.write_marker(group + groups, renewed)
-    return renewed
+    return target.write_marker(group + groups, renewed)
 
 
 def without(numbered: NumberedShard, names: Collection[str]) -> NumberedShard:

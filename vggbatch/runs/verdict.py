@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from vggbatch.job.job import Job
-from vggbatch.output.reader import open_for_arrow, read_table
+from vggbatch.output.reader import naming_damage, open_for_arrow, read_table
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _first(result: RunResult, column: str) -> str:
     """The first row, or the first with an error, as `image: error`."""
     folder: Folder = result.output.folder
     for file in next(iter(result.files.values())):
-        with open_for_arrow(folder, file["name"]) as opened:
+        with open_for_arrow(folder, file["name"]) as opened, naming_damage(folder, file["name"]):
             table = read_table(opened, ["image_id", "error"])
         if column == "error":
             table = table.filter(pc.field("error").is_valid())
