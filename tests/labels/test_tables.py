@@ -36,6 +36,25 @@ def test_forms(text):
     assert match(text, "a.JPEG", "x.tar/b.JPEG", "c.JPEG") == [1, 0, None]
 
 
+SIGNS = [
+    "2008_000008 -1\n2008_000015  1\n2008_000019  0\n",
+    "image,label\na.jpg,-1\nb.jpg,1\n",
+]
+
+
+@pytest.mark.parametrize("text", SIGNS)
+def test_signs_are_no_classes(text):
+    with pytest.raises(ValueError, match=r"only -1, .*write a label file"):
+        match(text, "a.jpg")
+
+
+def test_minus_one_among_classes_is_no_label():
+    assert match("file,label\na.jpg,-1\nb.jpg,2\nc.jpg,1\n", "a.jpg", "b.jpg") == [None, 2]
+    two = Classes(("cat", "dog"))
+    labels = from_table(read(b"file,label\na.jpg,-1\nb.jpg,1\n", "l.csv"), two)
+    assert labels.match(["a.jpg", "b.jpg"], [None] * 2).to_pylist() == [None, 1]
+
+
 def test_empty_label_is_unknown():
     assert match("file,label\na.jpg,\nb.jpg,2\n", "a.jpg", "b.jpg") == [None, 2]
 

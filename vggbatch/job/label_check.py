@@ -11,7 +11,7 @@ from vggbatch.errors import UsageError
 from vggbatch.job.job import Job
 from vggbatch.job.known_images import Image, known_images, listed_images
 from vggbatch.labels import Labels
-from vggbatch.labels.tables import check_indices
+from vggbatch.labels.tables import check_indices, check_signs
 from vggbatch.sources import InputWarning, Shard, input_warning
 from vggbatch.sources.classes import as_integer
 from vggbatch.sources.input_warnings import NO_CLASS
@@ -98,6 +98,7 @@ def _check_embedded(
     tokens = [labels.token_of(image.image_id, image.token) for image in images]
     by_token = {token: image for token, image in zip(tokens, images, strict=True) if token}
     try:
+        check_signs({image.token for image in images if image.token}, labels.classes)
         check_indices(list(by_token), labels.classes)
     except ValueError as error:
         raise UsageError(f"labels embedded: {error}") from None

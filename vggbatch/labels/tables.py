@@ -17,6 +17,12 @@ _ONE_BASED = (
 )
 
 
+_SIGNS = (
+    "its labels are only {}, as in VOC's sets and CelebA's attributes, where they say whether an "
+    "image shows one thing and not which class it is: write a label file of `path,class`"
+)
+
+
 def from_table(
     table: Table,
     classes: Classes,
@@ -57,6 +63,7 @@ def from_table(
         for name, token in zip(table.columns[file], table.columns[label], strict=True)
         if name and not is_unlabeled(token)
     ]
+    check_signs(table.columns[label], classes)
     check_indices([token for _, token in pairs], classes)
     found = [(name, _class(token, classes, name)) for name, token in pairs]
     plain = classes.start is None and classes.names is None
@@ -82,6 +89,19 @@ def _of_these(
     if len(fitting) != 1:
         raise columns.FilesInDoubt(fitting) if len(fitting) > 1 else doubt
     return fitting[0]
+
+
+def check_signs(labels: Iterable[str], classes: Classes) -> None:
+    """Make sure that labels are no signs, of which -1 says no and 1 says yes.
+
+    Raises:
+        ValueError: they are, and the network has other classes than two.
+    """
+    found = {as_integer(label.strip()) for label in labels if label.strip()}
+    signs = sorted(number for number in found if number is not None)
+    plain = classes.start is None and classes.names is None
+    if plain and len(classes) > 2 and signs in ([-1, 1], [-1, 0, 1]):
+        raise ValueError(_SIGNS.format(", ".join(map(str, signs))))
 
 
 def check_indices(labels: list[str], classes: Classes) -> None:
