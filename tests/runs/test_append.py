@@ -48,6 +48,37 @@ def test_what_is_new_is_scored_and_what_is_there_stays_byte_for_byte(night):
     night.check()
 
 
+def test_labels_grow_with_the_images(night):
+    lines = night.labels.read_text().splitlines()
+    night.labels.write_text("\n".join(lines[:16]) + "\n")  # of the first fifteen images
+    night.score(out=night.out, overwrite=True)
+    write_folder(night.images, 3, start=20)
+    night.labels.write_text("\n".join(lines) + "\n00003x.jpg,1\n")
+    with pytest.raises(UsageError, match=r"other labels now .*: 00003x.jpg, a.tar/00100.jpg, .*"):
+        night.score(append=True)
+    night.labels.write_text("\n".join([*lines[:16], *lines[21:41]]) + "\n")
+    with pytest.raises(UsageError, match=r"labels\.csv changed"):
+        night.score()
+    done, images = night.score(append=True)
+    assert sorted(images) == ["00020.jpg", "00021.jpg", "00022.jpg"]
+    night.check()
+    assert done.record["metrics"]
+    assert night.score()[0].result.complete_before, "the labels are those of the output now"
+
+
+@pytest.mark.slow
+def test_an_append_that_was_killed_continues_with_labels_that_grew_again(night):
+    lines = night.labels.read_text().splitlines()
+    night.labels.write_text("\n".join(lines[:101]) + "\n")
+    night.score(overwrite=True)
+    write_folder(night.images, 6, start=20)
+    with pytest.raises(KeyboardInterrupt):
+        night.score(append=True, executor=Here(stop=1))
+    night.labels.write_text("\n".join([*lines[:101], "00150.jpg,3"]) + "\n")
+    night.score(append=True)
+    night.check()
+
+
 def test_a_first_run_is_one_like_any_other(night):
     out = night.folder / "other"
     assert night.score(out=out, append=True)[0].record["counts"]["images"] == 15

@@ -136,6 +136,11 @@ class Job:
         """What an image costs, in single crops of one network."""
         return work_of_image(self.recipes, self.protocol)
 
+    @property
+    def labels_digest(self) -> str | None:
+        """A digest of the labels that rows get; None where they get none."""
+        return self.labels.digest() if self.labels is not None else None
+
     def plan(self) -> dict[str, Any]:
         """What decides the content of the output; a run on the same output must have the same."""
         plan = self.config.identity()
@@ -147,7 +152,7 @@ class Job:
         plan["preprocess"], *plan["ensemble_preprocess"] = first
         plan["profiles_preprocess"] = others
         plan["labels"] = [LabelSpec.parse(spec).public() for spec in self.config.labels]
-        plan["row_labels"] = self.labels.digest() if self.labels is not None else None
+        plan["row_labels"] = self.labels_digest
         plan["shards"] = len(self.shards)
         plan["input_digest"] = input_digest(self.shards)
         if self.whole is not None:

@@ -110,7 +110,7 @@ def append(
             came, scored, more = None, None, False
             if shards:
                 came = Output(Folder(f"{output.folder.uri}/{NEXT}"), fence=lease.fence.below(NEXT))
-                chosen, more = _begun(output, came, shards)
+                chosen, more = _begun(output, came, shards, job.labels_digest)
                 part = replace(job, shards=tuple(chosen))
                 scored = score(part, executor, on_progress, came, lease, run_id, started)
                 if more:
@@ -135,7 +135,7 @@ def _prepared(
 ) -> RunResult:
     record = output.read_run()
     named = [public_uri(uris.resolved(uri)) for uri in job.config.input]
-    new, plan, markers = prepare(output, change, record, came, named)
+    new, plan, markers = prepare(output, change, record, came, named, job.labels_digest)
     files: dict[str, list[dict[str, Any]]] = {
         recipe.name: [
             file
@@ -165,13 +165,20 @@ def _prepared(
     )
 
 
-def _begun(output: Output, came: Output, shards: Sequence[Shard]) -> tuple[list[Shard], bool]:
+def _begun(
+    output: Output, came: Output, shards: Sequence[Shard], row_labels: str | None
+) -> tuple[list[Shard], bool]:
     """What to score into the output inside: what an interrupted append was about, if it is there.
+
+    One that was begun with other labels is begun again.
 
     Returns:
         The shards, and whether there are others beside them, which are then a further append.
     """
     plan = came.read_plan()
+    if plan is not None and plan["row_labels"] != row_labels:
+        output.fence.delete_tree(NEXT)
+        return list(shards), False
     if plan is None or plan["input_digest"] == input_digest(shards):
         return list(shards), False
     try:

@@ -15,6 +15,7 @@ from vggbatch.output import metadata
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PLAN, PREDICTIONS, Output
 from vggbatch.pipeline import content_check
+from vggbatch.runs.relabeled import check_same_labels
 from vggbatch.sources import Shard
 from vggbatch.storage.filesystem import public_uri
 
@@ -119,6 +120,8 @@ def check_output(output: Output, job: Job) -> Planned | None:
     wanted = job.plan()
     changed = differences(planned, wanted)
     only_input = planned | {"input_digest": None} == wanted | {"input_digest": None}
+    if changed and job.config.append and _only_labels_grew(output, job, planned, wanted):
+        return sizes
     if changed and only_input and _same_content(output, job, sizes):
         return replace(sizes, touched=True)
     if changed:
@@ -134,6 +137,24 @@ def check_output(output: Output, job: Job) -> Planned | None:
             "Repeat those settings, name another output, or --overwrite to start again"
         )
     return sizes
+
+
+def _only_labels_grew(
+    output: Output, job: Job, planned: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> bool:
+    """Whether nothing differs but the label file, which has the labels of the rows and others.
+
+    Raises:
+        UsageError: it has other ones for images that were scored.
+    """
+    rest: dict[str, Any] = {"row_labels": None}
+    if job.labels is None or {**planned, **rest} != {**wanted, **rest} or not output.succeeded():
+        return False
+    known = (output.plan_id, f"labels {wanted['row_labels']}")
+    if known not in _compared:
+        check_same_labels(output, job.labels, public_uri(job.row_labels or ""))
+        _compared.add(known)
+    return True
 
 
 def _same_content(output: Output, job: Job, sizes: Planned) -> bool:

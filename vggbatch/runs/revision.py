@@ -55,6 +55,7 @@ def prepare(
     record: Mapping[str, Any],
     came: Output | None,
     inputs: Sequence[str] | None = None,
+    row_labels: str | None = None,
 ) -> tuple[Output, dict[str, Any], list[dict[str, Any]]]:
     """Write all of the next generation but its documents.
 
@@ -64,6 +65,8 @@ def prepare(
         record: its run.json.
         came: the output inside that has what comes, all of its groups complete.
         inputs: what is named as the input now; None: what was.
+        row_labels: the digest of the labels now, which the rows that stay have as well; None: what
+            it was.
 
     Returns:
         The generation's state, its plan.json, and the markers of all of its groups in order.
@@ -93,7 +96,7 @@ def prepare(
             markers[group + shift] = adopt(new, came, marker, group, shift, number)
     return (
         new,
-        _plan(plan, new.plan_id, shards, change, record, markers, inputs),
+        _plan(plan, new.plan_id, shards, change, record, markers, inputs, row_labels),
         [markers[group] for group in sorted(markers)],
     )
 
@@ -213,6 +216,7 @@ def _plan(
     record: Mapping[str, Any],
     markers: Mapping[int, Mapping[str, Any]],
     inputs: Sequence[str] | None,
+    row_labels: str | None,
 ) -> dict[str, Any]:
     first = {
         "action": "score",
@@ -236,6 +240,7 @@ def _plan(
         "input": list(inputs) if inputs is not None else plan["input"],
         "shards": len(shards),
         "input_digest": input_digest(shard for _, _, shard in shards),
+        "row_labels": plan["row_labels"] if row_labels is None else row_labels,
         "generation": plan.get("generation", 0) + 1,
         "revises": plan["id"],
         "history": [*plan.get("history", [first]), entry],
