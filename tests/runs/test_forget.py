@@ -11,6 +11,9 @@ from tests.support.images import write_folder
 from tests.support.night import Night, killed_at
 from vggbatch import api
 from vggbatch.errors import UsageError
+from vggbatch.output.layout import Output
+from vggbatch.output.switch import is_unfinished
+from vggbatch.storage.filesystem import Folder
 
 GONE = {"00002.jpg", "a.tar/00101.jpg", "00003x.jpg"}
 
@@ -120,6 +123,22 @@ def test_what_is_no_finished_output_is_refused(tmp_path, net):
         night.score(executor=Here(stop=1))
     with pytest.raises(UsageError, match="not finished"):
         api.forget(str(night.out), ["00002.jpg"])
+
+
+def test_a_page_is_about_a_generation_that_is_whole(night, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    expected = [row for row in night.rows() if row["image_id"] not in GONE]
+    monkeypatch.setattr("vggbatch.output.switch.complete_switch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        api.forget(str(night.out), GONE)
+    monkeypatch.undo()
+    output = Output(Folder(str(night.out)))
+    assert is_unfinished(output)
+    api.write_report(str(night.out), gallery=1)
+    assert not is_unfinished(output)
+    assert night.rows() == expected
 
 
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])

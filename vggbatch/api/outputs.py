@@ -27,6 +27,7 @@ from vggbatch.output.reader import naming_damage, open_for_arrow, open_parquet, 
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
+from vggbatch.runs.append import settle
 from vggbatch.runs.status import Status, read_status
 from vggbatch.storage.filesystem import Folder
 
@@ -164,6 +165,7 @@ def write_report(
     for folder in images:
         if uris.is_local(folder) and not os.path.exists(uris.local_path(folder)):
             raise UsageError(f"no such folder of images: {folder}")
+    settle(Output(Folder(output)))
     if against is None:
         if classes is not None:
             raise UsageError(
