@@ -126,7 +126,8 @@ class Bench:
         (folder / "job.yaml").write_text(
             yaml.safe_dump({"profiles": profiles, "chunk_size": 3, "rows_per_file": 6})
         )
-        (folder / "simple.yaml").write_text(yaml.safe_dump({"chunk_size": 3, "rows_per_file": 6}))
+        # a group for each shard, the first of which is complete while the next is scored
+        (folder / "simple.yaml").write_text(yaml.safe_dump({"chunk_size": 3, "rows_per_file": 1}))
         self.forks = Forks(folder, self.environ, self.shim)
         self._count = 0
         self.second_failed = ""
