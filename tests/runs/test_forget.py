@@ -136,9 +136,20 @@ def test_a_page_is_about_a_generation_that_is_whole(night, monkeypatch):
     monkeypatch.undo()
     output = Output(Folder(str(night.out)))
     assert is_unfinished(output)
+    shutil.copytree(night.out, night.folder / "half")
     api.write_report(str(night.out), gallery=1)
     assert not is_unfinished(output)
     assert night.rows() == expected
+    # without what it was to say, run.json is of the generation before, and the state of the next
+    shutil.rmtree(night.out)
+    shutil.copytree(night.folder / "half", night.out)
+    (records,) = night.out.glob("_vggbatch/*/records.json")
+    records.unlink()
+    with pytest.raises(UsageError, match=r"another generation .* Repeat the command"):
+        api.forget(str(night.out), GONE)
+    night.score(append=True)
+    assert [row for row in night.rows() if row["image_id"] not in GONE] == expected
+    assert api.status(str(night.out)).state == "complete"
 
 
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])

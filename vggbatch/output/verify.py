@@ -69,15 +69,15 @@ def unmarked(output: Output, progress: Progress) -> list[str]:
     Those who read rows need no markers, and those who add or remove rows go by them.
 
     Args:
-        output: what has no `problems`.
+        output: what has no `problems`, and a plan.
         progress: of its markers.
 
     Raises:
         UsageError: its documents cannot be read.
     """
-    record, plan = output.read_run(), output.read_plan()
-    if plan is None or record["plan"] != plan["id"]:
-        return []  # it has no state, or just becomes its next generation
+    record = output.read_run()
+    if record["plan"] != output.plan_id:
+        return [f"{RUN} is of another generation than the plan"]
     named = Counter(file["name"] for m in progress.groups.values() for file in m["files"])
     listed = {file["name"]: 1 for file in record["files"]}
     missing = [f"{name} is in no marker of a group" for name in listed if name not in named]

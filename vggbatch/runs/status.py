@@ -69,7 +69,9 @@ def read_status(folder: Folder) -> Status:
     progress = output.progress()
     marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
     if output.succeeded():
-        wrong = problems(folder) or unmarked(output, progress)
+        wrong = problems(folder)
+        if not wrong and output.read_run()["plan"] == output.plan_id:
+            wrong = unmarked(output, progress)  # else it just becomes its next generation
         state: State = "damaged" if wrong else "complete"
         return Status(
             state=state,
