@@ -172,3 +172,28 @@ def test_any_bytes_give_rows_inside_the_file(tmp_path_factory, data):
     shard = shard_of(tmp_path_factory.mktemp("fuzz"), bytes(raw))
     for row in members_of(shard):
         assert row["error"] or 0 <= row["offset"] <= row["offset"] + row["size"] <= len(raw)
+
+
+@pytest.mark.parametrize("zeros", [11265, 40960 - 9216, 2**20, 2**21])
+def test_zeros_in_the_place_of_members_are_an_error(tmp_path, zeros):
+    """As of a download that was interrupted after space had been set aside for all of it."""
+    whole = tar_bytes({f"{i}.jpg": jpeg(i, (8, 8)) for i in range(2)})
+    complete = members_of(shard_of(tmp_path, whole))
+    end = complete[-1]["offset"] + complete[-1]["size"]
+    members = members_of(shard_of(tmp_path, whole[: end + -end % 512] + bytes(zeros + 3)))
+    assert members[:-1] == complete
+    assert members[-1]["error"].startswith("bad_shard: tar of ")
+    (row,) = members_of(shard_of(tmp_path, bytes(end + 9 * 1024 + zeros)))
+    assert row["error"].startswith("bad_shard: no tar but nothing but zero bytes")
+
+
+@pytest.mark.parametrize("record", [512, 1024, 10240, 2**15, 2**16, 2**20])
+def test_padding_of_any_writer_is_none(tmp_path, record):
+    whole = tar_bytes({"a.jpg": jpeg(1, (8, 8))})
+    complete = members_of(shard_of(tmp_path, whole))
+    end = complete[-1]["offset"] + complete[-1]["size"]
+    plain = whole[: end + -end % 512 + 1024]
+    padded = plain + bytes(-len(plain) % record)
+    assert members_of(shard_of(tmp_path, padded)) == complete
+    assert members_of(shard_of(tmp_path, bytes(10240))) == []
+    assert members_of(shard_of(tmp_path, plain * 2))[0] == complete[0]

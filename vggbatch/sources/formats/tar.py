@@ -28,6 +28,10 @@ _PADDING = 2**20
 to a record, 10 KiB by default."""
 
 
+_RECORDS = (10240, 2**15, 2**16, 2**17, 2**18, 2**19, 2**20)
+"""Bytes to a multiple of which archives are padded with zeros: by default, and for tapes."""
+_END_BYTES = 2 * tarfile.BLOCKSIZE
+"""Of the zeros that mark the end, before any padding."""
 _MAX_HEADER_BYTES = 2**22
 """Of a header and its name or PAX records."""
 _DEEPEST = 4
@@ -214,6 +218,10 @@ def _after_end(file: BinaryIO, offset: int, end: int) -> int | None:
     padding = file.read(min(_PADDING, end - file.tell()))
     stripped = padding.lstrip(b"\0")
     if not stripped:
+        if not _is_padding(end - offset, end, empty=offset == 0):
+            raise ImageError(
+                "bad_shard", f"tar of {end} bytes has zeros from byte {offset} on: copy it again"
+            )
         return None
     start = offset + tarfile.BLOCKSIZE + len(padding) - len(stripped)
     return start - start % tarfile.BLOCKSIZE
@@ -265,3 +273,13 @@ def _class_of(name: str, classes: dict[str, str]) -> str | None:
         if text is not None:
             return text
     return None
+
+
+def _is_padding(zeros: int, end: int, *, empty: bool) -> bool:
+    """Whether so many zeros at the end of an archive are what a writer puts there.
+
+    More are what a copy or a download leaves that was interrupted after space had been set aside.
+    """
+    if zeros <= _RECORDS[0] + _END_BYTES:
+        return True
+    return not empty and any(end % size == 0 and zeros < size + _END_BYTES for size in _RECORDS)
