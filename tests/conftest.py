@@ -1,8 +1,7 @@
-"""What every test may use: one Ray cluster for the whole run, a model, a cache of its own."""
+"""What every test may use: a model, a cache of its own, Ray for those that ask for it."""
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -25,7 +24,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("busy", deadline=None)
 settings.load_profile("busy")
 
-pytest_plugins = ["tests.support.stores.s3", "tests.support.stores.clouds"]
+pytest_plugins = [
+    "tests.support.ray.shared",
+    "tests.support.stores.s3",
+    "tests.support.stores.clouds",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,28 +38,6 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     os.environ["VGGBATCH_CACHE_DIR"] = str(folder)
     yield folder
     del os.environ["VGGBATCH_CACHE_DIR"]
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """A local Ray of two logical CPUs that all tests of the run share."""
-    import ray
-
-    from vggbatch.cluster.connection import ray_cluster as start
-    from vggbatch.config import ComputeOptions
-
-    if ray.is_initialized():
-        yield
-        return
-    said: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger("vggbatch").addHandler(handler)
-    with start(ComputeOptions(num_cpus=2), chunk_bytes=2**20):
-        # of what keeps a Ray to its user, nothing may go with a new version of Ray
-        assert not said
-        logging.getLogger("vggbatch").removeHandler(handler)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_examples_of_the_docstrings_run_in_their_order(workplace, ray_cluster):
+def test_the_examples_of_the_docstrings_run_in_their_order(workplace):
     order = ["score", "evaluate", "plan", "predict", "status", "rescore", "compare", "write_report"]
     order += ["merge", "forget"]
     runner = doctest.DocTestRunner(verbose=False)
@@ -80,7 +80,7 @@ def test_mistakes_name_what_is_meant():
         vggbatch.score(JobConfig(input=("a",)), chunk_size=0)
 
 
-def test_a_listener_hears_of_the_run(workplace, ray_cluster):
+def test_a_listener_hears_of_the_run(workplace):
     heard, announced = [], []
     vggbatch.score(
         "images",

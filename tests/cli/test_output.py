@@ -26,7 +26,7 @@ def place(tmp_path_factory, net):
 
 
 @pytest.fixture
-def run(place, monkeypatch, capfd, ray_cluster):
+def run(place, monkeypatch, capfd):
     """Run a command line: exit status, standard output, standard error."""
 
     def command(line):
@@ -42,7 +42,7 @@ def run(place, monkeypatch, capfd, ray_cluster):
 
 
 @pytest.fixture(scope="module")
-def outputs(place, ray_cluster):
+def outputs(place):
     """Two evaluated runs."""
     from vggbatch import evaluate
 

@@ -57,6 +57,7 @@ def customized(folder, code):
     return {"PYTHONPATH": os.pathsep.join([str(folder), os.getcwd()])}
 
 
+@pytest.mark.slow
 def test_a_healthy_cluster_passes_and_nothing_is_left(nodes, net, tmp_path):
     write_folder(tmp_path / "images", 1)
     out, _ = plan(nodes, tmp_path / "images", "-o", tmp_path / "out", "-m", net, status=0)

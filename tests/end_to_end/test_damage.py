@@ -52,7 +52,7 @@ def config(net, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(config, ray_cluster):
+def finished(config):
     """The output of a run that was evaluated."""
     api.evaluate(config)
     return Folder(config.output)

@@ -29,7 +29,6 @@ from vggbatch.storage.filesystem import Folder
 PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 20
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 @pytest.fixture(scope="module")

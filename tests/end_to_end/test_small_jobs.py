@@ -21,7 +21,6 @@ from vggbatch.output.schema import predictions_schema
 PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 45
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 @pytest.fixture(scope="module")

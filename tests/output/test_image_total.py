@@ -81,7 +81,6 @@ def test_parquet_files_are_counted_with_the_listing(folder):
     assert [estimated_images(shard) for shard in discover([str(folder)])] == [1, 12]
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_run_knows_all_once_the_shards_are_open(folder, net, tmp_path):
     snapshots = []
     api.score(

@@ -55,7 +55,7 @@ def images(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(images, net, ray_cluster, tmp_path_factory) -> Path:
+def run(images, net, tmp_path_factory) -> Path:
     """An evaluated run, half of whose labels are what the network says."""
     output = tmp_path_factory.mktemp("run") / "out"
     api.score(options(images, net, output / "first"))
@@ -76,7 +76,7 @@ def run(images, net, ray_cluster, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def other_run(images, run, ray_cluster, tmp_path_factory) -> Path:
+def other_run(images, run, tmp_path_factory) -> Path:
     """The same images and labels under another network."""
     folder = tmp_path_factory.mktemp("other")
     net = color_net(folder / "other.onnx", seed=1)
@@ -86,7 +86,7 @@ def other_run(images, run, ray_cluster, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def unlabeled_run(images, net, ray_cluster, tmp_path_factory) -> Path:
+def unlabeled_run(images, net, tmp_path_factory) -> Path:
     """A run without labels."""
     output = tmp_path_factory.mktemp("unlabeled") / "out"
     api.score(options(images / "more.tar", net, output))

@@ -67,7 +67,6 @@ def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(
         assert read_status(folder).state == "interrupted"
 
 
-@pytest.mark.usefixtures("ray_cluster")
 def test_a_complete_run(config):
     api.score(config)
     found = read_status(Folder(config.output))

@@ -63,6 +63,7 @@ def one_line(done, status):
     return line
 
 
+@pytest.mark.slow
 def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, net, tmp_path):
     checkout = tmp_path / "checkout"
     shutil.copytree("vggbatch", checkout / "vggbatch")

@@ -60,6 +60,7 @@ def pass_over_many_chunks(ray_cluster):
         return pa.concat_tables(results).sort_by("number").to_pydict()
 
 
+@pytest.mark.slow
 def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):
     seen = pass_over_many_chunks
     assert seen["number"] == list(range(SHARDS * CHUNKS))

@@ -17,6 +17,7 @@ from vggbatch.errors import JobFailed
 from vggbatch.executors.ray_data.internals import read_stages
 
 
+@pytest.mark.slow
 def test_an_image_that_kills_its_worker_becomes_an_error_row(net, tmp_path):
     """The real thing: Ray's decoding worker segfaults, again and again, on one image of 20."""
     names = write_folder(tmp_path / "images", 20)
@@ -64,6 +65,7 @@ def test_an_image_that_kills_its_classifier_ends_the_run_with_the_others_safe(ne
     assert "lost again and again with the processes that had them; 16 rows are safe" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_pass_begins_while_all_cpus_are_held(net, tmp_path):
     """What holds them may be a classifier of the pass before, which waits for no one."""

@@ -35,6 +35,7 @@ def test_the_stages_are_seen_while_a_run_goes_on(net, tmp_path):
     assert read_stages() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_pool_of_classifiers_follows_what_the_nodes_have_cores_for(tmp_path, monkeypatch):
     """Ray Data alone keeps it at one: two of 0.98 CPUs leave too little of two for its reserves."""

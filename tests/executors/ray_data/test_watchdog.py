@@ -57,6 +57,7 @@ def test_the_reason_follows_from_what_is_seen(view, words):
     assert words in describe_wait(view, PLACEMENT)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_run_whose_cpus_another_holds_says_so_and_goes_on_when_it_can(net, tmp_path, monkeypatch):
     monkeypatch.setattr(stillness, "STILL_S", 3.0)

@@ -64,7 +64,7 @@ def expected(tree, net):
 
 
 @pytest.fixture(scope="module")
-def on_disk(tree, net, tmp_path_factory, ray_cluster):
+def on_disk(tree, net, tmp_path_factory):
     """Rows by format, of one run over all formats on disk."""
     root, inputs = tree
     output = str(tmp_path_factory.mktemp("disk") / "out")
