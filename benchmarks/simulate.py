@@ -32,7 +32,7 @@ from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.errors import VggbatchError
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease

@@ -28,8 +28,10 @@ from numpy.typing import NDArray
 from tests.models import numpy_onnx
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
-from vggbatch.models import catalog, prepare, resolve, synthesize
-from vggbatch.models.preparation.prepare import PreparedModel
+from vggbatch.models.catalog import catalog
+from vggbatch.models.preparation.prepare import PreparedModel, prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normalizer
 

@@ -26,8 +26,8 @@ import onnxruntime
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
 from vggbatch.errors import VggbatchError
-from vggbatch.models import prepare, resolve
-from vggbatch.models.preparation.prepare import PreparedModel
+from vggbatch.models.preparation.prepare import PreparedModel, prepare
+from vggbatch.models.resolve import resolve
 
 MB = 2**20
 

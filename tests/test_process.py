@@ -10,7 +10,8 @@ from tests.support import hostile
 from tests.support.images import cut, jpeg
 from vggbatch import process, score
 from vggbatch.config import DecodeOptions, ModelOptions, Preprocess, Protocol
-from vggbatch.models import prepare, resolve
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
 from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.preprocess.isolated import IsolatedDecoder
 

@@ -202,3 +202,8 @@ def _check_host(uri: str) -> None:
         raise Refused(f"{public(uri)}: not a valid URL{reason}") from None
     if not host or re.search(r"[\s\x00-\x20\x7f<>\\^`{|}\"%]", host):
         raise Refused(f"{public(uri)}: not a valid URL (it names no host)")
+
+
+def base_name(uri: str) -> str:
+    """The file name at the end of a path or URI."""
+    return without_query(uri).rsplit("/", 1)[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vggbatch.config import load_config
-from vggbatch.models import catalog
+from vggbatch.models.catalog import catalog
 
 ROOT = Path(__file__).parents[2]
 

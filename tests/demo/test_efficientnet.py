@@ -17,7 +17,8 @@ from vggbatch.demo import PACKAGE, network, trained_network
 from vggbatch.demo.checkpoint import read_checkpoint
 from vggbatch.demo.efficientnet import build
 from vggbatch.errors import UsageError
-from vggbatch.models import resolve, synset
+from vggbatch.models.catalog import synset
+from vggbatch.models.resolve import resolve
 
 DATA = Path(os.environ.get("IMAGENET_TEST_DATA", "IMAGENET_TEST_DATA is not set"))
 """Outside the project: PyTorch's export, and real ImageNet pictures that nobody may pass on."""

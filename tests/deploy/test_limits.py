@@ -19,7 +19,7 @@ import yaml
 
 from tests.support.images import write_folder
 from vggbatch.config import load_config
-from vggbatch.models import catalog
+from vggbatch.models.catalog import catalog
 
 ROOT = Path("/sys/fs/cgroup")
 V1 = (ROOT / "cpu/cpu.cfs_quota_us").exists()

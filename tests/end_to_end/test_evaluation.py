@@ -22,13 +22,12 @@ from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.metrics.comparison.compare import compare_runs
 from vggbatch.metrics.rescore import open_source, rescore
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.report import write_report
 from vggbatch.storage.filesystem import Folder
 
 PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 20
-
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ print(json.dumps(found))
 PULL = """
 import hashlib, sys
 from dataclasses import replace
-from vggbatch.models import catalog
+from vggbatch.models.catalog import catalog
 from vggbatch.models.fetch import pull
 entry = catalog()["vgg16-12"]
 data = b"weights" * 1000

@@ -22,7 +22,6 @@ PROFILE = Preprocess(resize=36, crop=32)
 COUNT = 45
 
 
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("images")

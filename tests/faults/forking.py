@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vggbatch.models import catalog, synset
+from vggbatch.models.catalog import catalog, synset
 
 _ROOT = Path(__file__).parents[2]
 _POLL_S = 0.01

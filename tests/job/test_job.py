@@ -5,7 +5,8 @@ import pytest
 from tests.support.images import write_folder
 from vggbatch.config import load_config
 from vggbatch.errors import UsageError
-from vggbatch.job.job import network_opener, prepare_job
+from vggbatch.job.job import prepare_job
+from vggbatch.job.networks import network_opener
 
 
 def job(net, folder, *settings, **options):

@@ -16,7 +16,7 @@ from vggbatch.config import ColumnOptions, IndexOptions, LabelOptions, load_labe
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.metrics.rescore import open_source, rescore
 from vggbatch.metrics.sets import label_sets
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.storage.filesystem import Folder
 
 NAMES = ["tench", "great white shark", "goldfish, Carassius auratus"]

@@ -6,7 +6,7 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.sets import label_sets
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from vggbatch.metrics.partial import ClassCounts, Pairs, Partial
 from vggbatch.metrics.superclasses import superclass_table, superclasses
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 
 
 def test_kinds_hold_the_classes_that_one_expects():

@@ -1,7 +1,7 @@
 import hashlib
 from pathlib import Path
 
-from vggbatch.models import catalog, synset
+from vggbatch.models.catalog import catalog, synset
 from vggbatch.preprocess.profiles import PROFILES
 
 ROOT = Path(__file__).parents[2]

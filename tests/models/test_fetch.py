@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models import catalog, fetch, pull
-from vggbatch.models.catalog import ZooFile
+from vggbatch.models import fetch
+from vggbatch.models.catalog import ZooFile, catalog
+from vggbatch.models.fetch import pull
 
 DATA = np.random.default_rng(0).bytes(3_000_000)
 
@@ -180,7 +181,9 @@ def test_no_server_is_told_at_once(entry, tmp_path):
 PULL = """
 import sys
 from vggbatch.errors import VggbatchError
-from vggbatch.models import catalog, fetch, pull
+from vggbatch.models import fetch
+from vggbatch.models.catalog import catalog
+from vggbatch.models.fetch import pull
 hub, *_ = fetch.PUBLIC_MIRRORS
 fetch.PUBLIC_MIRRORS = (hub,)
 try:
@@ -238,7 +241,8 @@ def test_own_folder_as_mirror(entry, tmp_path, form):
 def test_many_at_once_download_once(server, entry, tmp_path):
     code = (
         "import dataclasses, sys\n"
-        "from vggbatch.models import catalog, pull\n"
+        "from vggbatch.models.catalog import catalog\n"
+        "from vggbatch.models.fetch import pull\n"
         "from vggbatch.models.catalog import ZooFile\n"
         "file = ZooFile('net.onnx', sys.argv[2], int(sys.argv[3]))\n"
         "entry = dataclasses.replace(catalog()['vgg16-12'], weights=file)\n"

@@ -14,9 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
-from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.cache import sha256_of
-from vggbatch.models.local_files import base_name, localise, read_blocks, sibling
+from vggbatch.models.local_files import localise, read_blocks, sibling
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
+from vggbatch.uris import base_name
 
 EXTERNAL = {"save_as_external_data": True, "size_threshold": 0}
 

@@ -10,8 +10,8 @@ from tests.support.nets import CLASSES, SIZE, color_net
 from vggbatch.classifier.session import Session
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
-from vggbatch.job.job import open_model
-from vggbatch.models import resolve
+from vggbatch.job.networks import open_model
+from vggbatch.models.resolve import resolve
 
 FLOAT, FLOAT16, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
 

@@ -5,8 +5,10 @@ import pytest
 
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import resolve, synset, synthesize
 from vggbatch.models.cache import sha256_of
+from vggbatch.models.catalog import synset
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 
 
 @pytest.fixture

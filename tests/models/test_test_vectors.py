@@ -10,7 +10,9 @@ from onnx import numpy_helper
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
-from vggbatch.models import prepare, resolve, synthesize
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 from vggbatch.models.test_vectors import verify
 
 

@@ -11,8 +11,8 @@ import pytest
 from onnxruntime.quantization import CalibrationMethod, create_calibrator
 
 from tests.quantization.test_quantizer import NORMALISE, images
-from vggbatch.models import synthesize
 from vggbatch.models.graphs.graph import make_batchable
+from vggbatch.models.synthesis import synthesize
 from vggbatch.quantization.calibration import (
     QUANTIZED,
     Histograms,

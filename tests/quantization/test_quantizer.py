@@ -9,8 +9,10 @@ import pytest
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization import quantizer as quantization

@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from vggbatch.config import ModelOptions, Preprocess
-from vggbatch.models import resolve
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.models.resolve import resolve
 from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization.quantizer import Quantizer
 from vggbatch.quantization.sensitivity import Labeled, compare, layer_noise, leave_worst

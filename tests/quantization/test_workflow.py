@@ -9,7 +9,7 @@ from PIL import Image
 from tests.quantization.test_sensitivity import fragile  # noqa: F401 (a fixture)
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import resolve
+from vggbatch.models.resolve import resolve
 from vggbatch.preprocess.transform import Normalizer, center_crop
 from vggbatch.quantization.workflow import quantize_model
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx
 
-from vggbatch.models import synthesize
+from vggbatch.models.synthesis import synthesize
 
 ROOT = Path(__file__).parents[2]
 SHELL = ("sh", "console")

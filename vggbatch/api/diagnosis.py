@@ -19,8 +19,8 @@ from vggbatch.cluster.node_report import existing, vector_instructions
 from vggbatch.config.load import ENV_PREFIX
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.memory import free_memory, total_memory
-from vggbatch.models import catalog
 from vggbatch.models.cache import cache_fault, cache_folder, weights_path
+from vggbatch.models.catalog import catalog
 from vggbatch.storage.filesystem import Folder, public_uri, store_errors
 from vggbatch.text import public_values, without_secrets
 from vggbatch.versions import __version__, versions

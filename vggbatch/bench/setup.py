@@ -16,9 +16,12 @@ from vggbatch.bench.plain import Recipe
 from vggbatch.bench.task import Task
 from vggbatch.config import DecodeOptions, JobConfig, Selection
 from vggbatch.errors import ImageError, UsageError
-from vggbatch.models import Model, prepare, resolve, synthesize
 from vggbatch.models.graphs.graph import make_batchable
+from vggbatch.models.model import Model
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
 from vggbatch.models.source_files import original_file
+from vggbatch.models.synthesis import synthesize
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.sources import discover, reader_for, select

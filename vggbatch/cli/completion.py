@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def model_names(incomplete: str) -> list[str]:
     """Zoo names that complete a word; the synthetic models once there is an @."""
-    from vggbatch.models import catalog
+    from vggbatch.models.catalog import catalog
 
     synthetic = "@synthetic" if "@" in incomplete else ""
     return [name + synthetic for name in catalog() if (name + synthetic).startswith(incomplete)]

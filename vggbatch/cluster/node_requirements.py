@@ -11,7 +11,7 @@ from vggbatch.cluster.node_report import NodeCheck, NodeReport, existing, inspec
 from vggbatch.cluster.placement import Placement, place_here
 from vggbatch.errors import UnfitForRun
 from vggbatch.job.job import Job
-from vggbatch.models import Model
+from vggbatch.models.model import Model
 from vggbatch.preprocess.effort import ORDINARY_PIXELS
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 from vggbatch.versions import result_versions

@@ -13,7 +13,8 @@ import pyarrow as pa
 from vggbatch.chunks.chunk import ChunkKey, NumberedShard
 from vggbatch.chunks.result import ChunkResult
 from vggbatch.cluster.placement import Placement
-from vggbatch.job.job import Job, network_opener
+from vggbatch.job.job import Job
+from vggbatch.job.networks import network_opener
 from vggbatch.output.layout import Output
 from vggbatch.output.progress import Progress
 from vggbatch.pipeline.stages import StageContext

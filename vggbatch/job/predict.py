@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from vggbatch.classifier import Classifier
 from vggbatch.errors import ImageError
-from vggbatch.job.job import Job, network_opener
+from vggbatch.job.job import Job
+from vggbatch.job.networks import network_opener
 from vggbatch.pipeline.recipes import pictures_for, resize_specs
 from vggbatch.pipeline.stages import BAD_SCORES
 from vggbatch.preprocess.image_buffer import ImageResizer

@@ -19,7 +19,7 @@ from vggbatch.metrics.recorded import check_given, classes_digest, options_of, r
 from vggbatch.metrics.rows import PREDICTIONS
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
-from vggbatch.models import catalog, synset
+from vggbatch.models.catalog import catalog, synset
 from vggbatch.output import ownership
 from vggbatch.output.confined import check_confined
 from vggbatch.output.footer import footer_of_record

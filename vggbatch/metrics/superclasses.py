@@ -13,7 +13,7 @@ import pyarrow as pa
 from vggbatch.metrics.estimates.intervals import wilson_each
 from vggbatch.metrics.partial import Partial
 from vggbatch.metrics.summary import ErrorPolicy
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 
 SUPERCLASSES_SCHEMA = pa.schema(
     [

@@ -23,6 +23,7 @@ from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
 from vggbatch.models.graphs.endless import check_ends
+from vggbatch.models.model import ModelFile
 from vggbatch.models.verified import is_intact
 from vggbatch.preprocess.content import HEAD, recognize
 from vggbatch.storage.filesystem import (
@@ -37,15 +38,6 @@ _MAX_GRAPH_BYTES = 2**31
 """Of a graph's file: more is no protobuf message."""
 _MAX_WEIGHTS_BYTES = 2**36
 """Of a file with external weights."""
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """One file of a network."""
-
-    name: str
-    """Relative to the graph's folder."""
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -100,11 +92,6 @@ def sibling(uri: str, name: str) -> str:
         return urlunsplit(parts._replace(path=sibling(parts.path, name)))
     folder, slash, _ = uri.rpartition("/")
     return f"{folder}{slash}{name}"
-
-
-def base_name(uri: str) -> str:
-    """The file name at the end of a path or URI."""
-    return uris.without_query(uri).rsplit("/", 1)[-1]
 
 
 def read_blocks(uri: str, limit: int = _MAX_WEIGHTS_BYTES) -> Iterator[bytes]:
@@ -242,7 +229,7 @@ def _recorded(uri: str, record: Path) -> LocalModel | None:
 
 
 def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
-    name = base_name(uri)
+    name = uris.base_name(uri)
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
         versions = [_version(uri)]

@@ -6,8 +6,7 @@ import difflib
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 
@@ -25,55 +24,18 @@ from vggbatch.models.inspection.classes import load_classes
 from vggbatch.models.inspection.examine import ScoresQuestion, examine
 from vggbatch.models.inspection.scores import Scores
 from vggbatch.models.inspection.stated import Stated, same_as, stated
-from vggbatch.models.local_files import ModelFile, base_name, localise, sibling
+from vggbatch.models.local_files import localise, sibling
+from vggbatch.models.model import SYNTHETIC, Model, ModelFile
 from vggbatch.models.synthesis import GENERATOR_VERSION
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.storage.filesystem import filesystem, is_local, public_uri, store_errors
+from vggbatch.uris import base_name
 
-SYNTHETIC = "@synthetic"
 MISSING = (
     "the weights of {name} ({size}) are not on this machine: `vggbatch models pull {name}` gets "
     "them, --mirror takes a folder or URI that has {file}, {name}@synthetic tries the same graph "
     "without them"
 )
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network ready to be prepared on any node: small, picklable, without its weights."""
-
-    name: str
-    uri: str | None
-    """Where the graph's file is; None for a synthetic model."""
-    files: tuple[ModelFile, ...]
-    """The graph's file and what it keeps its weights in; none for a synthetic."""
-    sha256: str
-    """Of the file, or of the names and digests of several; for a synthetic, of its name, seed and
-    generator version."""
-    synthetic: bool
-    entry: CatalogEntry | None
-    input: str
-    layout: Literal["NCHW", "NHWC"]
-    output: Literal["logits", "probabilities"]
-    preprocess: str | Preprocess
-    """A profile's name or its parts."""
-    classes: tuple[str, ...]
-    """In output order, `n01440764 tench, Tinca tinca`."""
-    features: str | None
-    """Tensor that the user named as features; None: what the layer of the classes takes."""
-    input_size: tuple[int, int] | None
-    """Height and width the graph asks for; None where they are free."""
-    scores: str | None = None
-    """The tensor with the scores; None: the graph's first output."""
-    binary: bool = False
-    """The graph has one score per image, of the second of two classes."""
-    assumptions: tuple[Assumption, ...] = ()
-    """What nobody stated, and what it was taken for."""
-
-    @property
-    def synthetic_of(self) -> str | None:
-        """The zoo model that it is a synthetic model of; None for a network of its own weights."""
-        return self.name.removesuffix(SYNTHETIC) if self.synthetic else None
 
 
 def resolve(

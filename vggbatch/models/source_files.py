@@ -9,9 +9,10 @@ from pathlib import Path
 
 from vggbatch.errors import VggbatchError
 from vggbatch.models.cache import sha256_of, weights_path
-from vggbatch.models.local_files import base_name, read_blocks, sibling, write_blocks
-from vggbatch.models.resolve import Model
+from vggbatch.models.local_files import read_blocks, sibling, write_blocks
+from vggbatch.models.model import Model
 from vggbatch.storage.filesystem import public_uri
+from vggbatch.uris import base_name
 
 Source = Callable[[str], Iterable[bytes]]
 """Gives the bytes of one of the model's files by its name."""

@@ -16,7 +16,7 @@ from vggbatch.preprocess.profiles import PROFILES, resolve_profile
 from vggbatch.preprocess.views import work
 
 if TYPE_CHECKING:
-    from vggbatch.models import Model
+    from vggbatch.models.model import Model
 
 
 @dataclass(frozen=True)

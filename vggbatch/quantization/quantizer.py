@@ -27,7 +27,7 @@ from onnxruntime import GraphOptimizationLevel
 from vggbatch.errors import UsageError
 from vggbatch.models.graphs.graph import is_quantized, make_batchable, opset, sort_nodes
 from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimized
-from vggbatch.models.resolve import Model
+from vggbatch.models.model import Model
 from vggbatch.models.source_files import original_file
 from vggbatch.models.synthesis import synthesize
 from vggbatch.quantization.calibration import (

@@ -16,8 +16,8 @@ import yaml
 from vggbatch.config import ComputeOptions, LabelOptions, Selection
 from vggbatch.errors import UsageError
 from vggbatch.labels import MultiLabels, load_classes, load_labels
-from vggbatch.models import Model, synset
-from vggbatch.models.local_files import base_name
+from vggbatch.models.catalog import synset
+from vggbatch.models.model import Model
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization.calibration import Calibration, LocalObserver
@@ -34,6 +34,7 @@ from vggbatch.quantization.sensitivity import (
 )
 from vggbatch.sources import InputWarning
 from vggbatch.storage.filesystem import Folder
+from vggbatch.uris import base_name
 
 _NOISE_IMAGES = 8
 """Images that the layers are compared on: each gives a thousand scores."""

@@ -21,7 +21,7 @@ from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
 from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.metadata import foreign, tables_of

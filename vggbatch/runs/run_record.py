@@ -10,7 +10,7 @@ from typing import Any
 from vggbatch.chunks.stats import Stats
 from vggbatch.job.job import Job
 from vggbatch.labels import LabelSpec
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.output.metadata import FORMAT
 from vggbatch.pipeline.recipes import Recipe
 from vggbatch.preprocess.views import describe

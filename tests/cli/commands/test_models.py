@@ -15,7 +15,8 @@ from vggbatch.cli import app
 from vggbatch.cli.commands.models_options import mirrors
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models import catalog, resolve
+from vggbatch.models.catalog import catalog
+from vggbatch.models.resolve import resolve
 
 runner = CliRunner()
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from vggbatch.cli.commands.compare import compare
 from vggbatch.cli.commands.rescore import rescore
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.output.schema import predictions_schema
 
 app = typer.Typer()

@@ -2,6 +2,8 @@
 
 import logging
 import queue
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -167,3 +169,10 @@ def test_its_cores_are_its_own(net, folder, tmp_path, monkeypatch):
     for lock in filter(None, locks):
         lock.close()
     assert free == len(mask) - 1
+
+
+def test_a_worker_imports_neither_what_prepares_networks_nor_what_fetches_them():
+    heavy = {"onnx", "requests", "filelock", "ray"}
+    code = f"import sys, vggbatch.executors.local.worker; print(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == []

@@ -11,7 +11,8 @@ import ray
 from vggbatch.config import ModelOptions
 from vggbatch.executors.ray_data import model_broadcast
 from vggbatch.executors.ray_data.model_broadcast import broadcast_models
-from vggbatch.models import prepare, resolve
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
 
 
 def test_a_shipment_gives_the_files_in_blocks(net, ray_cluster, monkeypatch):

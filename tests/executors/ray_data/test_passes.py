@@ -102,7 +102,7 @@ def test_a_classifier_that_cannot_start_ends_the_run_with_the_reason(net, tmp_pa
         def __call__(self):
             raise FileNotFoundError("no model on this node")
 
-    monkeypatch.setattr("vggbatch.job.job.network_opener", lambda job, sources=None: Missing())
+    monkeypatch.setattr("vggbatch.job.networks.network_opener", lambda job, sources=None: Missing())
     with pytest.raises(JobFailed, match="no model on this node"):
         api.score(config)
     monkeypatch.undo()

@@ -6,11 +6,12 @@ import pytest
 from tests.models import numpy_onnx
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import catalog, synthesize
+from vggbatch.models.catalog import catalog
 from vggbatch.models.graphs.dense import make_dense
 from vggbatch.models.graphs.graph import make_batchable
 from vggbatch.models.graphs.normalize import add_normalization
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.models.synthesis import synthesize
 
 onnxruntime.set_default_logger_severity(3)
 

@@ -7,8 +7,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError
-from vggbatch.models import resolve
 from vggbatch.models.graphs.endless import check_ends
+from vggbatch.models.resolve import resolve
 
 
 def loop(count: str, body: list[onnx.NodeProto] = (), name: str = "l") -> onnx.NodeProto:

@@ -6,10 +6,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models import numpy_onnx
 from vggbatch.errors import UsageError
-from vggbatch.models import catalog, synthesize
+from vggbatch.models.catalog import catalog
 from vggbatch.models.graphs.graph import make_batchable, operators, opset, sort_nodes
 from vggbatch.models.graphs.ports import read_ports
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.models.synthesis import synthesize
 
 onnxruntime.set_default_logger_severity(3)
 RNG = np.random.default_rng(0)

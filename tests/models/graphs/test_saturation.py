@@ -7,9 +7,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import prepare, resolve
 from vggbatch.models.graphs.runtime import open_network
 from vggbatch.models.graphs.saturation import inexact_products, saturates
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
 
 DEPTH, WIDTH, SIDE = 64, 16, 8
 TYPES = {np.uint8: TensorProto.UINT8, np.int8: TensorProto.INT8}

@@ -2,10 +2,10 @@ import numpy as np
 import onnx
 import pytest
 
-from vggbatch.models import synthesize
 from vggbatch.models.graphs.graph import make_batchable
 from vggbatch.models.graphs.runtime import open_network
 from vggbatch.models.graphs.widen import widen_first_convolution
+from vggbatch.models.synthesis import synthesize
 
 
 def run(model, images):

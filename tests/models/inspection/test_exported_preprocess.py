@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models import synset
+from vggbatch.models.catalog import synset
 from vggbatch.models.inspection import exported_preprocess as exported
 from vggbatch.models.inspection.stated import same_as, stated
 

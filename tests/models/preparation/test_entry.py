@@ -13,9 +13,10 @@ import pytest
 from tests.models.preparation.test_prepare import SMALL, load
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models import prepare, resolve, synthesize
 from vggbatch.models.preparation.entry import FILES, facts_of, seal
-from vggbatch.models.preparation.prepare import is_prepared
+from vggbatch.models.preparation.prepare import is_prepared, prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 
 KEY = {"model": "ab" * 32, "cpu": "x", "normalize": None}
 
@@ -153,6 +154,6 @@ def test_what_cannot_be_made_again_is_one_line(prepared, tmp_path, monkeypatch):
     def refuse(*words):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(sys.modules["vggbatch.models.preparation.prepare"], "_build", refuse)
+    monkeypatch.setattr(sys.modules["vggbatch.models.preparation.making"], "_build", refuse)
     with pytest.raises(VggbatchError, match=r"cannot be used, or made again \(Read-only"):
         prepare(model, cache_dir=str(copy))

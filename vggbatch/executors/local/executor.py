@@ -26,7 +26,8 @@ from vggbatch.executors.local.dispatch import Dispatch
 from vggbatch.executors.local.messages import Begin, Done, Found, Indexed, Logged, Open, Ready
 from vggbatch.executors.local.process import WorkerProcess
 from vggbatch.executors.local.timeouts import Timeouts
-from vggbatch.job.job import Job, network_opener
+from vggbatch.job.job import Job
+from vggbatch.job.networks import network_opener
 from vggbatch.models.preparation.prepare import is_prepared
 from vggbatch.output.layout import Output
 from vggbatch.pipeline.run_logging import RunLogger

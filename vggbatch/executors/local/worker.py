@@ -23,8 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 # what opens networks is imported at once, beside the driver's imports
-import vggbatch.classifier
-import vggbatch.models  # noqa: F401
+import vggbatch.job.networks  # noqa: F401
 from vggbatch.chunks.result import ChunkResult, is_result
 from vggbatch.executors.local.messages import (
     Alive,

@@ -83,7 +83,7 @@ class RayDataExecutor:
         from vggbatch.executors.ray_data.model_broadcast import StoredLabels, broadcast_models
         from vggbatch.executors.ray_data.passes import Passes
         from vggbatch.executors.ray_data.watchdog import Watchdog
-        from vggbatch.job.job import network_opener
+        from vggbatch.job.networks import network_opener
 
         assert self._cluster is not None, "check comes first"
         assert self.placement is not None, "check comes first"

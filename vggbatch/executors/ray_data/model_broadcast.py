@@ -13,7 +13,7 @@ import ray
 from vggbatch.labels import Labels
 
 if TYPE_CHECKING:
-    from vggbatch.models import Model
+    from vggbatch.models.model import Model
 
 BLOCK = 64 * 2**20
 """Bytes of an object: what a node needs in its store at a time, and what Ray sends in one go."""

@@ -18,8 +18,9 @@ from vggbatch.bounded import read_bounded
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models.inspection import exported_preprocess as exported
-from vggbatch.models.local_files import base_name, sibling
+from vggbatch.models.local_files import sibling
 from vggbatch.storage.filesystem import filesystem, is_local, public_uri, store_errors
+from vggbatch.uris import base_name
 
 _LARGEST_CONFIG = 16 * 2**20
 """Bytes; one with the names of 21,000 classes has two million."""

@@ -9,14 +9,29 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vggbatch import json_text
+from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import cache_fault, refusal
 from vggbatch.models.durable import sync
 from vggbatch.models.verified import is_intact, sha256_of
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Which of the files that can be prepared from a network."""
+
+    features: bool | str
+    """Give the last hidden layer's activations too, or those of the tensor of this name."""
+    dense: bool
+    """Take images of any size."""
+    normalize: Preprocess | None
+    """Do this arithmetic in the graph."""
+
 
 FILES = ("model.onnx", "model.data")
 _DOCUMENT = "prepared.json"

@@ -13,36 +13,25 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import pickle
 import platform
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import onnxruntime
-from filelock import FileLock
 
-from vggbatch import process
 from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.cache import cache_folder, open_cache
-from vggbatch.models.durable import sync
-from vggbatch.models.local_files import base_name
-from vggbatch.models.preparation.build import BuildJob
-from vggbatch.models.preparation.entry import facts_of
-from vggbatch.models.resolve import Model
-from vggbatch.models.source_files import Source, original_file
-from vggbatch.preprocess.profiles import resolve_profile
+from vggbatch.models.model import Model
+from vggbatch.models.preparation.entry import Variant, facts_of
+from vggbatch.uris import base_name
+
+if TYPE_CHECKING:
+    from vggbatch.models.source_files import Source
 
 RECIPE = 4
 """Part of the key: raised whenever preparation makes another file of the same model."""
-
-_BUILD_SECONDS = 3600
-"""A VGG-19 takes one minute on two slow cores; a network that computes without end takes all."""
 
 log = logging.getLogger(__name__)
 
@@ -69,13 +58,6 @@ class PreparedModel:
     max_difference: float | None
     """Largest difference from the original's scores on random images; None where onnxruntime
     cannot run the original (opset below 7)."""
-
-
-@dataclass(frozen=True)
-class _Options:
-    features: bool | str
-    dense: bool
-    normalize: Preprocess | None
 
 
 def prepare(
@@ -111,8 +93,8 @@ def prepare(
         VggbatchError: the bytes are missing or have another SHA-256, the prepared file does not
             compute what the original does, or the cache can be neither used nor written.
     """
-    options = _Options(features and (model.features or True), dense, normalize)
-    key = _key(model, options)
+    variant = Variant(features and (model.features or True), dense, normalize)
+    key = _key(model, variant)
     open_cache(cache_dir)
     folder = _folder(model, cache_dir, key)
     try:
@@ -120,7 +102,10 @@ def prepare(
         if facts is None:
             if folder.exists():
                 log.warning("%s is not what was prepared: making it again", folder)
-            facts = _made(model, folder, cache_dir, options, source)
+            # not needed where the entry is there
+            from vggbatch.models.preparation.making import make
+
+            facts = make(model, folder, key, variant, cache_dir=cache_dir, source=source)
     except OSError as error:
         raise VggbatchError(
             f"the prepared network {folder} cannot be used, or made again "
@@ -144,42 +129,26 @@ def is_prepared(
     model: Model, *, cache_dir: str | None = None, features: bool = False, dense: bool = False
 ) -> bool:
     """Whether `prepare` would find its file in the cache."""
-    key = _key(model, _Options(features and (model.features or True), dense, None))
+    key = _key(model, Variant(features and (model.features or True), dense, None))
     try:
         return facts_of(_folder(model, cache_dir, key), key, quick=True) is not None
     except (OSError, UsageError):
         return False
 
 
-def _made(
-    model: Model, folder: Path, cache_dir: str | None, options: _Options, source: Source | None
-) -> dict[str, Any]:
-    """The facts of the entry, once it is made, by this process or another."""
-    key = _key(model, options)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_suffix(".lock")):
-        facts = facts_of(folder, key)
-        if facts is None:
-            _build(model, folder, cache_dir, options, source)
-            facts = facts_of(folder, key)
-    if facts is None:
-        raise VggbatchError(f"{folder} has lost what was just written to it: is its disk damaged?")
-    return facts
-
-
-def _key(model: Model, options: _Options) -> dict[str, Any]:
+def _key(model: Model, variant: Variant) -> dict[str, Any]:
     """All that the content of a prepared file follows from."""
     return {
         "model": model.sha256,
         "recipe": RECIPE,
         "onnxruntime": onnxruntime.__version__,
         "cpu": cpu_flags(),
-        "features": options.features,
-        "normalize": options.normalize and options.normalize.model_dump(),
+        "features": variant.features,
+        "normalize": variant.normalize and variant.normalize.model_dump(),
         "input": model.input,
         "scores": model.scores,
         "binary": model.output if model.binary else None,
-        **({"dense": True} if options.dense else {}),
+        **({"dense": True} if variant.dense else {}),
     }
 
 
@@ -199,71 +168,3 @@ def cpu_flags() -> str:
     except (OSError, StopIteration):
         text = platform.processor()
     return hashlib.sha256(f"{platform.machine()} {text}".encode()).hexdigest()[:12]
-
-
-def _build(
-    model: Model,
-    folder: Path,
-    cache_dir: str | None,
-    options: _Options,
-    source: Source | None,
-) -> None:
-    """Make the folder; it appears under its name only when it is complete. Runs under its lock."""
-    log.info("preparing %s for this machine (once)", model.name)
-    for left in (folder, *folder.parent.glob(f".{folder.name}.*")):
-        shutil.rmtree(left, ignore_errors=True)
-    # A name of its own: what an orphan of a killed process still writes stays out of it.
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _, profile = resolve_profile(model.preprocess)
-        job = BuildJob(
-            name=model.name,
-            original=original_file(model, work, cache_dir, source),
-            synthetic_of=model.synthetic_of,
-            work=work,
-            target=work / "prepared",
-            input=model.input,
-            scores=model.scores,
-            binary=model.output if model.binary else None,
-            layout=model.layout,
-            size=model.input_size or (profile.crop, profile.crop),
-            profile=profile,
-            features=options.features,
-            dense=options.dense,
-            normalize=options.normalize,
-            key=_key(model, options),
-        )
-        (work / "job").write_bytes(pickle.dumps(job))
-        _run_build(model, work / "job")
-        # its content is on the disk by now: so it is there whole, or not at all
-        os.rename(job.target, folder)
-        sync(folder.parent)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _run_build(model: Model, job: Path) -> None:
-    """Run the build as a process of its own; its last line says what failed."""
-    command = process.python("vggbatch.models.preparation.build", str(job))
-    environment = process.environment()
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_BUILD_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise VggbatchError(
-            f"{model.name} could not be prepared within {_BUILD_SECONDS // 60} minutes"
-        ) from None
-    if done.returncode == 0:
-        return
-    lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-    if done.returncode == UsageError.exit_status:
-        raise UsageError(lines[-1])
-    if done.returncode < 0:
-        lines = [f"killed by signal {-done.returncode}; is there enough memory on this machine?"]
-    raise VggbatchError(f"{model.name} could not be prepared: {lines[-1]}")
