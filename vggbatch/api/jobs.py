@@ -149,19 +149,32 @@ def evaluate(
             return Scored(result, record, evaluations)
 
 
-def plan(input: Input, **options: Unpack[JobOptions]) -> Preview:
-    """Check a job as `score` would, and say what would run; nothing is written or started.
+def plan(
+    input: Input,
+    *,
+    measure: bool = False,
+    within: float | None = None,
+    **options: Unpack[JobOptions],
+) -> Preview:
+    """Check a job as `score` would, and say what would run and what it takes; nothing is written.
 
     >>> found = plan("images", output="elsewhere", model="net.onnx")
     >>> found.output, sum(count.images for count in found.formats)
     ('new', 3)
+
+    Args:
+        input: the images, or a whole job.
+        measure: score a few of the images on this machine for some seconds, so that the estimate
+            says how long the job takes; a small network is prepared for it.
+        within: seconds in which it is to be done: the estimate says with how many cores.
+        **options: the job's settings.
 
     Raises:
         UsageError: the job is impossible as asked.
     """
     config = job_config(input, options)
     config.compute.check_address()
-    return preview(_checked(config))
+    return preview(_checked(config), measure=measure, within=within)
 
 
 def predict(

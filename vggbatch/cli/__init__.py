@@ -16,10 +16,11 @@ from vggbatch.cli.commands.doctor import doctor
 from vggbatch.cli.commands.forget import forget
 from vggbatch.cli.commands.merge import merge
 from vggbatch.cli.commands.pack import pack
+from vggbatch.cli.commands.plan import plan
 from vggbatch.cli.commands.predict import predict
 from vggbatch.cli.commands.report import report
 from vggbatch.cli.commands.rescore import rescore
-from vggbatch.cli.commands.score import evaluate, plan, score
+from vggbatch.cli.commands.score import evaluate, score
 from vggbatch.cli.commands.status import status
 from vggbatch.cli.commands.submit import submit
 from vggbatch.cli.help import Group, examples, polish

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -318,73 +319,93 @@ def _dotted(name: str) -> str:
     return name
 
 
-def job_command(action: Callable[[JobConfig], object]) -> Callable[..., None]:
-    """A command that takes all of a job's options and hands the configuration to `action`."""
+def _configured(
+    inputs: Inputs = None,
+    output: Output = None,
+    labels: Labels = None,
+    errors: ErrorPolicy = None,
+    model: Models = None,
+    profiles: Profiles = None,
+    protocol: ProtocolOption = None,
+    scales: Scales = None,
+    config: Config = None,
+    settings: Settings = None,
+    executor: Executor = None,
+    address: Address = None,
+    actors: Actors = None,
+    threads: Threads = None,
+    max_cpus: MaxCpus = None,
+    features: Features = False,
+    max_error_rate: MaxErrorRate = None,
+    limit: Limit = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    part: Part = None,
+    append: Append = False,
+    changed: Changed = False,
+    prune: Prune = False,
+    retry: Retry = None,
+    overwrite: Overwrite = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+    no_progress: NoProgress = False,
+    as_json: Json = False,
+) -> Any:  # the type of a configuration is imported for type checkers alone
+    """The configuration that a job's options add up to."""
+    console.configure(verbose=verbose, quiet=quiet, progress=not no_progress, as_json=as_json)
+    return job_config(
+        inputs,
+        output=output,
+        labels=tuple(labels or ()),
+        errors=errors,
+        model=model[0] if model else None,
+        ensemble=model[1:] if model else None,
+        profiles=profiles,
+        protocol=protocol,
+        protocol_scales=scales,
+        config=config,
+        settings=settings,
+        compute_executor=executor,
+        compute_address=address,
+        compute_actors=actors,
+        compute_threads=threads,
+        compute_max_cpus=max_cpus,
+        features=features,
+        max_error_rate=max_error_rate,
+        select_limit=limit,
+        select_sample=sample,
+        select_seed=seed,
+        select_part=part,
+        append=append,
+        changed=changed,
+        prune=prune,
+        retry=retry,
+        overwrite=overwrite,
+    )
 
-    def command(
-        inputs: Inputs = None,
-        output: Output = None,
-        labels: Labels = None,
-        errors: ErrorPolicy = None,
-        model: Models = None,
-        profiles: Profiles = None,
-        protocol: ProtocolOption = None,
-        scales: Scales = None,
-        config: Config = None,
-        settings: Settings = None,
-        executor: Executor = None,
-        address: Address = None,
-        actors: Actors = None,
-        threads: Threads = None,
-        max_cpus: MaxCpus = None,
-        features: Features = False,
-        max_error_rate: MaxErrorRate = None,
-        limit: Limit = None,
-        sample: Sample = None,
-        seed: Seed = None,
-        part: Part = None,
-        append: Append = False,
-        changed: Changed = False,
-        prune: Prune = False,
-        retry: Retry = None,
-        overwrite: Overwrite = False,
-        verbose: Verbose = False,
-        quiet: Quiet = False,
-        no_progress: NoProgress = False,
-        as_json: Json = False,
-    ) -> None:
-        console.configure(verbose=verbose, quiet=quiet, progress=not no_progress, as_json=as_json)
-        action(
-            job_config(
-                inputs,
-                output=output,
-                labels=tuple(labels or ()),
-                errors=errors,
-                model=model[0] if model else None,
-                ensemble=model[1:] if model else None,
-                profiles=profiles,
-                protocol=protocol,
-                protocol_scales=scales,
-                config=config,
-                settings=settings,
-                compute_executor=executor,
-                compute_address=address,
-                compute_actors=actors,
-                compute_threads=threads,
-                compute_max_cpus=max_cpus,
-                features=features,
-                max_error_rate=max_error_rate,
-                select_limit=limit,
-                select_sample=sample,
-                select_seed=seed,
-                select_part=part,
-                append=append,
-                changed=changed,
-                prune=prune,
-                retry=retry,
-                overwrite=overwrite,
-            )
-        )
 
+def job_command(action: Callable[..., object], **further: tuple[Any, Any]) -> Callable[..., None]:
+    """A command that takes all of a job's options and hands the configuration to `action`.
+
+    Args:
+        action: gets it, and what was given of the further options.
+        **further: options of this command alone, the type and the default of each.
+    """
+
+    def command(**values: Any) -> None:
+        own = {name: values.pop(name) for name in further}
+        action(_configured(**values), **own)
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    types = get_type_hints(_configured, include_extras=True)
+    shared = inspect.signature(_configured).parameters
+    given = {name: (types[name], shared[name].default) for name in shared} | further
+    command.__annotations__ = {name: annotation for name, (annotation, _) in given.items()}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(name, kind, default=default, annotation=annotation)
+            for name, (annotation, default) in given.items()
+        ]
+    )
     command.__doc__ = action.__doc__
     return command

@@ -139,6 +139,16 @@ def _memory(report: NodeReport, needs: Needs, classifiers: int) -> tuple[int, in
     )
 
 
+def memory_of_node(needs: Needs, classifiers: int) -> int:
+    """Bytes of memory that a run takes on a node whose networks are prepared, about.
+
+    Args:
+        needs: what it must have.
+        classifiers: that it gets.
+    """
+    return needs.model_bytes + classifiers * (_CLASSIFIER_BYTES + _ORDINARY_BYTES)
+
+
 def find_warnings(reports: Sequence[NodeReport]) -> list[str]:
     """What is odd about the nodes together but stops nothing, a line each."""
     kinds = sorted({report.instructions for report in reports})

@@ -15,6 +15,7 @@ from vggbatch.job.label_check import LabelCount, count_labeled
 from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import counted_images, estimated_images
 from vggbatch.output.layout import Output
+from vggbatch.runs.estimate import Estimate, estimate
 from vggbatch.runs.first_look import look_at_first
 from vggbatch.runs.resume import check_continuable, check_output
 from vggbatch.sources import InputWarning, Shard
@@ -52,6 +53,8 @@ class Preview:
     """How classifiers get cores of their own on this machine; None where a cluster decides."""
     input_warnings: tuple[InputWarning, ...]
     """What is odd about the input and its labels."""
+    estimate: Estimate
+    """How long it takes and what it needs."""
     notes: tuple[str, ...] = ()
     """What is odd about the cluster's nodes."""
 
@@ -75,11 +78,17 @@ class Preview:
             "pinning": self.pinning,
             "chunk_size": job.chunk_size,
             "output": {"uri": job.config.output, "state": self.output},
+            "estimate": self.estimate.to_json(),
         }
 
 
-def preview(job: Job) -> Preview:
+def preview(job: Job, *, measure: bool = False, within: float | None = None) -> Preview:
     """Check a job against its output and the cluster or this machine; nothing is left behind.
+
+    Args:
+        job: the checked job.
+        measure: try it out on this machine for some seconds, for the estimate.
+        within: seconds in which it is to be done, for the estimate.
 
     Raises:
         UsageError: the output is another job's, no image that is looked at can be scored, no
@@ -87,7 +96,7 @@ def preview(job: Job) -> Preview:
         VggbatchError: the cluster does not answer.
     """
     compute = job.config.compute
-    output = _output(job)
+    output, done = _output(job)
     unusable = look_at_first(job)
     labels = count_labeled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
@@ -112,6 +121,7 @@ def preview(job: Job) -> Preview:
         placement=placement,
         pinning=cores,
         notes=tuple(notes),
+        estimate=estimate(job, placement, executor, done, measure=measure, within=within),
     )
 
 
@@ -126,14 +136,16 @@ def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
     return sorted(counts.values(), key=lambda count: count.format)
 
 
-def _output(job: Job) -> str:
+def _output(job: Job) -> tuple[str, int]:
+    """What would happen to the output, and how many images it has."""
     output = Output(Folder(job.config.output))
     if job.config.overwrite:
         check_confined(output.folder)
-        return "what is there is deleted first"
+        return "what is there is deleted first", 0
     if check_output(output, job) is None:
-        return "new"
+        return "new", 0
     if output.succeeded():
-        return "complete: nothing is left to do"
+        return "complete: nothing is left to do", job.estimated_images
     check_continuable(output)
-    return f"resumed: {output.progress().rows:,} images are done"
+    rows = output.progress().rows
+    return f"resumed: {rows:,} images are done", rows

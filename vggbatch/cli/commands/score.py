@@ -1,4 +1,4 @@
-"""The commands that run the pipeline: score, evaluate, and plan, which checks and runs nothing."""
+"""The commands that run the pipeline: score and evaluate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from vggbatch.config import JobConfig
     from vggbatch.executors.base import Executor
     from vggbatch.job.job import Job
-    from vggbatch.runs.dry_run import Preview
 
 
 def run_score(config: JobConfig) -> Scored:
@@ -62,66 +61,6 @@ def _entered(config: JobConfig) -> Iterator[Executor]:
     postpone_pandas()
     with executor_for(config.compute) as executor:
         yield executor
-
-
-def run_plan(config: JobConfig) -> None:
-    """Check all that score or evaluate would need, list what would run, and run nothing."""
-    from vggbatch import api
-
-    found = api.plan(config)
-    console.result(found.to_json(), lambda: _show_plan(found))
-
-
-def _show_plan(found: Preview) -> None:
-    from vggbatch.preprocess.views import describe, in_words
-
-    job = found.job
-    config = job.config
-    facts: list[tuple[str, str]] = []
-    for count in found.formats:
-        images = ("" if count.exact else "~") + console.plural(count.images, "image")
-        shards = f" in {console.plural(count.shards, 'shard')}" if count.shards else ""
-        facts.append(("input", f"{count.format}: {images}{shards}, {count.bytes / 1e6:,.1f} MB"))
-    if not config.select.everything:
-        facts.append(("of the input", config.select.in_words()))
-    for model in job.models:
-        synthetic = " (random weights: predictions mean nothing)" if model.synthetic else ""
-        facts.append(("model", f"{model.name}{synthetic}, SHA-256 {model.sha256[:16]}"))
-    for recipe in job.recipes:
-        for parts in dict.fromkeys(recipe.preprocess):
-            text = f"{recipe.name}: {parts.resize_mode} side {parts.resize}, {parts.interpolation}"
-            facts.append(("preprocessing", f"{text}, crop {parts.crop}, {parts.channels}"))
-    facts += [("assumed", f"{a.what}: {a.value} ({a.because})") for a in job.assumptions]
-    facts.append(("protocol", in_words(describe(job.protocol, job.preprocess))))
-    if found.labels is not None:
-        counted = found.labels
-        facts.append(("labels", f"{counted.matched:,} images have one, {counted.unmatched:,} none"))
-    elif job.labels is not None:
-        facts.append(("labels", "matched when the shards are opened"))
-    facts += [("warning", str(odd)) for odd in found.input_warnings]
-    if unopened := sum(shard.members is None for shard in job.shards):
-        what = f"{console.plural(unopened, 'shard')}: what is no image in them shows after the run"
-        facts.append(("not opened", what))
-    place = found.placement
-    where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
-    placement = (
-        f"{console.plural(place.actors, 'classifier')} of "
-        f"{console.plural(place.threads, 'thread')} each and "
-        f"{console.plural(place.decode_tasks, 'decoding task')} on "
-        f"{console.plural(place.cpus, 'CPU')}{where}"
-    )
-    if found.pinning is not None:
-        placement += f", {found.pinning}"
-    facts += [
-        ("executor", found.executor),
-        ("placement", placement),
-        ("chunks", f"of {job.chunk_size} images"),
-        ("output", f"{config.output}: {found.output}"),
-    ]
-    console.facts(facts)
-    for line in found.notes:
-        console.warning(line)
-    warn_of_assumptions(job)
 
 
 def announce(job: Job) -> None:
@@ -198,4 +137,3 @@ def _warn_of_result(scored: Scored) -> None:
 
 score = options.job_command(run_score)
 evaluate = options.job_command(run_evaluate)
-plan = options.job_command(run_plan)
