@@ -14,10 +14,10 @@ from vggbatch.metrics.comparison.compare import Comparison, compare_runs
 from vggbatch.metrics.comparison.leaderboard import Leaderboard, leaderboard_of
 from vggbatch.metrics.labelset import LabelSet
 from vggbatch.metrics.recorded import has_read
-from vggbatch.metrics.rescore import Source, open_source
+from vggbatch.metrics.rescore import Source
 from vggbatch.metrics.sets import label_sets
+from vggbatch.metrics.several import open_sources
 from vggbatch.metrics.summary import ErrorPolicy
-from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ def compare(
     100.0
 
     Args:
-        a: output of the reference run.
-        b: output of the other run.
+        a: output of the reference run; a glob of outputs is read as one.
+        b: output of the other run, likewise.
         labels: what is right; `embedded`: what the runs recorded.
         errors: what a labeled image that could not be scored counts as.
         classes: the networks' class file, where run.json does not list their classes.
@@ -80,7 +80,7 @@ def leaderboard(
     ['net.onnx', 'net.onnx']
 
     Args:
-        outputs: outputs of runs, the reference first.
+        outputs: outputs of runs, the reference first; a glob of outputs is read as one.
         labels: what is right; `embedded`: what the runs recorded.
         errors: what a labeled image that could not be scored counts as.
         classes: the networks' class file, where run.json does not list their classes.
@@ -97,7 +97,7 @@ def leaderboard(
     if len(outputs) < 2:
         raise UsageError("name two outputs or more: there is nothing to compare one with")
     sources = _opened(outputs, classes, partial=partial)
-    if len({source.folder.uri for source in sources}) < len(sources):
+    if len({tuple(f.uri for f in source.folders) for source in sources}) < len(sources):
         raise UsageError("an output is named twice")
     label_set = _labels(sources, labels, options)
     with ExitStack() as stack:
@@ -111,7 +111,7 @@ def leaderboard(
 
 
 def _opened(outputs: Sequence[str], classes: str | None, *, partial: bool) -> list[Source]:
-    sources = [open_source(Folder(uri), classes, partial=partial) for uri in outputs]
+    sources = [open_sources([uri], classes, partial=partial) for uri in outputs]
     for source in sources:
         if source.note is not None:
             _log.warning(source.note)

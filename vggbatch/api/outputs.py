@@ -17,9 +17,9 @@ from vggbatch import report, uris
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation
-from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
+from vggbatch.metrics.several import open_sources, outputs_named
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import Output
@@ -94,7 +94,7 @@ def status(output: str) -> Status:
 
 
 def rescore(
-    predictions: str,
+    predictions: str | Sequence[str],
     labels: str | Sequence[str],
     output: str | None = None,
     *,
@@ -111,7 +111,7 @@ def rescore(
     3
 
     Args:
-        predictions: output of a run.
+        predictions: output of a run, or several that are read as one; globs too.
         labels: label sets, each `[NAME=]LABELS[@SUBSET]`.
         output: gets metrics/ and run.json; None: nothing is written.
         errors: what a labeled image that could not be scored counts as.
@@ -122,10 +122,11 @@ def rescore(
 
     Raises:
         UsageError: the run is not finished, no predictions, unreadable labels, or an output that
-            holds a run.
+            holds a run; or several that do not belong together.
         JobFailed: no image has a label.
     """
-    source = open_source(Folder(predictions), classes, partial=partial)
+    named = [predictions] if isinstance(predictions, str) else predictions
+    source = open_sources(named, classes, partial=partial)
     _warn(source.note)
     specs = [labels] if isinstance(labels, str) else labels
     target = Folder(output) if output is not None else None
@@ -135,8 +136,9 @@ def rescore(
 
 
 def write_report(
-    output: str,
+    output: str | Sequence[str],
     *,
+    page: str | None = None,
     against: str | None = None,
     classes: str | None = None,
     gallery: int = GALLERY,
@@ -144,11 +146,14 @@ def write_report(
 ) -> str:
     """Write a page about a finished run into its output: report.html, or comparison.html.
 
+    Of several outputs as one, the page goes to a file.
+
     >>> write_report("evaluated").rsplit("/", 1)[-1]
     'report.html'
 
     Args:
-        output: output of a run, or of `rescore`.
+        output: output of a run, or of `rescore`; or several of runs, globs too.
+        page: where the page of several goes.
         against: output of the reference run to compare it with.
         classes: the networks' class file, where it is not the project's; for comparisons.
         gallery: images in each gallery.
@@ -160,22 +165,45 @@ def write_report(
 
     Raises:
         UsageError: a run is not finished, the two have no image in common, a folder of images is
-            not there, or `classes` is given without `against`.
+            not there, or `classes` is given without `against`; or several outputs do not belong
+            together.
     """
     for folder in images:
         if uris.is_local(folder) and not os.path.exists(uris.local_path(folder)):
             raise UsageError(f"no such folder of images: {folder}")
-    settle(Output(Folder(output)))
+    if against is None and classes is not None:
+        raise UsageError(
+            "a class file counts for comparisons alone (--against): the page of one run has "
+            "the classes that its run.json lists"
+        )
+    named = outputs_named([output] if isinstance(output, str) else output)
+    if len(named) > 1 or page is not None:
+        return _joined_report(named, page, against, gallery, images)
+    settle(Output(Folder(named[0])))
     if against is None:
-        if classes is not None:
-            raise UsageError(
-                "a class file counts for comparisons alone (--against): the page of one run has "
-                "the classes that its run.json lists"
-            )
-        return report.write_report(Folder(output), gallery=gallery, images=images)
+        return report.write_report(Folder(named[0]), gallery=gallery, images=images)
     return report.write_comparison(
-        Folder(against), Folder(output), classes=classes, gallery=gallery, images=images
+        Folder(against), Folder(named[0]), classes=classes, gallery=gallery, images=images
     )
+
+
+def _joined_report(
+    outputs: Sequence[str],
+    page: str | None,
+    against: str | None,
+    gallery: int,
+    images: Sequence[str],
+) -> str:
+    if against is not None:
+        raise UsageError(
+            "two outputs are compared in detail, one against the other: merge several, or see "
+            "compare --html"
+        )
+    if page is None:
+        raise UsageError(
+            f"{len(outputs)} outputs have no common place for a page: name a file with -o FILE"
+        )
+    return report.write_joined_report(outputs, page, gallery=gallery, images=images)
 
 
 def _warn(note: str | None) -> None:

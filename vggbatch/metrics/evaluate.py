@@ -19,7 +19,13 @@ from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.layout import METRICS, table_name
 from vggbatch.metrics.partial import ClassCounts, Partial, count
 from vggbatch.metrics.robustness import effective_robustness
-from vggbatch.metrics.rows import Rows, open_predictions, prediction_files, read_batches
+from vggbatch.metrics.rows import (
+    Predictions,
+    Rows,
+    open_predictions,
+    prediction_files,
+    read_batches,
+)
 from vggbatch.metrics.summary import ErrorPolicy, Metric, notes, summarize, summary_table
 from vggbatch.metrics.superclasses import superclass_table
 from vggbatch.metrics.tables import (
@@ -31,7 +37,6 @@ from vggbatch.metrics.tables import (
 from vggbatch.output.fence import Fence
 from vggbatch.output.footer import parquet_bytes
 from vggbatch.output.intact import content_facts
-from vggbatch.storage.filesystem import Folder
 
 MapFn = Callable[[Callable[[str], list[Partial]], Iterable[str]], Iterable[list[Partial]]]
 """Applies a picklable function to file names, in any order: `map`, a pool's, or Ray tasks."""
@@ -163,7 +168,7 @@ def write_metrics(
 
 
 def evaluate_predictions(
-    folder: Folder,
+    folder: Predictions,
     label_sets: Sequence[LabelSet] = (RECORDED,),
     *,
     class_lines: Sequence[str],
@@ -234,7 +239,7 @@ def _merge(partials: Iterable[list[Partial]]) -> list[Partial]:
 
 
 def score_file(
-    name: str, *, folder: Folder, label_sets: tuple[LabelSet, ...], classes: int
+    name: str, *, folder: Predictions, label_sets: tuple[LabelSet, ...], classes: int
 ) -> list[Partial]:
     """The sums of one predictions file, for each label set.
 

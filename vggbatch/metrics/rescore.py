@@ -16,7 +16,7 @@ from vggbatch.errors import JobFailed, UsageError
 from vggbatch.labels import LabelSpec
 from vggbatch.metrics.evaluate import Evaluation, evaluate_predictions
 from vggbatch.metrics.recorded import check_given, classes_digest, options_of, recorded_classes
-from vggbatch.metrics.rows import PREDICTIONS
+from vggbatch.metrics.rows import PREDICTIONS, Outputs, Predictions
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models.catalog import catalog, synset
@@ -26,7 +26,7 @@ from vggbatch.output.footer import footer_of_record
 from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.metadata import FORMAT
-from vggbatch.output.unchanged import Seen
+from vggbatch.output.unchanged import Seen, SeenAll
 from vggbatch.output.verify import believe, declaration
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 from vggbatch.versions import __version__
@@ -38,16 +38,22 @@ _log = logging.getLogger(__name__)
 class Source:
     """What is known of the run whose predictions are scored."""
 
-    folder: Folder
+    folder: Predictions
+    """The output, or several as one (see several.py)."""
     record: dict[str, Any]
     """run.json; empty where there is none."""
     class_lines: tuple[str, ...]
-    seen: Seen
+    seen: Seen | SeenAll
     """Which run that is."""
     note: str | None = None
     """What the rows lack, where those of an unfinished run were asked for."""
     own: bool = False
     """Whether this user has recorded the run on this machine."""
+
+    @property
+    def folders(self) -> tuple[Folder, ...]:
+        """The output, or the several."""
+        return self.folder.folders if isinstance(self.folder, Outputs) else (self.folder,)
 
     @property
     def model(self) -> dict[str, Any]:
@@ -194,7 +200,8 @@ def rescore(
 
 def _refuse_run(target: Folder, source: Source) -> None:
     """Raise UsageError if a folder is the output of a run."""
-    if target.uri == source.folder.uri or target.exists(PLAN) or target.exists(PREDICTIONS):
+    own = target.uri in {folder.uri for folder in source.folders}
+    if own or target.exists(PLAN) or target.exists(PREDICTIONS):
         raise UsageError(f"{target.uri} is the output of a run: give the metrics another folder")
 
 
@@ -235,14 +242,16 @@ def _record(
     given = options.model_dump(exclude_unset=True) if options is not None else {}
     if (names := given.get("indices", {}).get("names")) is not None:
         given["indices"]["names"] = public_uri(names)
+    named = [public_uri(folder.uri) for folder in source.folders]
     inherited = ("model", "classes", "ensemble", "preprocess", "protocol", "counts", "versions")
     return {
         "format": FORMAT,
         "vggbatch": __version__,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "rescored": {
-            "predictions": public_uri(source.folder.uri),
+            "predictions": named[0] if len(named) == 1 else named,
             "plan": source.record.get("plan"),
+            **({"plans": source.record["plans"]} if "plans" in source.record else {}),
             "labels": [LabelSpec.parse(spec).public() for spec in specs],
             "errors": errors,
             "options": given,

@@ -85,12 +85,39 @@ def _matrix(column: pa.Array, missing: float) -> npt.NDArray[Any]:
     return matrix
 
 
-def prediction_files(folder: Folder) -> list[str]:
+@dataclass(frozen=True)
+class Outputs:
+    """Several outputs whose rows are read as those of one."""
+
+    folders: tuple[Folder, ...]
+
+    @property
+    def uri(self) -> str:
+        """What to call them."""
+        return f"{self.folders[0].uri} and {len(self.folders) - 1} more"
+
+    def place(self, name: str) -> tuple[Folder, str]:
+        """Where a file is that `prediction_files` has named, and its name there."""
+        number, _, inside = name.partition("/")
+        return self.folders[int(number)], inside
+
+
+Predictions = Folder | Outputs
+"""Where rows are."""
+
+
+def prediction_files(folder: Predictions) -> list[str]:
     """The predictions files of an output, sorted by name: those that it names, if it is a run's.
 
     Raises:
         UsageError: there are none.
     """
+    if isinstance(folder, Outputs):
+        return [
+            f"{number:06d}/{name}"
+            for number, one in enumerate(folder.folders)
+            for name in prediction_files(one)
+        ]
     names = prediction_names(folder)
     if not names:
         raise UsageError(f"{folder.uri} has no {PREDICTIONS}/*.parquet: is it the output of a run?")
@@ -119,12 +146,14 @@ _COLUMNS: dict[str, Callable[[pa.DataType], bool]] = {
 
 
 @contextmanager
-def open_predictions(folder: Folder, name: str) -> Iterator[pq.ParquetFile]:
+def open_predictions(folder: Predictions, name: str) -> Iterator[pq.ParquetFile]:
     """One predictions file of an output, checked to have the columns of the contract.
 
     Raises:
         UsageError: it is not Parquet, or not a predictions file; or, while it is read, damaged.
     """
+    if isinstance(folder, Outputs):
+        folder, name = folder.place(name)
     with open_for_arrow(folder, name) as stream:
         try:
             file = open_parquet(stream)

@@ -31,9 +31,9 @@ from vggbatch.labels import (
     load_labels,
 )
 from vggbatch.metrics.labelset import LabelSet
-from vggbatch.metrics.rows import open_predictions, prediction_files, read_batches
+from vggbatch.metrics.rows import Predictions, open_predictions, prediction_files, read_batches
 from vggbatch.sources.names import unique
-from vggbatch.storage.filesystem import Folder, filesystem
+from vggbatch.storage.filesystem import filesystem
 
 ILSVRC2012 = "ILSVRC2012"
 """The benchmark of the zoo's published accuracies: the 50,000 validation images."""
@@ -43,7 +43,7 @@ _VALIDATION_IMAGE = re.compile(r"(^|/)ILSVRC2012_val_\d{8}\.\w+$")
 
 def label_sets(
     specs: Sequence[str],
-    folder: Folder,
+    folder: Predictions,
     class_lines: Sequence[str],
     *,
     recorded: str | None = None,
@@ -165,7 +165,7 @@ def _class(word: str, classes: Classes, subset: str) -> int:
     raise UsageError(f"subset {subset}: {word!r} may be {first} or {second}")
 
 
-def _first_ids(folder: Folder) -> list[str]:
+def _first_ids(folder: Predictions) -> list[str]:
     """The ids of the first images of an output; enough to tell which data set it is."""
     for name in prediction_files(folder):
         with open_predictions(folder, name) as file:

@@ -215,10 +215,12 @@ class _Known(TypedDict):
 
 
 class _Rescoring(TypedDict):
-    predictions: str
+    predictions: str | list[str]
     labels: list[str]
     plan: NotRequired[str | None]
     """ID of the run whose predictions they were."""
+    plans: NotRequired[list[str | None]]
+    """The same of several outputs."""
     options: NotRequired[LabelOptions]
     """Those given to `rescore`."""
 

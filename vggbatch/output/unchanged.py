@@ -7,7 +7,7 @@ names then, and what was read would be a mixture of two runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from vggbatch.errors import UsageError, VggbatchError
@@ -40,6 +40,11 @@ class Seen:
                 "command when that run is finished"
             )
 
+    @property
+    def all(self) -> tuple[Seen, ...]:
+        """This one, as of several outputs."""
+        return (self,)
+
     @contextmanager
     def reading(self) -> Iterator[None]:
         """For a block that reads the output, and whose result is used only if it is still there.
@@ -53,6 +58,26 @@ class Seen:
             self.check()
             raise
         self.check()
+
+
+@dataclass(frozen=True)
+class SeenAll:
+    """The same of several outputs that are read as one."""
+
+    all: tuple[Seen, ...]
+
+    def check(self) -> None:
+        """As of each."""
+        for seen in self.all:
+            seen.check()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """As of each."""
+        with ExitStack() as stack:
+            for seen in self.all:
+                stack.enter_context(seen.reading())
+            yield
 
 
 def _content(folder: Folder, name: str) -> bytes | None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from vggbatch.metrics.comparison.compare import Comparison, PairedAccuracy, compare_runs
 from vggbatch.metrics.rescore import open_source
+from vggbatch.metrics.rows import Outputs
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output.lease import OutputLease
 from vggbatch.report import charts
@@ -79,8 +80,7 @@ def comparison_page(
     images: Sequence[str] = (),
 ) -> str:
     """The page as HTML."""
-    lines = open_source(a.predictions, classes).class_lines
-    open_source(b.predictions, classes)
+    lines, _ = (_class_lines(run, classes) for run in (a, b))
     [labels] = label_sets(["embedded"], a.predictions, lines)
     compared = compare_runs(a.predictions, b.predictions, labels, class_lines=lines)
     galleries = _galleries(compared, gallery)
@@ -103,6 +103,12 @@ def comparison_page(
             a.predictions, list(examples.values()), a.record, images, trusted=a.own
         ),
     )
+
+
+def _class_lines(run: RunOutput, classes: str | None) -> tuple[str, ...]:
+    one = run.predictions
+    folder = one.folders[0] if isinstance(one, Outputs) else one
+    return open_source(folder, classes).class_lines
 
 
 def _span(line: PairedAccuracy) -> charts.Span:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vggbatch.metrics.comparison.leaderboard import Entry, Leaderboard
 from vggbatch.report import charts
 from vggbatch.report.page import render
-from vggbatch.storage.filesystem import Folder, unwritable
+from vggbatch.storage.filesystem import write_file
 
 
 def write_leaderboard(board: Leaderboard, uri: str) -> None:
@@ -14,12 +14,7 @@ def write_leaderboard(board: Leaderboard, uri: str) -> None:
     Raises:
         UsageError: the place cannot be written to.
     """
-    page = leaderboard_page(board)
-    parent, _, name = uri.rpartition("/")
-    try:
-        Folder(parent or ("/" if uri.startswith("/") else ".")).write_bytes(name, page.encode())
-    except OSError as error:
-        raise unwritable(uri, error) from None
+    write_file(uri, leaderboard_page(board).encode())
 
 
 def leaderboard_page(board: Leaderboard) -> str:

@@ -17,6 +17,7 @@ from vggbatch.labels.spec import is_in_rows
 from vggbatch.metrics import RECORDED, LabelSet, Metric
 from vggbatch.metrics.layout import old_table_name, own_profile, table_name
 from vggbatch.metrics.recorded import options_of, recorded_classes
+from vggbatch.metrics.rows import Outputs, Predictions
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
@@ -45,8 +46,8 @@ class RunOutput:
 
     folder: Folder
     """Where metrics/ is, and where the page goes."""
-    predictions: Folder
-    """The output whose predictions/ are shown; another one where they were rescored."""
+    predictions: Predictions
+    """The output whose predictions/ are shown; another one where they were rescored, or several."""
     record: dict[str, Any]
     """run.json; for rescored predictions on top of the scoring run's own."""
     succeeded: bool
@@ -185,14 +186,18 @@ def open_output(folder: Folder, roots: Sequence[str] = ()) -> RunOutput:
     # the output of a further profile lies in that of its run, which has the state
     run = Output(Folder(folder.uri.removesuffix(f"/{PROFILES}/{record.get('profile')}")))
     own = output.has_own_record() if "rescored" in record else run.has_own_shards()
-    predictions = folder
+    predictions: Predictions = folder
     if "rescored" in record:
         named = record["rescored"]["predictions"]
-        predictions = Folder(named if own else _named(folder, named, roots))
-        seen.append(Seen.of(predictions))
-        believe(predictions)
-        if predictions.exists(RUN):
-            record = {**_scored(predictions, record), **record}
+        several = named if isinstance(named, list) else [named]
+        found = [Folder(uri if own else _named(folder, uri, roots)) for uri in several]
+        for one in found:
+            seen.append(Seen.of(one))
+            believe(one)
+        predictions = found[0] if len(found) == 1 else Outputs(tuple(found))
+        plans = record["rescored"].get("plans") or [record["rescored"].get("plan")]
+        scored = [_scored(*one) for one in zip(found, plans, strict=True) if one[0].exists(RUN)]
+        record = {**(scored[0] if scored else {}), **record}
     if "model" not in record:
         raise UsageError(
             f"{predictions.uri} has predictions without a {RUN}, and a report needs one: it says "
@@ -201,14 +206,15 @@ def open_output(folder: Folder, roots: Sequence[str] = ()) -> RunOutput:
     return RunOutput(folder, predictions, record, folder.exists(SUCCESS), tuple(seen), own)
 
 
-def _scored(predictions: Folder, record: dict[str, Any]) -> dict[str, Any]:
-    """run.json of rescored predictions.
+def _scored(predictions: Folder, plan: str | None) -> dict[str, Any]:
+    """run.json of rescored predictions, of the run that they were rescored from.
+
+    Earlier versions did not record which that was.
 
     Raises:
         UsageError: they are another run's by now.
     """
     found = Output(predictions).read_run()
-    plan = record["rescored"].get("plan")  # earlier versions did not record it
     if plan is not None and plan != found.get("plan"):
         raise UsageError(
             f"{predictions.uri} was scored again since its predictions were rescored: rescore it "

@@ -13,9 +13,8 @@ import pyarrow as pa
 from vggbatch.metrics import LabelSet
 from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.partial import best_rank
-from vggbatch.metrics.rows import BATCH_ROWS, Rows, open_predictions, prediction_files
+from vggbatch.metrics.rows import BATCH_ROWS, Predictions, Rows, open_predictions, prediction_files
 from vggbatch.output.reader import row_groups
-from vggbatch.storage.filesystem import Folder
 
 BINS = 20
 """Bars of the confidence histogram, of equal width over 0 to 1."""
@@ -152,7 +151,7 @@ class _Batch:
         )
 
 
-def scan(predictions: Folder, label_set: LabelSet, gallery: int) -> Scan:
+def scan(predictions: Predictions, label_set: LabelSet, gallery: int) -> Scan:
     """Read all predictions of an output once, in bounded memory.
 
     Args:
@@ -169,7 +168,7 @@ def scan(predictions: Folder, label_set: LabelSet, gallery: int) -> Scan:
     return found
 
 
-def find(predictions: Folder, label_set: LabelSet, image_ids: list[str]) -> dict[str, Example]:
+def find(predictions: Predictions, label_set: LabelSet, image_ids: list[str]) -> dict[str, Example]:
     """The rows of some images, by image id."""
     wanted = pa.array(image_ids, pa.string())
     found: dict[str, Example] = {}
@@ -184,7 +183,7 @@ def find(predictions: Folder, label_set: LabelSet, image_ids: list[str]) -> dict
     return found
 
 
-def _batches(predictions: Folder) -> Iterator[pa.RecordBatch]:
+def _batches(predictions: Predictions) -> Iterator[pa.RecordBatch]:
     for name in prediction_files(predictions):
         with open_predictions(predictions, name) as file:
             for group in row_groups(file, _COLUMNS):

@@ -17,6 +17,7 @@ from vggbatch import uris
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
+from vggbatch.metrics.rows import Outputs, Predictions
 from vggbatch.output.layout import PROFILES, Output
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.pillow_globals import kept_globals
@@ -44,7 +45,7 @@ class Thumbnails:
 
 @kept_globals()
 def thumbnails(
-    predictions: Folder,
+    predictions: Predictions,
     examples: Sequence[Example],
     record: dict[str, Any],
     images: Sequence[str] = (),
@@ -64,6 +65,8 @@ def thumbnails(
             recorded here: one that somebody else has made may name any file.
         trusted: False: not even in one that this user has recorded.
     """
+    if isinstance(predictions, Outputs):
+        return _of_several(predictions, examples, record, images, trusted=trusted)
     found = Thumbnails()
     wanted = {example.image_id: example for example in examples}
     settings = {k: v for k, v in record["preprocess"].items() if k != "profile"}
@@ -101,6 +104,26 @@ def thumbnails(
         found.problem = f"the input could not be read: {' '.join(str(error).split())}"
     if not found.uris and wanted and not found.problem:
         found.problem = "the images are not where they were when they were scored"
+    return found
+
+
+def _of_several(
+    outputs: Outputs,
+    examples: Sequence[Example],
+    record: dict[str, Any],
+    images: Sequence[str],
+    *,
+    trusted: bool,
+) -> Thumbnails:
+    """From each output those that it has."""
+    found = Thumbnails()
+    for folder in outputs.folders:
+        left = [example for example in examples if example.image_id not in found.uris]
+        some = thumbnails(folder, left, record, images, trusted=trusted) if left else Thumbnails()
+        found.uris |= some.uris
+        found.problem = some.problem or found.problem
+    if len(found.uris) == len(examples):
+        found.problem = None
     return found
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from vggbatch.errors import UsageError
 from vggbatch.job.job import Job
+from vggbatch.metrics.several import SAME_VERSIONS
+from vggbatch.output.differences import differences
 from vggbatch.output.layout import Output
 from vggbatch.pipeline.content_check import has_content
 from vggbatch.runs.arrangement import Arrangement
-from vggbatch.runs.joinable import SAME_VERSIONS
-from vggbatch.runs.resume import differences
 from vggbatch.runs.revision import Change, take_out, without
 from vggbatch.sources import Shard
 from vggbatch.sources.formats.folder import FileReader

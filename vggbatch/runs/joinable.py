@@ -10,20 +10,18 @@ from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import Selection
 from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import Source, open_source
+from vggbatch.metrics.several import SAME_VERSIONS, check_no_image_twice
 from vggbatch.output import metadata
+from vggbatch.output.differences import differences
 from vggbatch.output.layout import SUCCESS, Output
 from vggbatch.output.verify import unmarked
-from vggbatch.runs.resume import differences
 from vggbatch.runs.revision import file_number
-from vggbatch.sources.names import ancestors
 from vggbatch.storage.filesystem import Folder
 
 _OF_ONE = {"id", "format", "input", "input_digest", "whole_input", "shards", "merged", "select"}
 _OF_ONE |= {"generation", "revises", "history"}
 """Keys of plan.json in which outputs differ that are joined; the parts are looked at apart."""
 _SIZES = {"chunk_size", "chunk_size_used", "rows_per_file", "rows_per_file_used"}
-SAME_VERSIONS = ("vggbatch", "onnxruntime", "numpy", "pillow")
-"""Those of run.json whose change may change a result."""
 _SHOWN = 3
 
 
@@ -74,19 +72,19 @@ def open_joinable(uris: Sequence[str]) -> list[Joined]:
     if any(one.selection.part for one in found):
         _check_parts(found)
         found.sort(key=lambda one: one.selection.place or (0, 0))
-    _check_images(found)
+    check_no_image_twice((one.uri, (shard for _, _, shard in one.shards)) for one in found)
     return found
 
 
 def _opened(uri: str) -> Joined:
-    source = open_source(Folder(uri))
-    output = Output(source.folder)
+    folder = Folder(uri)
+    source, output = open_source(folder), Output(folder)
     plan = output.read_plan()
     if plan is None or not output.succeeded():
         raise UsageError(f"{uri} is not the output of a finished run, with its _vggbatch folder")
     if plan["format"] != metadata.FORMAT:
         raise UsageError(f"{uri} was made by an earlier version of vggbatch, with other columns")
-    declared = metadata.success(source.folder.read_bytes(SUCCESS), f"{uri}/{SUCCESS}")
+    declared = metadata.success(folder.read_bytes(SUCCESS), f"{uri}/{SUCCESS}")
     progress = output.progress()
     if wrong := unmarked(output, progress):
         raise UsageError(f"{uri} is not whole: {wrong[0]}. Repeat the command that made it")
@@ -135,22 +133,6 @@ def _check_parts(found: Sequence[Joined]) -> None:
             "the parts are not of one input: it changed while they were begun. Score those with "
             "the older listing again"
         )
-
-
-def _check_images(found: Sequence[Joined]) -> None:
-    """Make sure that no image is in two of the outputs, by what they record of their input."""
-    listed: dict[str, Joined] = {}
-    closed: dict[str, Joined] = {}
-    for one in found:
-        for _, _, shard in one.shards:
-            ids = [shard.name] if shard.members is None else shard.image_ids(shard.members)
-            known = closed if shard.members is None else listed
-            for name in ids:
-                other = known.setdefault(name, one)
-                if other is not one:
-                    raise UsageError(f"{name} is in both {other.uri} and {one.uri}")
-    for name in ancestors(listed) & closed.keys():
-        raise UsageError(f"images of {name} are in {closed[name].uri}, and again beside it")
 
 
 def merged_selection(found: Sequence[Joined]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def merged_record(
 ) -> dict[str, Any]:
     """run.json but for its files and metrics."""
     folders = [
-        one.source.folder if not number else one.output.profile(profile)
+        one.output.folder if not number else one.output.profile(profile)
         for number in (found[0].source.record["profiles"].index(profile),)
         for one in found
     ]

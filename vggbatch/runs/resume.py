@@ -13,6 +13,7 @@ from vggbatch.errors import UsageError
 from vggbatch.job.job import Job, input_digest
 from vggbatch.output import metadata
 from vggbatch.output.confined import check_confined
+from vggbatch.output.differences import differences
 from vggbatch.output.layout import PLAN, PREDICTIONS, Output
 from vggbatch.pipeline import content_check
 from vggbatch.runs.relabeled import check_same_labels
@@ -186,18 +187,6 @@ def _same_content(output: Output, job: Job, sizes: Planned) -> bool:
         )
     _compared.add(known)
     return True
-
-
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Where two nested values part, a line each: `key: old -> new`."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = [*old, *(name for name in new if name not in old)]
-        return [
-            line
-            for name in names
-            for line in differences(old.get(name), new.get(name), f"{key}.{name}" if key else name)
-        ]
-    return [] if old == new else [f"{key}: {old!r} -> {new!r}"]
 
 
 def _input_changes(old: list[Shard], new: list[Shard]) -> str:

@@ -137,6 +137,19 @@ def unwritable(uri: str, error: OSError) -> UsageError:
     return UsageError(f"cannot write to {uri} ({error.strerror or error}): name another output")
 
 
+def write_file(uri: str, data: bytes) -> None:
+    """Write a whole file, atomically.
+
+    Raises:
+        UsageError: the place cannot be written to.
+    """
+    parent, _, name = uri.rpartition("/")
+    try:
+        Folder(parent or ("/" if uri.startswith("/") else ".")).write_bytes(name, data)
+    except OSError as error:
+        raise unwritable(uri, error) from None
+
+
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 

@@ -14,7 +14,8 @@ def compare(
     outputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="OUTPUT...", help="Outputs of runs, two or more; the reference first."
+            metavar="OUTPUT...",
+            help="Outputs of runs, two or more, the reference first; a quoted glob is one of them.",
         ),
     ],
     labels: Annotated[
@@ -59,13 +60,12 @@ def compare(
     from vggbatch.config import load_label_options
     from vggbatch.errors import UsageError
     from vggbatch.metrics.comparison.compare import write_differences
-    from vggbatch.metrics.rescore import open_source
-    from vggbatch.storage.filesystem import Folder
+    from vggbatch.metrics.several import open_sources
 
     console.configure(as_json=as_json)
     if len(outputs) > 2 and differences is not None:
         raise UsageError("--differences is for two outputs: name the two whose images to list")
-    sources = [open_source(Folder(uri), classes, partial=partial) for uri in outputs]
+    sources = [open_sources([uri], classes, partial=partial) for uri in outputs]
     for name in dict.fromkeys(source.networks for source in sources if source.synthetic):
         console.warning(f"{name} has random weights: what it predicts means nothing")
     how: dict[str, Any] = {"labels": labels, "errors": errors, "classes": classes}

@@ -11,9 +11,17 @@ from vggbatch.cli.commands.rescore import ClassesOption
 
 
 def report(
-    output: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="Output of score, evaluate or rescore.")
+    outputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="OUTPUT...",
+            help="Output of score, evaluate or rescore; of several (or a glob), one page of all.",
+        ),
     ],
+    page: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where the page of several goes."),
+    ] = None,
     against: Annotated[
         str | None,
         typer.Option(
@@ -40,7 +48,7 @@ def report(
     """
     from vggbatch import api
 
-    page = api.write_report(
-        output, against=against, classes=classes, gallery=gallery, images=images or ()
+    written = api.write_report(
+        outputs, page=page, against=against, classes=classes, gallery=gallery, images=images or ()
     )
-    console.line(page)
+    console.line(written)

@@ -48,7 +48,11 @@ PartialOption = Annotated[
 
 def rescore(
     predictions: Annotated[
-        str, typer.Argument(metavar="OUTPUT", help="Output of score or evaluate.")
+        list[str],
+        typer.Argument(
+            metavar="OUTPUT...",
+            help="Output of score or evaluate; of several (or a glob), the rows of all as one.",
+        ),
     ],
     labels: LabelSpecs,
     output: Annotated[
@@ -80,11 +84,10 @@ def rescore(
     from vggbatch import api
     from vggbatch.cli.tables import render
     from vggbatch.config import load_label_options
-    from vggbatch.metrics.rescore import open_source
-    from vggbatch.storage.filesystem import Folder
+    from vggbatch.metrics.several import open_sources
 
     console.configure(as_json=as_json)
-    source = open_source(Folder(predictions), classes, partial=partial)
+    source = open_sources(predictions, classes, partial=partial)
     if source.synthetic:
         console.warning(f"{source.model['name']} has random weights: these metrics mean nothing")
     evaluation = api.rescore(

@@ -23,7 +23,7 @@ from vggbatch.metrics.estimates.intervals import (
 )
 from vggbatch.metrics.labelset import RECORDED, Accepted, IntArray, LabelSet
 from vggbatch.metrics.partial import best_rank
-from vggbatch.metrics.rows import Rows
+from vggbatch.metrics.rows import Predictions, Rows
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.schema import TOP_K
 from vggbatch.storage.filesystem import Folder, unwritable
@@ -93,8 +93,8 @@ class Comparison:
 
 
 def compare_runs(
-    a: Folder,
-    b: Folder,
+    a: Predictions,
+    b: Predictions,
     labels: LabelSet = RECORDED,
     *,
     class_lines: Sequence[str],

@@ -9,8 +9,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vggbatch.errors import UsageError
-from vggbatch.metrics.rows import BATCH_ROWS, Rows, open_predictions, prediction_files, read_batches
-from vggbatch.storage.filesystem import Folder
+from vggbatch.metrics.rows import (
+    BATCH_ROWS,
+    Predictions,
+    Rows,
+    open_predictions,
+    prediction_files,
+    read_batches,
+)
 
 
 class Pairing:
@@ -25,7 +31,7 @@ class Pairing:
     and `by_file_name` says how they were paired.
     """
 
-    def __init__(self, a: Folder, b: Folder) -> None:
+    def __init__(self, a: Predictions, b: Predictions) -> None:
         self.a, self.b = a, b
         self.only_a = 0
         self.only_b = 0
@@ -64,7 +70,7 @@ class Pairing:
 class _Stream:
     """The rows of an output in order, a few at a time."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Predictions) -> None:
         self._batches = _batches(folder)
         self._batch = pa.RecordBatch.from_pylist([])
 
@@ -89,13 +95,13 @@ class _Stream:
         return pa.Table.from_batches([self._batch, *self._batches])
 
 
-def _batches(folder: Folder) -> Iterator[pa.RecordBatch]:
+def _batches(folder: Predictions) -> Iterator[pa.RecordBatch]:
     for name in prediction_files(folder):
         with open_predictions(folder, name) as file:
             yield from read_batches(file)
 
 
-def _file_names(folder: Folder, table: pa.Table) -> pa.Array:
+def _file_names(folder: Predictions, table: pa.Table) -> pa.Array:
     names = pc.replace_substring_regex(table["image_id"], r"^.*/", "").combine_chunks()
     if len(pc.unique(names)) < len(names):
         raise UsageError(
