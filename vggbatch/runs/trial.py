@@ -23,7 +23,8 @@ from vggbatch.chunks.result import ChunkResult
 from vggbatch.errors import VggbatchError
 from vggbatch.executors.base import ExecutionFailed, Executor, Work
 from vggbatch.executors.choose import executor_for
-from vggbatch.job.job import Job, network_opener
+from vggbatch.job.job import Job
+from vggbatch.job.networks import network_opener
 from vggbatch.models.preparation.prepare import is_prepared
 from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease
