@@ -11,7 +11,9 @@ from tests.support.here import Here
 from tests.support.images import cut, jpeg, write_folder
 from tests.support.night import Night, killed_at
 from vggbatch import api
+from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError
+from vggbatch.executors.choose import executor_for
 from vggbatch.output.layout import Output
 
 
@@ -319,3 +321,28 @@ def test_an_appended_output_is_merged_like_any_other(night):
     assert night.rows(out) == sorted(
         night.rows() + night.rows(other.out), key=lambda r: r["image_id"]
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_append_and_a_retry_on_ray(night):
+    """Images and a shard come, one that could not be read can be, one changes and one goes."""
+    before = data(night.out)
+    write_folder(night.images, 4, start=20)
+    night.tar("b", 110)
+    with executor_for(ComputeOptions(executor="ray")) as executor:
+        done, _ = night.score(append=True, executor=executor)
+    assert done.record["executor"] == "ray"
+    assert done.record["history"][-1]["added"] == 5
+    assert {name: data(night.out)[name] for name in before} == before
+    night.check()
+    (night.images / "00003x.jpg").write_bytes(jpeg(cut(50)))
+    with executor_for(ComputeOptions(executor="ray")) as executor:
+        done, _ = night.score(retry="errors", executor=executor)
+    assert done.record["history"][-1]["retried"] == 1
+    night.check()
+    (night.images / "00001.jpg").write_bytes(jpeg(cut(61)))
+    (night.images / "00005.jpg").unlink()
+    with executor_for(ComputeOptions(executor="ray")) as executor:
+        done, _ = night.score(append=True, changed=True, prune=True, executor=executor)
+    assert night.rows() == night.fresh()[0]

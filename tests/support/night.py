@@ -38,7 +38,7 @@ class Night:
         values = {"model": str(self.net), "labels": str(self.labels), "chunk_size": 3}
         values |= {"compute": {"pin": False}, "rows_per_file": 6, **options}
         done = run(str(self.images), output=str(out or self.out), executor=executor, **values)
-        return done, executor.images
+        return done, getattr(executor, "images", None)  # one that works elsewhere does not say
 
     def rows(self, out=None):
         """By independent code: all that lies in the folder, without run.json."""
