@@ -323,6 +323,27 @@ def test_an_appended_output_is_merged_like_any_other(night):
     )
 
 
+def test_a_plan_says_what_would_come_and_go(night):
+    asked = {"model": str(night.net), "labels": str(night.labels), "output": str(night.out)}
+    asked |= {"chunk_size": 3, "rows_per_file": 6}
+
+    def plan(**options):
+        return api.plan(str(night.images), **asked, **options)
+
+    assert plan(append=True).output == "complete: nothing is left to do"
+    assert plan(retry="errors").output == "complete: 1 images are scored for it"
+    write_folder(night.images, 2, start=20)
+    (night.images / "00005.jpg").unlink()
+    before = sorted(os.listdir(night.out))
+    found = plan(append=True, prune=True)
+    assert found.output == "complete: 2 images are scored for it, the rows of 1 images or shards go"
+    assert found.estimate.images == 2
+    assert plan(append=True).output == "complete: 2 images are scored for it"
+    with pytest.raises(UsageError, match="the input changed"):
+        plan()
+    assert sorted(os.listdir(night.out)) == before
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_an_append_and_a_retry_on_ray(night):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggbatch.classifier.cores import pinning
@@ -15,9 +15,12 @@ from vggbatch.job.label_check import LabelCount, count_labeled
 from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import counted_images, estimated_images
 from vggbatch.output.layout import Output
+from vggbatch.runs.append import arranged
 from vggbatch.runs.estimate import Estimate, estimate
 from vggbatch.runs.first_look import look_at_first
+from vggbatch.runs.gained import wanted
 from vggbatch.runs.resume import check_continuable, check_output
+from vggbatch.runs.retry import wanted_again
 from vggbatch.sources import InputWarning, Shard
 from vggbatch.storage.filesystem import Folder
 
@@ -96,7 +99,7 @@ def preview(job: Job, *, measure: bool = False, within: float | None = None) -> 
         VggbatchError: the cluster does not answer.
     """
     compute = job.config.compute
-    output, done = _output(job)
+    output, done, left = _output(job)
     unusable = look_at_first(job)
     labels = count_labeled(job.shards, job.labels) if job.labels is not None else None
     notes: list[str] = []
@@ -121,7 +124,7 @@ def preview(job: Job, *, measure: bool = False, within: float | None = None) -> 
         placement=placement,
         pinning=cores,
         notes=tuple(notes),
-        estimate=estimate(job, placement, executor, done, measure=measure, within=within),
+        estimate=estimate(left, placement, executor, done, measure=measure, within=within),
     )
 
 
@@ -136,16 +139,37 @@ def _formats(shards: Iterable[Shard]) -> list[FormatCount]:
     return sorted(counts.values(), key=lambda count: count.format)
 
 
-def _output(job: Job) -> tuple[str, int]:
-    """What would happen to the output, and how many images it has."""
+def _output(job: Job) -> tuple[str, int, Job]:
+    """What would happen to the output, how many images it has, and of which job they are."""
     output = Output(Folder(job.config.output))
     if job.config.overwrite:
         check_confined(output.folder)
-        return "what is there is deleted first", 0
+        return "what is there is deleted first", 0, job
+    if (job.config.append or job.config.retry is not None) and output.succeeded():
+        return _revised(job, output)
     if check_output(output, job) is None:
-        return "new", 0
+        return "new", 0, job
     if output.succeeded():
-        return "complete: nothing is left to do", job.estimated_images
+        return "complete: nothing is left to do", job.estimated_images, job
     check_continuable(output)
     rows = output.progress().rows
-    return f"resumed: {rows:,} images are done", rows
+    return f"resumed: {rows:,} images are done", rows, job
+
+
+def _revised(job: Job, output: Output) -> tuple[str, int, Job]:
+    """The same of a complete output that is to be revised; the job is of what would be scored."""
+    as_recorded, found = arranged(job, output)
+    check_output(output, as_recorded)
+    shards: list[Shard] = []
+    if found is not None and job.config.retry is not None:
+        shards, change = wanted_again(as_recorded, job.shards, output, found)
+    elif found is not None and not found.same:
+        shards, change = wanted(as_recorded, output, found)
+    if not shards and (found is None or found.same or not change.going):
+        return "complete: nothing is left to do", job.estimated_images, job
+    left = replace(job, shards=tuple(shards))
+    unopened = any(counted_images(shard) is None for shard in shards)
+    about = f"{'about ' if unopened else ''}{left.estimated_images:,}"
+    gone = change.counts.get("removed", 0)
+    rows = f", the rows of {gone:,} images or shards go" if gone else ""
+    return f"complete: {about} images are scored for it{rows}", 0, left
