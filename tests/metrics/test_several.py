@@ -1,6 +1,7 @@
 """Several outputs read as one: the same numbers as of their merge, or one line."""
 
 import json
+import os
 import re
 import shutil
 
@@ -9,8 +10,10 @@ import pytest
 from tests.support.here import Here
 from tests.support.images import write_folder
 from tests.support.nets import color_net
+from tests.support.stores import s3
 from vggbatch import api
 from vggbatch.errors import UsageError
+from vggbatch.storage.filesystem import Folder
 
 DAYS, EACH = 3, 8
 
@@ -125,3 +128,17 @@ def test_what_no_glob_means_is_refused(folder, days, tmp_path):
         api.rescore(f"{folder}/nights/*", "embedded")
     (folder / "days" / "notes.txt").write_text("no output")
     assert api.rescore(f"{folder}/days/*", "embedded").metrics[0].n == DAYS * EACH
+
+
+@pytest.mark.slow
+def test_a_glob_in_a_bucket(folder, days, merged, tmp_path):
+    with s3.bucket(tmp_path / "s3") as store:
+        for number, day in enumerate(days):
+            target = Folder(f"{store}/days/2026-11-0{number}")
+            for name in (n for n in Folder(day).walk("") if os.path.isfile(f"{day}/{n}")):
+                target.write_bytes(name, Folder(day).read_bytes(name))
+        labels = str(folder / "labels.csv")
+        found = api.rescore(f"{store}/days/2026-11-*", labels)
+        assert found.to_json() == api.rescore(merged, labels).to_json()
+        with pytest.raises(UsageError, match="no output is named"):
+            api.rescore(f"{store}/days/2025-*", labels)
