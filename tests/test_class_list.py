@@ -58,3 +58,26 @@ def test_names_that_are_numbers_stay():
 def test_faults(data, message):
     with pytest.raises(ValueError, match=message):
         parse(data)
+
+
+SHUFFLED = [
+    b"1:crane\n0:bulldog\n2:plum\n",
+    b"2,n01440764,tench\n0,n01443537,goldfish\n1,n01484850,shark\n",
+    b"2\tcrane\n1\tbulldog\n",
+    "".join(f"{number} thing\n" for number in reversed(range(20))).encode(),
+    "".join(f"/a/thing {number}\n" for number in reversed(range(20))).encode(),
+]
+
+
+@pytest.mark.parametrize("data", SHUFFLED)
+def test_indices_in_another_order_are_refused(data):
+    with pytest.raises(ValueError, match="in another order: sort them by it"):
+        parse(data)
+
+
+def test_numbers_in_names_are_no_indices():
+    folders = sorted(f"{number} thing" for number in range(30))
+    assert parse("\n".join(folders).encode()) == tuple(folders)
+    places = [f"/a/thing {number}" for number in range(30)]
+    assert parse("\n".join(places).encode()) == tuple(places)
+    assert parse(b"stage 2\nstage 1\nstage 0\n") == ("stage 2", "stage 1", "stage 0")

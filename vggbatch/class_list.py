@@ -77,8 +77,38 @@ def _line(item: Any) -> str:
     return " ".join(" ".join(str(part).split()) for part in parts)
 
 
+_MANY = 20
+"""Lines from which on numbers in them that are all there are no part of the names."""
+_FRONT = re.compile(r"(\d{1,6})(\s*[:,\t]\s*|\s+)(?=\S)")
+_END = re.compile(r"[\s:,](\d{1,6})$")
+
+
+def _check_order(lines: list[str]) -> None:
+    """Make sure that numbers which are indices of classes are in the order of the lines.
+
+    Names that have numbers in them may be sorted as text, as folders are: `1 pear`, `10 plum`.
+
+    Raises:
+        ValueError: they are in another order.
+    """
+    front = [match for line in lines if (match := _FRONT.match(line))]
+    end = [match for line in lines if (match := _END.search(line))]
+    parted = len(front) == len(lines) and all(match[2].strip(" ") for match in front)
+    if not parted and (len(lines) < _MANY or lines == sorted(lines)):
+        return
+    for where, found in (("begins", front), ("ends", end)):
+        numbers = [int(match[1]) for match in found]
+        counted = sorted(numbers) in (list(range(len(lines))), list(range(1, len(lines) + 1)))
+        if len(lines) > 1 and counted and numbers != sorted(numbers):
+            raise ValueError(
+                f"each line {where} with the index of its class, and the lines are in another "
+                "order: sort them by it"
+            )
+
+
 def _without_numbers(lines: list[str]) -> list[str]:
     """The lines without the index that stands in front of every one of them."""
+    _check_order(lines)
     found = [re.match(rf"0*{i}(\s*[:,]\s*|\s+)(?=\S)", line) for i, line in enumerate(lines)]
     if len(lines) < 2 or not all(found):
         return lines

@@ -55,6 +55,15 @@ def test_minus_one_among_classes_is_no_label():
     assert labels.match(["a.jpg", "b.jpg"], [None] * 2).to_pylist() == [None, 1]
 
 
+def test_a_column_for_each_class_is_no_column_of_classes():
+    for header in ("filename,class,object", "filename,class,object,c"):
+        text = f"{header}\na.jpg,1,0,0\nb.jpg,0,1,0\n" if "c" in header[-1] else ""
+        text = text or f"{header}\na.jpg,1,0\nb.jpg,0,1\n"
+        with pytest.raises(ValueError, match="seem to say the class together"):
+            match(text, "a.jpg")
+    assert match("file,label,crowd\na.jpg,1,0\nb.jpg,0,0\n", "a.jpg", "b.jpg") == [1, 0]
+
+
 def test_empty_label_is_unknown():
     assert match("file,label\na.jpg,\nb.jpg,2\n", "a.jpg", "b.jpg") == [None, 2]
 

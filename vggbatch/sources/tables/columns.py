@@ -28,6 +28,7 @@ from vggbatch.sources.classes import (
 from vggbatch.sources.names import suffix, unique
 from vggbatch.sources.tables import dialect, json_tables
 from vggbatch.sources.tables.image_columns import values_of
+from vggbatch.sources.tables.one_hot import check_no_one_hot
 from vggbatch.sources.tables.parquet_pages import batches, open_guarded
 
 _TEXT_BYTES = 2**30
@@ -194,6 +195,7 @@ def label_column(table: Table, file: str | None, reading: Reading) -> str | None
         chosen = _agreeing(candidates, identities, reading)
         return _against_integers(chosen, candidates, integers, reading)
     if integers:
+        check_no_one_hot(integers[0], others, len(reading.classes or ()))
         chosen = _agreeing(candidates, integers, reading)
         return _not_numbered_names(chosen, candidates, reading)
     return _names(candidates)
