@@ -269,3 +269,44 @@ def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache,
     )
     path = prepare(model, cache_dir=cache).path
     assert '"batch freed, optimized"' in (path.parent / "prepared.json").read_text()
+
+
+def in_float16(path, layers=12):
+    """A network of many layers in float16, whose roundings add up, and its weights."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(0, (2 / 192) ** 0.5, (192, 192)) for _ in range(layers)]
+    weights = [w.astype(np.float16) for w in [*weights, rng.normal(0, 0.1, (192, 1000))]]
+    nodes = [
+        onnx.helper.make_node("AveragePool", ["x"], ["cells"], kernel_shape=[4, 4], strides=[4, 4]),
+        onnx.helper.make_node("Flatten", ["cells"], ["a0"]),
+    ]
+    for n in range(layers):
+        nodes.append(onnx.helper.make_node("MatMul", [f"a{n}", f"w{n}"], [f"m{n}"]))
+        nodes.append(onnx.helper.make_node("Relu", [f"m{n}"], [f"a{n + 1}"]))
+    nodes.append(onnx.helper.make_node("MatMul", [f"a{layers}", f"w{layers}"], ["y"]))
+    half = onnx.TensorProto.FLOAT16
+    graph = onnx.helper.make_graph(
+        nodes,
+        "deep",
+        [onnx.helper.make_tensor_value_info("x", half, ["N", 3, 32, 32])],
+        [onnx.helper.make_tensor_value_info("y", half, ["N", 1000])],
+        [onnx.numpy_helper.from_array(w, f"w{n}") for n, w in enumerate(weights)],
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    return weights
+
+
+def test_a_deep_network_in_float16_is_what_it_is_but_for_its_roundings(tmp_path, cache):
+    weights = in_float16(tmp_path / "net.onnx")
+    crop = Preprocess(resize=32, crop=32)
+    options = ModelOptions(name=str(tmp_path / "net.onnx"), preprocess=crop)
+    prepared = prepare(resolve(options), cache_dir=cache)
+    assert prepared.max_difference > 0
+    images = np.random.default_rng(1).uniform(-2, 2, (3, 3, 32, 32)).astype(np.float32)
+    (found,) = load(prepared).run(list(prepared.outputs), {prepared.input: images})
+    rows = images.astype(np.float64).reshape(3, 3, 8, 4, 8, 4).mean((3, 5)).reshape(3, -1)
+    for weight in weights[:-1]:
+        rows = np.maximum(rows @ weight.astype(np.float64), 0)
+    expected = rows @ weights[-1].astype(np.float64)
+    np.testing.assert_allclose(found, expected, atol=1e-2 * np.abs(expected).max())

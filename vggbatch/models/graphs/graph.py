@@ -179,6 +179,13 @@ def is_dynamically_quantized(model: onnx.ModelProto) -> bool:
     )
 
 
+def in_half(model: onnx.ModelProto) -> bool:
+    """Whether weights or a port are in 16 bits, with which a network rounds after each layer."""
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    types |= {value.type.tensor_type.elem_type for value in model.graph.input}
+    return not types.isdisjoint((TensorProto.FLOAT16, TensorProto.BFLOAT16))
+
+
 def opset(model: onnx.ModelProto) -> int:
     """Version of the default operator set; 1 where an old file does not say."""
     versions = (int(o.version) for o in model.opset_import if o.domain in _DEFAULT)

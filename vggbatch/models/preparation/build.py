@@ -23,6 +23,7 @@ from vggbatch.models.graphs.dense import make_dense
 from vggbatch.models.graphs.graph import (
     OLDEST_OPSET,
     OutputKind,
+    in_half,
     is_dynamically_quantized,
     is_quantized,
     make_batchable,
@@ -155,6 +156,8 @@ class _Facts:
     input_type: str
     batch: int | None
     shape: str
+    half: bool
+    """Whether any of it computes in float16."""
 
 
 def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
@@ -168,6 +171,7 @@ def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
         dynamic=is_dynamically_quantized(model),
         input_type=TAKEN.get(value.type.tensor_type.elem_type, "float32"),
         batch=shape[0],
+        half=in_half(model),
         shape=str(["?" if d is None else d for d in shape]).replace("'", ""),
     )
 
@@ -182,6 +186,7 @@ def _expected(job: BuildJob, facts: _Facts, original: Path, values: NDArray[Any]
             binary=job.binary,
             values=values.astype(facts.input_type),
             batch=facts.batch,
+            half=facts.half,
         )
     except ONNXRUNTIME_ERRORS as error:
         raise UsageError(
