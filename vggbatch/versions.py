@@ -17,10 +17,15 @@ def versions() -> dict[str, str]:
     """Versions of everything that can change a result."""
     from importlib.metadata import version  # here, as most commands do without
 
+    import onnxruntime
+
     return {
         "vggbatch": __version__,
         "python": platform.python_version(),
-        **{name: version(name) for name in ("ray", "onnxruntime", "numpy", "pillow", "pyarrow")},
+        "ray": version("ray"),
+        # its wheels have several names, and two of them in one environment overlay each other
+        "onnxruntime": onnxruntime.__version__,
+        **{name: version(name) for name in ("numpy", "pillow", "pyarrow")},
     }
 
 

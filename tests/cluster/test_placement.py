@@ -169,3 +169,16 @@ def test_the_users_numbers_stand(cpus):
 def test_what_cannot_run_is_refused_with_the_reason(cpus, wanted, words):
     with pytest.raises(UsageError, match=words):
         place(cpus, options(**wanted))
+
+
+def test_another_provider_gets_a_classifier_for_each_node_or_gpu():
+    def shape(gpus, **values):
+        placed = place([8.0, 8.0], options(**values), gpus=gpus)
+        return placed.actors, placed.threads, placed.actor_gpus
+
+    assert shape(0, provider="openvino") == (2, 8, 0)
+    assert shape(4, provider="CUDAExecutionProvider") == (4, 4, 1)
+    assert shape(4, provider="cuda", actors=2) == (2, 8, 1)
+    assert shape(None, provider="cuda") == (2, 8, 1)
+    with pytest.raises(UsageError, match="needs a GPU for each classifier, and Ray counts none"):
+        shape(0, provider="cuda")

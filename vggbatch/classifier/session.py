@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from vggbatch.classifier.provider import Provider
 from vggbatch.exact_int8 import open_exactly
 
 MICRO_BATCH = 4
@@ -35,6 +36,8 @@ class SessionSpec:
     """Images in one run, where the user does not say."""
     batch: int | None = None
     """Images in each run, all of them needed; None for any number."""
+    provider: Provider | None = None
+    """What computes it; None for onnxruntime's own CPU kernels."""
 
 
 class Session:
@@ -45,7 +48,7 @@ class Session:
         threads: intra-op threads; they inherit this thread's cores.
 
     Raises:
-        RuntimeError: onnxruntime cannot load the file (its own message).
+        RuntimeError: onnxruntime cannot load the file (its own message), or not with its provider.
     """
 
     def __init__(self, spec: SessionSpec, threads: int) -> None:
@@ -61,10 +64,14 @@ class Session:
         if spec.optimized:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         self.spec = spec
+        self._first: ort.RunOptions | None = None
+        if spec.provider is not None:
+            self._session = spec.provider.open(spec.path, options)
+            return
         self._session = open_exactly(spec.path, options, checked=True)
         # opening packs all weights again before it takes those of the file, and onnxruntime keeps
         # that memory for itself until asked for it, 124 MB for a VGG-16 in int8 (measured)
-        self._first: ort.RunOptions | None = ort.RunOptions()
+        self._first = ort.RunOptions()
         self._first.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def __call__(

@@ -65,6 +65,8 @@ class Cluster:
     """Logical CPUs of each living node."""
     own: bool
     """Started on this machine for this run alone: one node, which stays the only one."""
+    gpus: int = 0
+    """GPUs of all living nodes, as Ray counts them."""
     here: float = 0.0
     """Logical CPUs of the node that this process is on; 0 where it is on none."""
     woken: Mapping[str, Any] = field(default_factory=dict)
@@ -97,7 +99,8 @@ def ray_cluster(options: ComputeOptions, *, chunk_bytes: int) -> Iterator[Cluste
             _connect(options, chunk_bytes, undone)
         alive = {node["NodeID"]: node["Resources"].get("CPU", 0.0) for node in living_nodes()}
         here = ray.get_runtime_context().get_node_id()
-        yield Cluster(list(alive.values()), own=own, here=alive.get(here, 0.0))
+        gpus = sum(int(node["Resources"].get("GPU", 0)) for node in living_nodes())
+        yield Cluster(list(alive.values()), own=own, gpus=gpus, here=alive.get(here, 0.0))
 
 
 def _connect(options: ComputeOptions, chunk_bytes: int, undone: contextlib.ExitStack) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vggbatch.classifier.provider import Provider
 from vggbatch.cluster.node_report import NodeCheck, NodeReport, existing, inspect_node, may_write
 from vggbatch.cluster.placement import Placement, place_here
 from vggbatch.errors import UnfitForRun
@@ -76,7 +77,9 @@ def check_own_machine(job: Job, note: Callable[[str], None] | None = None) -> Pl
     Raises:
         UsageError: no classifier fits, or the machine is not fit for the run.
     """
-    placement = place_here(job.config.compute)
+    compute = job.config.compute
+    Provider.named(compute.provider, compute.provider_options, here=True)
+    placement = place_here(compute)
     temporary = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
     question = node_check_for(job, temporary=temporary)
     report, needs = inspect_node(question), needs_of(job)

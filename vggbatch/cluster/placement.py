@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vggbatch.classifier.cores import cpu_mask, usable_cpus
+from vggbatch.classifier.provider import needs_gpu
 from vggbatch.classifier.topology import read_topology
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError
@@ -73,6 +74,8 @@ class Placement:
     decode_tasks: int
     index_tasks: int
     write_tasks: int
+    actor_gpus: int = 0
+    """GPUs that each actor asks Ray for."""
     chunks_in_flight: int = 2
     """Chunks queued at an actor: one in work, one ready."""
 
@@ -119,14 +122,19 @@ def place(
     growth: Growth | None = None,
     *,
     groups: Sequence[int] = (),
+    gpus: int | None = None,
 ) -> Placement:
     """Fit a run into nodes.
+
+    Networks that another provider than the CPU computes get one classifier for each GPU that the
+    provider asks for, or for each node, with as many CPUs as its share of them is.
 
     Args:
         node_cpus: logical CPUs of each node that may be used, as Ray counts them.
         options: what the user fixed.
         growth: what nodes may join later; None: the nodes are all there will be.
         groups: cores behind each last-level cache of a node, where they are known.
+        gpus: of all nodes; None where Ray has not counted them.
 
     Raises:
         UsageError: not one actor fits, or fewer than were asked for.
@@ -138,6 +146,8 @@ def place(
             "the cluster has no node with a free logical CPU for a classifier actor; "
             "add a node, or start Ray with --num-cpus 1 or more"
         )
+    if options.provider != "cpu" and options.actors is None:
+        options = options.model_copy(update={"actors": _accelerated(options, len(cores), gpus)})
     share = options.max_cpus or _UNKNOWN_GROWTH
     widest = min(max(cores), share)
     threads = options.threads or _default_threads(widest, options.actors, len(cores), groups)
@@ -172,7 +182,20 @@ def place(
         decode_tasks=min(options.decode_tasks or decoders, limit),
         index_tasks=max(1, total // 8),
         write_tasks=max(1, limit // 8),
+        actor_gpus=int(needs_gpu(options.provider)),
     )
+
+
+def _accelerated(options: ComputeOptions, nodes: int, gpus: int | None) -> int:
+    """Classifiers on another provider than the CPU, where the user names no number."""
+    if not needs_gpu(options.provider) or gpus is None:
+        return nodes
+    if gpus == 0:
+        raise UsageError(
+            f"compute.provider={options.provider} needs a GPU for each classifier, and Ray counts "
+            "none in this cluster: start its nodes with --num-gpus, or take another provider"
+        )
+    return gpus
 
 
 def _default_threads(cores: int, actors: int | None, nodes: int, groups: Sequence[int]) -> int:

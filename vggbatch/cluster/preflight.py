@@ -64,7 +64,7 @@ def check(
     if cluster.own:
         return check_own_machine(job)
     with Preflight(job, woken=cluster.woken) as preflight:
-        placement = place(cluster.node_cpus, job.config.compute, cluster.growth)
+        placement = place(cluster.node_cpus, job.config.compute, cluster.growth, gpus=cluster.gpus)
         meanwhile(placement)
         for line in preflight.finish(placement):
             report(line)

@@ -186,9 +186,27 @@ class ComputeOptions(_Strict):
     decode_tasks: int | None = Field(None, ge=1)
     """Decoding tasks at a time."""
     pin: bool = True
-    """Pin each actor to cores of its own where the machine allows it."""
+    """Pin each actor to cores of its own where the machine allows it; those of a provider other
+    than cpu never are."""
+    provider: str = "cpu"
+    """What computes the networks: a provider that the installed onnxruntime has, such as `cuda` or
+    `openvino` (see `vggbatch doctor`). Its scores may differ from the CPU's, so an output keeps to
+    the one that it was begun with."""
+    provider_options: dict[str, str] = {}
+    """Options of that provider, as onnxruntime documents them: device_type: CPU."""
     log_format: Literal["text", "json"] = "text"
     """Format of the log lines of the driver and its workers; json for log collectors."""
+
+    @field_validator("provider")
+    @classmethod
+    def _short(cls, name: str) -> str:
+        return name.removesuffix("ExecutionProvider").lower()
+
+    @model_validator(mode="after")
+    def _options_of_a_provider(self) -> ComputeOptions:
+        if self.provider_options and self.provider == "cpu":
+            raise ValueError("provider_options need a provider other than cpu")
+        return self
 
     @property
     def cluster_address(self) -> str | None:
@@ -386,6 +404,9 @@ class JobConfig(_Strict):
         keep |= {"columns", "indices", "ensemble", "profiles", "protocol"}
         keep |= {"chunk_size", "rows_per_file"}
         settings = self.model_dump(mode="json", include=keep)
+        if self.compute.provider != "cpu":
+            # each computes other last digits, and some in another precision
+            settings["provider"] = {self.compute.provider: self.compute.provider_options}
         if not self.select.everything:
             settings["select"] = self.select.model_dump(mode="json")
         return settings

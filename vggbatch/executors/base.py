@@ -134,7 +134,7 @@ def stage_context(job: Job, run_id: str, output: Output, placement: Placement) -
         open_networks=network_opener(job),
         threads=placement.threads,
         micro_batch=config.compute.micro_batch,
-        pin=config.compute.pin,
+        pin=config.compute.pin and config.compute.provider == "cpu",
         features=config.features,
         labels=job.labels,
         run_id=run_id,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vggbatch import uris
+from vggbatch.classifier.provider import Provider
 from vggbatch.config import JobConfig, Preprocess, Protocol
 from vggbatch.errors import UsageError
 from vggbatch.job.known_images import known_images
@@ -102,6 +103,12 @@ class Job:
     def protocol(self) -> Protocol:
         """The views of each image."""
         return self.config.protocol
+
+    @property
+    def provider(self) -> Provider | None:
+        """What computes the networks; None for onnxruntime's own CPU kernels."""
+        compute = self.config.compute
+        return Provider.named(compute.provider, compute.provider_options, here=False)
 
     @property
     def estimated_images(self) -> int:
@@ -210,6 +217,7 @@ def prepare_job(config: JobConfig) -> Job:
     if config.cache_trusted:
         trust_cache(config.cache_dir)
     check_cache(config.cache_dir)
+    Provider.named(config.compute.provider, config.compute.provider_options, here=False)
     models = tuple(
         resolve(options, cache_dir=config.cache_dir, mirrors=config.mirrors)
         for options in (config.model, *config.ensemble)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from vggbatch.classifier import NetworkSpec, SessionSpec
+from vggbatch.classifier.provider import Provider
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH
 from vggbatch.config import Protocol
 from vggbatch.models.cache import trust_cache
@@ -28,6 +29,7 @@ def open_model(
     *,
     dense: bool = False,
     source: Source | None = None,
+    provider: Provider | None = None,
 ) -> SessionSpec:
     """Get the model file ready on this node, and say how to open it.
 
@@ -35,7 +37,14 @@ def open_model(
         UsageError: the model cannot be prepared.
         VggbatchError: its bytes are missing or wrong.
     """
-    prepared = prepare(model, cache_dir=cache_dir, features=features, dense=dense, source=source)
+    prepared = prepare(
+        model,
+        cache_dir=cache_dir,
+        features=features,
+        dense=dense,
+        portable=provider is not None,
+        source=source,
+    )
     return SessionSpec(
         path=str(prepared.path),
         input=prepared.input,
@@ -45,6 +54,7 @@ def open_model(
         micro_batch=INT8_MICRO_BATCH if prepared.quantized else MICRO_BATCH,
         optimized=prepared.optimized,
         batch=prepared.batch,
+        provider=provider,
     )
 
 
@@ -55,13 +65,14 @@ def open_networks(
     features: bool,
     sources: Sequence[Source | None],
     cache_trusted: bool = False,
+    provider: Provider | None = None,
 ) -> list[NetworkSpec]:
     """Get the files of all networks ready on this node, those that the protocol needs."""
     if cache_trusted:
         trust_cache(cache_dir)
     specs = []
     for model, source in zip(models, sources, strict=True):
-        opened = functools.partial(open_model, model, cache_dir, source=source)
+        opened = functools.partial(open_model, model, cache_dir, source=source, provider=provider)
         specs.append(
             NetworkSpec(
                 opened(features) if protocol.crops else None,
@@ -89,4 +100,5 @@ def network_opener(
         job.config.features is not None,
         sources or [None] * len(job.models),
         job.config.cache_trusted,
+        job.provider,
     )

@@ -153,7 +153,8 @@ def write_file(uri: str, data: bytes) -> None:
 class Folder:
     """A folder on any fsspec filesystem. Cheap to make; pickles as its URI alone."""
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str | os.PathLike[str]) -> None:
+        uri = os.fspath(uri)
         if not uri.strip():
             raise UsageError("a folder is empty text: is a variable of the shell not set?")
         plain = uri.rstrip("/") if len(uri) > 1 else uri

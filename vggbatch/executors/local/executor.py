@@ -8,6 +8,7 @@ long hangs in it. Either is ended, like one that died by itself, and its chunks 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import queue
 import time
@@ -228,8 +229,11 @@ def _all_prepared(job: Job) -> bool:
     """Whether this machine has the networks' files, so that to open them leaves nothing behind."""
     crops, config = job.protocol.crops is not None, job.config
     features = config.features is not None
+    prepared = functools.partial(
+        is_prepared, cache_dir=config.cache_dir, portable=job.provider is not None
+    )
     return all(
-        (not crops or is_prepared(model, cache_dir=config.cache_dir, features=features))
-        and (not job.protocol.dense or is_prepared(model, cache_dir=config.cache_dir, dense=True))
+        (not crops or prepared(model, features=features))
+        and (not job.protocol.dense or prepared(model, dense=True))
         for model in job.models
     )

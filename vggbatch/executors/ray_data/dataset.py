@@ -65,6 +65,7 @@ def build(
         Classify,
         fn_constructor_args=(context,),
         num_cpus=placement.actor_cpus,
+        num_gpus=placement.actor_gpus or None,
         compute=ActorPoolStrategy(
             # the rest may go with their nodes, and come with others
             min_size=1 if placement.elastic else placement.actors,

@@ -81,6 +81,8 @@ class BuildJob:
     features: bool | str
     """Whether to add the features, or those of which tensor."""
     dense: bool
+    portable: bool
+    """Whether it is to be left as it is for kernels that are not the CPU's."""
     normalize: Preprocess | None
     key: Mapping[str, Any]
     """What the folder is made from and by, as its document will say."""
@@ -111,7 +113,7 @@ def build(job: BuildJob) -> None:
     closed: set[tuple[bool, bool]] = set()
     for form in forms_of(fixed=facts.batch, quantized=facts.quantized, dynamic=facts.dynamic):
         kind = (form.optimized, form.prepacked)
-        if kind in closed:
+        if kind in closed or (job.portable and form.optimized):
             continue
         # each is made of a fresh copy
         model = model or onnx.load(original)

@@ -31,6 +31,8 @@ class Variant:
     """Take images of any size."""
     normalize: Preprocess | None
     """Do this arithmetic in the graph."""
+    portable: bool = False
+    """Leave it to whatever opens the file to optimize it: not only onnxruntime's CPU kernels."""
 
 
 FILES = ("model.onnx", "model.data")

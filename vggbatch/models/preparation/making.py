@@ -90,6 +90,7 @@ def _build(
             profile=profile,
             features=variant.features,
             dense=variant.dense,
+            portable=variant.portable,
             normalize=variant.normalize,
             key=key,
         )

@@ -67,6 +67,7 @@ def prepare(
     features: bool = False,
     dense: bool = False,
     normalize: Preprocess | None = None,
+    portable: bool = False,
     source: Source | None = None,
 ) -> PreparedModel:
     """Return the prepared file of a model, making it first if this node has none.
@@ -84,6 +85,7 @@ def prepare(
         dense: take images of any size, and average the scores over all positions (see dense.py).
         normalize: put this profile's arithmetic into the graph, so that it takes uint8 RGB crops
             [N, crop, crop, 3].
+        portable: for other kernels than onnxruntime's own of the CPU.
         source: gives the bytes of the original's files, by name, where this node does not have
             them.
 
@@ -93,7 +95,7 @@ def prepare(
         VggbatchError: the bytes are missing or have another SHA-256, the prepared file does not
             compute what the original does, or the cache can be neither used nor written.
     """
-    variant = Variant(features and (model.features or True), dense, normalize)
+    variant = Variant(features and (model.features or True), dense, normalize, portable)
     key = _key(model, variant)
     open_cache(cache_dir)
     folder = _folder(model, cache_dir, key)
@@ -126,10 +128,15 @@ def prepare(
 
 
 def is_prepared(
-    model: Model, *, cache_dir: str | None = None, features: bool = False, dense: bool = False
+    model: Model,
+    *,
+    cache_dir: str | None = None,
+    features: bool = False,
+    dense: bool = False,
+    portable: bool = False,
 ) -> bool:
     """Whether `prepare` would find its file in the cache."""
-    key = _key(model, Variant(features and (model.features or True), dense, None))
+    key = _key(model, Variant(features and (model.features or True), dense, None, portable))
     try:
         return facts_of(_folder(model, cache_dir, key), key, quick=True) is not None
     except (OSError, UsageError):
@@ -149,6 +156,7 @@ def _key(model: Model, variant: Variant) -> dict[str, Any]:
         "scores": model.scores,
         "binary": model.output if model.binary else None,
         **({"dense": True} if variant.dense else {}),
+        **({"portable": True} if variant.portable else {}),
     }
 
 
