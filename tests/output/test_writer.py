@@ -168,6 +168,17 @@ def test_a_group_with_missing_chunks_is_never_written(output, tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
+def test_a_staging_file_of_another_chunk_is_never_taken(output, tmp_path):
+    commit(output, 0, 0, 2, ["a"])
+    commit(output, 0, 1, 2, ["b"])
+    one, other = sorted(tmp_path.glob("_vggbatch/*/staging/*/*.parquet"))
+    other.write_bytes(one.read_bytes())
+    with pytest.raises(JobFailed, match=rf"{other.name} is damaged .*: delete it and run the same"):
+        compact(output, 0, [0], 1000)
+    assert not list(tmp_path.glob("_vggbatch/*/groups/*"))
+    assert not list(tmp_path.glob("predictions/*"))
+
+
 def test_losing_the_race_to_a_repeated_task_is_no_failure(output, monkeypatch):
     commit(output, 0, 0, 1, ["a"])
     real = output.parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ from vggbatch.output.schema import TOP_K, predictions_schema
 from vggbatch.storage.filesystem import arrow_file
 
 STATS_KEY = b"vggbatch.stats"
+_NAME_KEY = b"vggbatch.part"
 """Of the metadata of a staging file: its chunk's statistics as JSON."""
 _ROW_GROUP_BYTES = 32 * 2**20
 """Compaction holds about this much of a file in memory."""
@@ -117,10 +118,10 @@ def _by_profile(table: pa.Table) -> dict[str, pa.Table]:
 
 def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
     """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
-    table = predictions.replace_schema_metadata({STATS_KEY: stats.to_json()})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, **_PARQUET)
     name = output.part_name(key, predictions.num_rows)
+    metadata = {STATS_KEY: stats.to_json(), _NAME_KEY: _last(name)}
+    sink = pa.BufferOutputStream()
+    pq.write_table(predictions.replace_schema_metadata(metadata), sink, **_PARQUET)
     output.fence.write_bytes(name, sink.getvalue().to_pybytes())
 
 
@@ -279,6 +280,7 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
                 try:
                     table = read_table(arrow_file(data))
                     stats += Stats.from_json(table.schema.metadata[STATS_KEY])
+                    _check_name(table.schema.metadata, name)
                 except (ValueError, KeyError, TypeError, OSError) as error:
                     # of pyarrow for damaged files, and for what is not there
                     raise _damaged(output, name, error) from None
@@ -291,6 +293,17 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
         yield pa.concat_tables(waiting), stats
 
 
+def _check_name(metadata: Mapping[bytes, bytes], name: str) -> None:
+    """Raise ValueError where a staging file is that of another chunk."""
+    there = metadata.get(_NAME_KEY, _last(name).encode()).decode()
+    if there != _last(name):
+        raise ValueError(f"it was written as {there}")
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
 def part_stats(output: Output, name: str) -> Stats:
     """The statistics in a staging file.
 
@@ -299,7 +312,9 @@ def part_stats(output: Output, name: str) -> Stats:
     """
     try:
         schema = pq.read_schema(arrow_file(output.folder.read_bytes(name)))
-        return Stats.from_json(schema.metadata[STATS_KEY])
+        stats = Stats.from_json(schema.metadata[STATS_KEY])
+        _check_name(schema.metadata, name)
+        return stats
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _damaged(output, name, error) from None
 
