@@ -205,6 +205,28 @@ def test_a_damaged_page_is_said_with_its_file_which_can_be_deleted(finished, out
     assert content(out) == content(finished)
 
 
+def test_a_number_of_run_json_that_has_changed_is_noticed(finished, out, job):
+    """A document that can still be read and has another value, as of a damaged disk."""
+    for place in (out, out / SQUASH):
+        text = (place / "run.json").read_text()
+        number = json.loads(text)["metrics"][0]["value"]
+        (place / "run.json").write_text(text.replace(json.dumps(number), json.dumps(number + 1)))
+        with pytest.raises(UsageError, match=r"another run than run\.json, or one"):
+            api.load_run(str(out))
+    assert score(job(out)) == 0  # which keeps metrics of the same rows, if they are those
+    assert json.loads((out / "run.json").read_text())["metrics"] is None
+    assert evaluate(job(out)) == 0
+    for place in ("", SQUASH):
+        one, two = (json.loads((o / place / "run.json").read_text()) for o in (out, finished))
+        assert one["metrics"] == two["metrics"]
+    assert content(out) == content(finished)
+    # as of a version that did not record it
+    success = json.loads((out / "_SUCCESS").read_text())
+    del success["record_sha256"]
+    (out / "_SUCCESS").write_text(json.dumps(success))
+    assert not problems(Folder(str(out)))
+
+
 MARKERS = {
     "deleted": lambda marker, _: marker.unlink(),
     "emptied": lambda marker, _: marker.write_bytes(b""),

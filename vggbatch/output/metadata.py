@@ -261,6 +261,8 @@ class Impossible(UsageError):
 class _Declared(TypedDict):
     plan: str | None
     files_sha256: str
+    record_sha256: NotRequired[str]
+    """Of all of run.json."""
 
 
 class _Success(_Declared):

@@ -1,7 +1,7 @@
 """Whether an output may be believed: finished, and with every file that it names.
 
-_SUCCESS names the plan and a digest of the files that run.json lists, so that one that belongs to
-another run says nothing.
+_SUCCESS names the plan and has digests of run.json and of the files that it lists, so that one that
+belongs to another run says nothing, nor one whose run.json was damaged and can still be read.
 """
 
 from __future__ import annotations
@@ -27,8 +27,18 @@ _READINGS = 3
 def declaration(record: dict[str, Any]) -> dict[str, Any]:
     """The content of _SUCCESS for a run.json."""
     listed = [record.get("plan"), record.get("files"), metadata.tables_of(record)]
-    digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-    return {"format": record["format"], "plan": record.get("plan"), "files_sha256": digest}
+    return {
+        "format": record["format"],
+        "plan": record.get("plan"),
+        "files_sha256": _digest(listed),
+        "record_sha256": _digest(record),
+    }
+
+
+def _digest(value: Any) -> str:
+    """Of what is written as JSON and of what is read from there alike."""
+    read = json.loads(json.dumps(value, default=str))
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
 
 
 def problems(folder: Folder) -> list[str]:
@@ -51,7 +61,7 @@ def problems(folder: Folder) -> list[str]:
         if _vouches(declared, record):
             break  # else it may just have become its next generation
     else:
-        return [f"{SUCCESS} is of another run than {RUN}"]
+        return [f"{SUCCESS} is of another run than {RUN}, or one of them is damaged"]
     found = _lines(folder, [*record.get("files", ()), *(metadata.tables_of(record) or ())])
     if "rescored" in record or record["profile"] is not None:
         return found
@@ -92,8 +102,21 @@ def unmarked(output: Output, progress: Progress) -> list[str]:
 def _vouches(declared: dict[str, Any], record: dict[str, Any]) -> bool:
     """Whether _SUCCESS is of a run.json, or while that is replaced of the one to come."""
     wanted = declaration(record)
-    now = {key: value for key, value in declared.items() if key != "next"}
-    return wanted in (now, declared.get("next"))
+    # earlier versions had no digest of the record
+    return any(
+        all(found.get(key, value) == value for key, value in wanted.items())
+        for found in (declared, declared.get("next"))
+        if found is not None
+    )
+
+
+def is_vouched(folder: Folder) -> bool:
+    """Whether run.json may be as it was written: no _SUCCESS says otherwise."""
+    try:
+        declared = metadata.success(folder.read_bytes(SUCCESS), SUCCESS)
+        return _vouches(declared, metadata.run(folder.read_bytes(RUN), RUN))
+    except (FileNotFoundError, metadata.Damaged):
+        return True
 
 
 def believe(folder: Folder, *, partial: bool = False) -> str | None:

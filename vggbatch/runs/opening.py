@@ -8,7 +8,7 @@ from vggbatch.job.job import Job
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.progress import Progress
-from vggbatch.output.verify import problems, unmarked
+from vggbatch.output.verify import is_vouched, problems, unmarked
 from vggbatch.runs.finish import run_of
 from vggbatch.runs.resume import check_output
 
@@ -45,8 +45,9 @@ def reopen(output: Output, progress: Progress) -> None:
     """Take back what an earlier run declared, and remove what killed ones have left."""
     for name in ("", *output.folder.folders(PROFILES)):
         place = output.fence_of(name)
+        vouched = is_vouched(output.profile(name) if name else output.folder)
         place.delete(SUCCESS)
-        if run_of(output, name) is None:
+        if not vouched or run_of(output, name) is None:
             place.delete(RUN)
     output.drop_other_plans(output.plan_id)
     output.drop_partial_files()
