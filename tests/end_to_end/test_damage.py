@@ -22,6 +22,7 @@ from vggbatch.output.layout import Output
 from vggbatch.output.lease import OutputLease, read_lease
 from vggbatch.output.metadata import Impossible
 from vggbatch.output.progress import Snapshot
+from vggbatch.output.verify import declaration
 from vggbatch.output.writer import compact
 from vggbatch.runs import status
 from vggbatch.runs.resume import check_output, open_output
@@ -203,7 +204,9 @@ def test_an_output_of_an_older_version(unfinished, tmp_path):
 def test_a_run_json_of_another_version(finished, tmp_path):
     folder = copy_of(finished, tmp_path)
     record = json.loads(folder.read_bytes("run.json"))
-    folder.write_json("run.json", {**record, "new_in_a_later_version": [1]})
+    later = {**record, "new_in_a_later_version": [1]}
+    folder.write_json("run.json", later)
+    folder.write_json("_SUCCESS", declaration(later))
     assert api.load_run(folder.uri)["new_in_a_later_version"] == [1]
     del record["model"]["synthetic"]
     folder.write_json("run.json", record)

@@ -211,7 +211,9 @@ def test_an_output_in_a_store_names_no_file(done, place):
     labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
     rescore(str(done / "out"), str(labels), folder.uri)
     write_report(folder.uri)
-    folder.write_json("run.json", json.loads(folder.read_bytes("run.json")) | {"vggbatch": "0"})
+    record = json.loads(folder.read_bytes("run.json")) | {"vggbatch": "0"}
+    folder.write_json("run.json", record)
+    folder.write_json("_SUCCESS", declaration(record))
     with pytest.raises(UsageError, match="a file of this machine"):
         write_report(folder.uri)
 

@@ -20,6 +20,7 @@ from vggbatch.chunks.stats import Stats
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.executors.base import Executor
 from vggbatch.job.job import Job, input_digest
+from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import NEXT, Output
 from vggbatch.output.lease import OutputLease
 from vggbatch.output.switch import complete_switch, is_unfinished
@@ -63,6 +64,7 @@ def arranged(job: Job, output: Output) -> tuple[Job, Arrangement | None]:
 
 def settle(output: Output) -> None:
     """Complete the switch to a generation that a killed command has prepared and begun."""
+    check_confined(output.folder)
     if is_unfinished(output):
         with OutputLease(output.folder) as lease:
             complete_switch(Output(output.folder, fence=lease.fence))
