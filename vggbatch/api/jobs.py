@@ -6,6 +6,7 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -172,9 +173,12 @@ def plan(
     Raises:
         UsageError: the job is impossible as asked.
     """
+    started = time.perf_counter()
     config = job_config(input, options)
     config.compute.check_address()
-    return preview(_checked(config), measure=measure, within=within)
+    job = _checked(config)
+    listing = time.perf_counter() - started
+    return preview(job, measure=measure, within=within, listing=listing)
 
 
 def predict(

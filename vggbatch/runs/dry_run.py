@@ -85,13 +85,16 @@ class Preview:
         }
 
 
-def preview(job: Job, *, measure: bool = False, within: float | None = None) -> Preview:
+def preview(
+    job: Job, *, measure: bool = False, within: float | None = None, listing: float = 0.0
+) -> Preview:
     """Check a job against its output and the cluster or this machine; nothing is left behind.
 
     Args:
         job: the checked job.
         measure: try it out on this machine for some seconds, for the estimate.
         within: seconds in which it is to be done, for the estimate.
+        listing: seconds that it took to check and list the job, for the estimate.
 
     Raises:
         UsageError: the output is another job's, no image that is looked at can be scored, no
@@ -124,7 +127,9 @@ def preview(job: Job, *, measure: bool = False, within: float | None = None) -> 
         placement=placement,
         pinning=cores,
         notes=tuple(notes),
-        estimate=estimate(left, placement, executor, done, measure=measure, within=within),
+        estimate=estimate(
+            left, placement, executor, done, measure=measure, within=within, listing=listing
+        ),
     )
 
 

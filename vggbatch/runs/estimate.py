@@ -54,7 +54,7 @@ class Estimate:
     prepare_seconds: float | None = None
     """To get the networks ready, once on each machine."""
     start_seconds: float | None = None
-    """To start and connect processes and to open the networks."""
+    """To list the input, to start and connect processes and to open the networks."""
     score_seconds: float | None = None
     finish_seconds: float | None = None
     output_bytes: int | None = None
@@ -94,6 +94,7 @@ def estimate(
     *,
     measure: bool = True,
     within: float | None = None,
+    listing: float = 0.0,
 ) -> Estimate:
     """Say what a job takes.
 
@@ -104,6 +105,7 @@ def estimate(
         done: images that are scored already.
         measure: try it out on this machine for some seconds.
         within: seconds in which it is to be done.
+        listing: seconds that it took to check the job and to list its input.
     """
     images = max(0, job.estimated_images - done)
     needs = needs_of(job)
@@ -118,7 +120,7 @@ def estimate(
     known: dict[str, Any] = {}
     cores = placement.actors * placement.threads
     if trial is not None:
-        start = trial.start_seconds + (_RAY_START_S if executor == "ray" else 0.0)
+        start = listing + trial.start_seconds + (_RAY_START_S if executor == "ray" else 0.0)
         fixed = trial.prepare_seconds + start + _FINISH_S
         work = images * trial.core_seconds
         known = {
