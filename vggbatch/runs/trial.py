@@ -46,6 +46,8 @@ _LISTINGS, _OF_EACH = 16, 32
 """Parts of a listing that images are taken of, spread evenly, and images of each."""
 _CLOSED, _OF_CLOSED = 4, 64
 """Shards that images are taken of, and first images of each."""
+_EACH = 4
+"""Chunks that each classifier has done at least, where that does not take too long."""
 _FIRST = 4
 """Images in a chunk until it is known how long one takes."""
 _SMALL_NETWORK = 100 * 2**20
@@ -141,7 +143,7 @@ def _measured(
     size = min(job.chunk_size, max(_FIRST, round(_CHUNK_S * images / max(seconds, 1e-6))))
     chunks = int(actors * (4 + 2 * MEASURED_S / _CHUNK_S))
     chunks = min(chunks, max(2 * actors, job.estimated_images // size))  # of a small job it is all
-    found = list(_results(executor, work.of(size, chunks), MEASURED_S))
+    found = list(_results(executor, work.of(size, chunks), MEASURED_S, _EACH * actors))
     # until each classifier has had one, not all were at work
     known = found[min(actors, len(found) // 2) :]
     begin = found[len(found) - len(known) - 1][0] if len(known) < len(found) else before
@@ -158,20 +160,22 @@ def _measured(
     )
 
 
-def _results(executor: Executor, work: Work, limit: float) -> Iterator[tuple[float, ChunkResult]]:
-    """What comes, with its time, until a time is over; one thing at least."""
-    begun, any_came = time.perf_counter(), False
+def _results(
+    executor: Executor, work: Work, limit: float, least: int = 1
+) -> Iterator[tuple[float, ChunkResult]]:
+    """What comes, with its time, until a time is over and so much has come, or three times that."""
+    begun, came = time.perf_counter(), 0
     with closing(executor.run(work)) as results:
         for result in results:
             now = time.perf_counter()
             if result is not None and result.stats is None:
                 raise NotMeasured(f"a chunk failed: {result.failure}")
             if result is not None:
-                any_came = True
+                came += 1
                 yield now, result
-            if now - begun > (limit if any_came else _GIVE_UP_S):
+            if now - begun > (_GIVE_UP_S if not came else limit if came >= least else 3 * limit):
                 break
-    if not any_came:
+    if not came:
         raise NotMeasured(f"nothing was scored in {_GIVE_UP_S:.0f} s")
 
 
