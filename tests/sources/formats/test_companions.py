@@ -21,6 +21,8 @@ PAIRED = {
     "d/Masks/x_mask.png": "d/Images/x.jpg",
     "train/gt/1.bmp": "train/RGB/1.jpg",
     "x_thumb.jpg": "x.jpg",
+    "VOC2012/SegmentationClass/1.png": "VOC2012/JPEGImages/1.jpg",
+    "annotations/training/1.png": "images/training/1.jpg",
 }
 APART = {
     # classes are called like this, and number their images alike

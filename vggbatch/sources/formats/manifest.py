@@ -149,7 +149,7 @@ def _entry(manifest: str, folder: str, file: str, token: str) -> Member:
         return Member(shown, 0, 0, token or None, shown, str(wrong))
     name = names.printable(public_uri(source).removeprefix(folder))
     label = token or names.wnid_of_folder(source)
-    if contact.store_name(source) != contact.store_name(manifest):
+    if "://" in source and contact.store_name(source) != contact.store_name(manifest):
         reason = contact.why_unreachable(source)
         if reason is not None:
             return Member(name, 0, -1, label, of_path(source), f"{UNREACHED}{reason}")

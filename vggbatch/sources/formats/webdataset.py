@@ -17,7 +17,8 @@ NO_PICTURE = frozenset(
     {"alpha", "annotation", "canny", "depth", "disparity", "edge", "edges", "flow", "gt", "inst"}
     | {"instance", "label", "labels", "labelids", "mask", "masks", "matte", "normal", "normals"}
     | {"panoptic", "sal", "scribble", "seg", "segm", "segmentation", "segmap", "sem", "semantic"}
-    | {"semseg", "sketch", "target", "thumb", "thumbnail", "trimap"}
+    | {"semseg", "sketch", "target", "thumb", "thumbnail", "trimap", "trimaps", "annotations"}
+    | {"groundtruth", "gtfine", "gtcoarse", "segmentationclass", "segmentationobject"}
 )
 """What it is never called, nor a folder of pictures."""
 
