@@ -1,17 +1,15 @@
-"""The options that several commands share, and the configuration they add up to."""
+"""The options that several commands share."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vggbatch.cli import completion, console
+from vggbatch.cli import completion
 
 if TYPE_CHECKING:
-    from vggbatch.config import JobConfig, Selection
+    from vggbatch.config import Selection
 
 SOME, AGAIN = "Some of the images", "A finished output again"
 VIEWS, METRICS = "Preprocessing and views", "Metrics"
@@ -274,36 +272,6 @@ Json = Annotated[
 ]
 
 
-def job_config(
-    inputs: list[str] | None,
-    *,
-    config: str | None = None,
-    settings: list[str] | None = None,
-    features: bool = False,
-    append: bool = False,
-    changed: bool = False,
-    prune: bool = False,
-    overwrite: bool = False,
-    **options: Any,
-) -> JobConfig:
-    """File < environment < named options < --set."""
-    from vggbatch.config import load_config
-
-    return load_config(
-        config,
-        settings=settings or (),
-        options={
-            "input": tuple(inputs or ()),
-            "features": "float32" if features else None,
-            "append": append or None,
-            "changed": changed or None,
-            "prune": prune or None,
-            "overwrite": overwrite or None,
-            **{_dotted(name): value for name, value in options.items()},
-        },
-    )
-
-
 def selection(limit: int | None, sample: int | None, seed: int | None) -> Selection:
     """Which images a command without a job's configuration is about."""
     from vggbatch.config import Selection, validate
@@ -311,101 +279,3 @@ def selection(limit: int | None, sample: int | None, seed: int | None) -> Select
     given = {"limit": limit, "sample": sample, "seed": seed}
     known = {name: value for name, value in given.items() if value is not None}
     return validate(Selection, known, origin="options")
-
-
-def _dotted(name: str) -> str:
-    for section in ("compute", "protocol", "select"):
-        name = name.replace(f"{section}_", f"{section}.")
-    return name
-
-
-def _configured(
-    inputs: Inputs = None,
-    output: Output = None,
-    labels: Labels = None,
-    errors: ErrorPolicy = None,
-    model: Models = None,
-    profiles: Profiles = None,
-    protocol: ProtocolOption = None,
-    scales: Scales = None,
-    config: Config = None,
-    settings: Settings = None,
-    executor: Executor = None,
-    address: Address = None,
-    actors: Actors = None,
-    threads: Threads = None,
-    max_cpus: MaxCpus = None,
-    features: Features = False,
-    max_error_rate: MaxErrorRate = None,
-    limit: Limit = None,
-    sample: Sample = None,
-    seed: Seed = None,
-    part: Part = None,
-    append: Append = False,
-    changed: Changed = False,
-    prune: Prune = False,
-    retry: Retry = None,
-    overwrite: Overwrite = False,
-    verbose: Verbose = False,
-    quiet: Quiet = False,
-    no_progress: NoProgress = False,
-    as_json: Json = False,
-) -> Any:  # the type of a configuration is imported for type checkers alone
-    """The configuration that a job's options add up to."""
-    console.configure(verbose=verbose, quiet=quiet, progress=not no_progress, as_json=as_json)
-    return job_config(
-        inputs,
-        output=output,
-        labels=tuple(labels or ()),
-        errors=errors,
-        model=model[0] if model else None,
-        ensemble=model[1:] if model else None,
-        profiles=profiles,
-        protocol=protocol,
-        protocol_scales=scales,
-        config=config,
-        settings=settings,
-        compute_executor=executor,
-        compute_address=address,
-        compute_actors=actors,
-        compute_threads=threads,
-        compute_max_cpus=max_cpus,
-        features=features,
-        max_error_rate=max_error_rate,
-        select_limit=limit,
-        select_sample=sample,
-        select_seed=seed,
-        select_part=part,
-        append=append,
-        changed=changed,
-        prune=prune,
-        retry=retry,
-        overwrite=overwrite,
-    )
-
-
-def job_command(action: Callable[..., object], **further: tuple[Any, Any]) -> Callable[..., None]:
-    """A command that takes all of a job's options and hands the configuration to `action`.
-
-    Args:
-        action: gets it, and what was given of the further options.
-        **further: options of this command alone, the type and the default of each.
-    """
-
-    def command(**values: Any) -> None:
-        own = {name: values.pop(name) for name in further}
-        action(_configured(**values), **own)
-
-    kind = inspect.Parameter.KEYWORD_ONLY
-    types = get_type_hints(_configured, include_extras=True)
-    shared = inspect.signature(_configured).parameters
-    given = {name: (types[name], shared[name].default) for name in shared} | further
-    command.__annotations__ = {name: annotation for name, (annotation, _) in given.items()}
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(name, kind, default=default, annotation=annotation)
-            for name, (annotation, default) in given.items()
-        ]
-    )
-    command.__doc__ = action.__doc__
-    return command

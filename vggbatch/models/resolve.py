@@ -58,7 +58,7 @@ def resolve(
         suffix = SYNTHETIC if synthetic else ""
         raise UsageError(
             f"no model {options.name!r}: did you mean {near + suffix!r}? `vggbatch models list` "
-            "names the zoo's; an own file ends in .onnx"
+            "names the zoo's; a path to your own model must end in .onnx"
         )
     return _own_model(options, cache_dir)
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from vggbatch.cli import console, options
+from vggbatch.cli.job_command import job_config
 
 _DEMO_MODEL = "vgg16-12@synthetic"
 _DEMO_IMAGES = 40
@@ -79,13 +80,13 @@ def bench(
     from vggbatch.bench.registry import choose
     from vggbatch.bench.render import WIDTH, render
 
-    job = options.job_config(
-        inputs,
+    job = job_config(
+        inputs=inputs,
         output=output,
-        compute_address=address,
-        select_limit=limit,
-        select_sample=sample,
-        select_seed=seed,
+        address=address,
+        limit=limit,
+        sample=sample,
+        seed=seed,
         config=config,
         settings=settings,
     )

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vggbatch.cli import console, options
+from vggbatch.cli import console
 from vggbatch.cli.commands.score import warn_of_assumptions
+from vggbatch.cli.job_command import job_command
 
 if TYPE_CHECKING:
     from vggbatch.config import JobConfig
@@ -147,4 +148,4 @@ def seconds_of(text: str) -> float:
     return float(seconds)
 
 
-plan = options.job_command(run_plan, within=(Within, None), no_measure=(NoMeasure, False))
+plan = job_command(run_plan, within=(Within, None), no_measure=(NoMeasure, False))

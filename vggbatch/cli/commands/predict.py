@@ -9,6 +9,7 @@ from rich.table import Table
 
 from vggbatch.cli import console, options
 from vggbatch.cli.commands.score import warn_of_assumptions
+from vggbatch.cli.job_command import job_config
 from vggbatch.cli.one_line import cell
 from vggbatch.errors import JobFailed
 
@@ -30,7 +31,7 @@ def predict(
     from vggbatch.sources.input_warnings import input_warnings_of
 
     console.configure(verbose=verbose, as_json=as_json)
-    job = options.job_config(inputs, model=model, config=config, settings=settings)
+    job = job_config(inputs=inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
         console.warning(f"{job.model.name} has random weights: its predictions mean nothing")
     table = api.predict(job, announce=_announce)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vggbatch.cli import console, options
+from vggbatch.cli import console
+from vggbatch.cli.job_command import job_command
 
 if TYPE_CHECKING:
     from vggbatch.api import Scored
@@ -135,5 +136,5 @@ def _warn_of_result(scored: Scored) -> None:
         console.warning(message)
 
 
-score = options.job_command(run_score)
-evaluate = options.job_command(run_evaluate)
+score = job_command(run_score)
+evaluate = job_command(run_evaluate)
