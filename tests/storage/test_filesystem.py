@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -37,6 +38,39 @@ def test_what_is_written_is_read(folder):
     assert not folder.exists("a/none")
     with pytest.raises(FileNotFoundError):
         folder.read_bytes("a/none")
+
+
+def test_only_so_many_bytes_of_a_document_anywhere(folder):
+    folder.write_bytes("a/run.json", b"{} " * 4)
+    folder.write_bytes("a/empty.json", b"")
+    assert folder.read_bytes("a/run.json", 12) == b"{} " * 4
+    with pytest.raises(UsageError, match=r"a/run.json has more than 11 bytes"):
+        folder.read_bytes("a/run.json", 11)
+    assert folder.read_bytes("a/empty.json") == b""
+    with pytest.raises(FileNotFoundError):
+        folder.read_bytes("a/none.json", 0)
+
+
+def test_no_more_of_a_document_is_asked_for_than_its_limit():
+    """Nor is its size asked for first: documents are read before every write to a store."""
+    fs = fsspec.filesystem("memory")
+    asked = []
+
+    class Store(type(fs)):
+        def cat_file(self, path, start=None, end=None, **options):
+            asked.append((start, end))
+            return super().cat_file(path, start, end, **options)
+
+        def info(self, path, **options):
+            raise AssertionError("one request is enough")
+
+    folder = Folder.__new__(Folder)
+    folder.fs, folder.root, folder.uri = Store(), "/documents", "memory://documents"
+    fs.pipe_file("/documents/run.json", bytes(100))
+    with pytest.raises(UsageError, match=r"memory://documents/run.json has more than 64 bytes"):
+        folder.read_bytes("run.json", 64)
+    assert asked == [(0, 65)]
+    fs.rm_file("/documents/run.json")
 
 
 def test_listing_is_sorted_fresh_and_of_files_alone(folder):

@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-from vggbatch.storage.filesystem import Folder, store_errors
+from vggbatch.output.parquet_check import MAX_FOOTER
+from vggbatch.storage.filesystem import MAX_DOCUMENT, Folder, store_errors
 
 _READERS = 16
 """Files looked into at a time: from a store, it is all waiting."""
 _TAIL = 2**16
 """Bytes from the end of a file that have most footers in them."""
+_BLOCK = 2**23
 _END = 8
 """Bytes after a footer: its length, and PAR1."""
 
@@ -70,17 +72,27 @@ def damage(folder: Folder, files: Iterable[dict[str, Any]]) -> dict[str, str]:
 def _intact(folder: Folder, file: dict[str, Any]) -> bool:
     path, size = folder.path(file["name"]), file["bytes"]
 
-    def read(start: int) -> bytes:
+    def read(start: int, end: int = size) -> bytes:
         with store_errors():
-            data: bytes = folder.fs.cat_file(path, start=start, end=size)
+            data: bytes = folder.fs.cat_file(path, start=start, end=end)
         return data
 
     try:
         if "sha256" in file:
-            return hashlib.sha256(read(0)).hexdigest() == str(file["sha256"])
+            return _content_digest(size, read) == str(file["sha256"])
         return _footer_digest(size, read) == str(file["footer"])
     except (FileNotFoundError, ValueError):
         return False
+
+
+def _content_digest(size: int, read: Any) -> str:
+    """Of all of a file, which is not in memory as a whole; ValueError where nothing reads it."""
+    if size > MAX_DOCUMENT:
+        raise ValueError(f"more than {MAX_DOCUMENT} bytes")
+    digest = hashlib.sha256()
+    for start in range(0, size, _BLOCK):
+        digest.update(read(start, min(start + _BLOCK, size)))
+    return digest.hexdigest()
 
 
 def _footer_digest(size: int, read: Any) -> str:
@@ -88,7 +100,7 @@ def _footer_digest(size: int, read: Any) -> str:
     start = max(0, size - _TAIL)
     tail: bytes = read(start)
     length = int.from_bytes(tail[-_END:-4], "little") + _END
-    if len(tail) != size - start or tail[-4:] != b"PAR1" or length > size:
+    if len(tail) != size - start or tail[-4:] != b"PAR1" or length > min(size, MAX_FOOTER):
         raise ValueError("no Parquet file")
     if length > len(tail):
         tail = read(size - length)

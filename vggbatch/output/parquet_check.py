@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from vggbatch.sources.tables.parquet_pages import NoHeaderError, OversizedError, page_header
 
-_FOOTER = 2**26
+MAX_FOOTER = 2**26
+"""Bytes of a file's footer."""
 _FREE = 2**30
 """Bytes that any column of a row group may take in memory."""
 _RATIO = 1024
@@ -40,8 +41,8 @@ def open_checked(file: Any, **options: Any) -> pq.ParquetFile:
     size = file.seek(0, 2)
     file.seek(max(0, size - 8))
     end = bytes(file.read(8))
-    if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > _FOOTER:
-        raise OversizedError(f"its footer has more than {_FOOTER} bytes")
+    if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > MAX_FOOTER:
+        raise OversizedError(f"its footer has more than {MAX_FOOTER} bytes")
     file.seek(0)
     opened = pq.ParquetFile(file, page_checksum_verification=True, **options)
     metadata = opened.metadata

@@ -23,13 +23,15 @@ from vggbatch.storage.filesystem import Folder, arrow_file
 
 _NOTE = b"ARROW:schema"
 _MAGIC = b"PAR1"
+_LARGEST_FILE = 2**32
+"""Bytes of a predictions file in a store; a million rows are some 100 MB."""
 
 
 def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
     """A file of an output: in parts where it is on a disk, else whole (see `arrow_file`)."""
     if folder.local:
         return pa.OSFile(folder.path(name))
-    return arrow_file(folder.read_bytes(name))
+    return arrow_file(folder.read_bytes(name, _LARGEST_FILE))
 
 
 @contextmanager

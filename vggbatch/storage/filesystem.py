@@ -22,7 +22,7 @@ from fsspec.core import has_magic
 from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch import text, uris
-from vggbatch.bounded import TooManyBytesError, read_bounded
+from vggbatch.bounded import TooManyBytesError, read_at_once, read_bounded
 from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
@@ -188,8 +188,7 @@ class Folder:
 
         Args:
             name: its path inside.
-            limit: bytes that it has at most where it is on this machine's disk: a file without
-                content may be of any size there.
+            limit: bytes that it has at most, be it on a disk or in a store.
 
         Raises:
             UsageError: it has more.
@@ -200,12 +199,11 @@ class Folder:
             if self.local:
                 return read_bounded(self.fs, path, limit)
             with store_errors():
-                data: bytes = self.fs.cat_file(path)
+                return read_at_once(self.fs, path, limit)
         except TooManyBytesError as error:
-            raise UsageError(f"{path} has {error}") from None
+            raise UsageError(f"{text.public(self.uri)}/{name} has {error}") from None
         except NotADirectoryError as error:  # the folder, or one above, is a file
             raise FileNotFoundError(*error.args) from None
-        return data
 
     @contextmanager
     def open_atomic(self, name: str) -> Iterator[BinaryIO]:

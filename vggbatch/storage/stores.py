@@ -26,7 +26,14 @@ import fsspec
 import pyarrow as pa
 from fsspec.asyn import sync
 
-from vggbatch.bounded import RefusedError, TooSlowError, is_web, read_web
+from vggbatch.bounded import (
+    RefusedError,
+    TooSlowError,
+    http_status,
+    is_web,
+    read_web,
+    starts_past_the_end,
+)
 from vggbatch.storage.filesystem import filesystem
 
 Result = TypeVar("Result")
@@ -180,7 +187,7 @@ class _Fsspec:
         try:
             data: bytes = self.fs.cat_file(path, start=start, end=end)
         except Exception as error:
-            if _starts_past_the_end(error):
+            if starts_past_the_end(error):
                 return b""
             raise _answer(error) from error
         # a server that knows no ranges sends the whole file
@@ -206,7 +213,7 @@ class _Web:
         except (RefusedError, TooSlowError):
             raise
         except Exception as error:
-            if _starts_past_the_end(error):
+            if starts_past_the_end(error):
                 return b""
             if type(error).__name__ in _NO_WAY:
                 raise UnreachableError(" ".join(str(error).split())) from error
@@ -216,16 +223,9 @@ class _Web:
         return None  # its client compares what comes with the length that was announced
 
 
-def _starts_past_the_end(error: Exception) -> bool:
-    """HTTP status 416, as s3fs, azure, aiohttp and gcsfs report it."""
-    if isinstance(error, OSError) and error.errno == errno.EINVAL:
-        return "range" in str(error).lower()
-    return _status(error) == 416
-
-
 def _answer(error: Exception) -> Exception:
     """A server's refusal that asking again will not change, as such; others as they are."""
-    status = _status(error)
+    status = http_status(error)
     if status is None or not 400 <= status < 500 or status in _LATER:
         return error
     if status in (404, 410):
@@ -241,19 +241,11 @@ def no_answer(error: Exception) -> bool:
     answers = (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
     if isinstance(error, answers) or type(error).__name__ in _SENSELESS:
         return False
-    status = _status(error)
+    status = http_status(error)
     found = _ARROW_STATUS.search(str(error))
     if status is None and found:
         status = int(found[1])
     return status is None or status == 400
-
-
-def _status(error: Exception) -> int | None:
-    """The HTTP status that a client's exception reports."""
-    if str(error).startswith("Forbidden"):
-        return 403  # gcsfs, in words alone
-    found = (getattr(error, name, None) for name in ("status_code", "status", "code"))
-    return next((status for status in found if isinstance(status, int)), None)
 
 
 class _ArrowS3:
