@@ -13,10 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
+
+from vggbatch.bounds import Count, Sum
 
 if TYPE_CHECKING:
     # which would load onnxruntime where metrics are computed
@@ -35,24 +39,24 @@ SQUARE_UNIT = 2.0**-16
 class LabelLikelihood:
     """Sums of -log(probability of the row's label) over rows that have a label and no error."""
 
-    n: int = 0
-    total: int = 0
+    n: Count = 0
+    total: Sum = 0
     """In units of `UNIT`."""
-    squares: int = 0
+    squares: Sum = 0
     """In units of `SQUARE_UNIT`."""
-    beyond: int = 0
+    beyond: Count = 0
     """Of `n`, the rows of which the following is known too."""
-    brier: int = 0
+    brier: Sum = 0
     """In units of `UNIT`."""
-    brier_squares: int = 0
+    brier_squares: Sum = 0
     """In units of `SQUARE_UNIT`."""
-    certain: int = 0
+    certain: Count = 0
     """Rows whose label is among the first five however ties are broken."""
-    possible: int = 0
+    possible: Count = 0
     """Rows whose label is among the first five if ties are broken in its favor."""
-    images: int = 0
+    images: Count = 0
     """Rows without an error, labeled or not, of which ties are known."""
-    tied: int = 0
+    tied: Count = 0
     """Of `images`, those whose places 5 and 6 have the same probability."""
 
     @staticmethod
@@ -97,6 +101,11 @@ class LabelLikelihood:
 
     @staticmethod
     def from_metadata(metadata: Mapping[bytes, bytes] | None) -> LabelLikelihood | None:
-        """What a file carries, or None."""
+        """What a file carries, or None. Raises ValueError for what no run has written."""
         text = (metadata or {}).get(METADATA_KEY)
-        return LabelLikelihood(**json.loads(text)) if text is not None else None
+        return _adapter().validate_json(text, strict=True) if text is not None else None
+
+
+@cache
+def _adapter() -> TypeAdapter[LabelLikelihood]:
+    return TypeAdapter(LabelLikelihood)

@@ -8,27 +8,32 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from itertools import zip_longest
+from typing import Annotated
 
 import pyarrow as pa
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from vggbatch.bounds import Count, Seconds
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.chunks.throughput import Throughput
 from vggbatch.sources.input_warnings import Names, merged
+
+_Shard = Annotated[str, Field(pattern=r"^[0-9]{1,10}$")]
+"""The number of a shard."""
 
 
 @dataclass(frozen=True)
 class Stats:
     """Sums over some images. Seconds are of one core's or one actor's time, not of the clock."""
 
-    rows: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
+    rows: Count = 0
+    errors: dict[str, Count] = field(default_factory=dict)
     """Rows with an error, by kind."""
-    image_bytes: int = 0
-    fetch_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    infer_seconds: float = 0.0
-    write_seconds: float = 0.0
+    image_bytes: Count = 0
+    fetch_seconds: Seconds = 0.0
+    decode_seconds: Seconds = 0.0
+    infer_seconds: Seconds = 0.0
+    write_seconds: Seconds = 0.0
     likelihood: LabelLikelihood = field(default_factory=LabelLikelihood)
     """Of the rows that have a label and no error."""
     further: tuple[LabelLikelihood, ...] = ()
@@ -39,7 +44,7 @@ class Stats:
     """What is no image in the shards that begin with these rows, by kind."""
     labels: dict[str, Names] = field(default_factory=dict)
     """Labels that came with these images and cannot be used, by kind."""
-    content: dict[str, int] = field(default_factory=dict)
+    content: dict[_Shard, Count] = field(default_factory=dict)
     """Sums over the bytes of images, by the number of their shard (see content.py)."""
 
     @property
@@ -73,7 +78,10 @@ class Stats:
     @classmethod
     def from_json(cls, text: str | bytes) -> Stats:
         """From what `to_json` gave. Raises ValueError for what it did not."""
-        return _adapter().validate_json(text, strict=True)
+        found = _adapter().validate_json(text, strict=True)
+        if not found.throughput.dated:
+            raise ValueError("it has images of a time that no run is at")
+        return found
 
     def with_scores(self, *, infer_seconds: float, likelihoods: Sequence[LabelLikelihood]) -> Stats:
         """Add what the classifier knows.

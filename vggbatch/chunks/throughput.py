@@ -6,8 +6,23 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import AfterValidator, Field
+
+from vggbatch.bounds import Count
+
+
+def _power_of_two(value: int) -> int:
+    if value & (value - 1):
+        raise ValueError("it is no power of two")
+    return value
+
+
+_Interval = Annotated[int, Field(ge=1, lt=2**32), AfterValidator(_power_of_two)]
+
+_END = 2**37
+"""Seconds since 1970 at which no run is: in the year 6325."""
 LONGEST = 512
 """Intervals kept. A histogram with more is coarsened to intervals of twice the length."""
 
@@ -20,10 +35,15 @@ class Throughput:
     come out the same in whatever order and grouping they are added.
     """
 
-    interval: int = 1
+    interval: _Interval = 1
     """Seconds."""
-    images: Mapping[int, int] = field(default_factory=dict)
+    images: Mapping[Count, Count] = field(default_factory=dict)
     """Images by number of the interval; those without any are left out."""
+
+    @property
+    def dated(self) -> bool:
+        """Whether all of its intervals are in years that a calendar has."""
+        return max(self.images, default=0) * self.interval < _END
 
     @staticmethod
     def of(images: int, seconds: float) -> Throughput:

@@ -251,6 +251,7 @@ def score_file(
     with open_predictions(folder, name) as file:
         ids = any(labels.matcher is not None for labels in label_sets)
         for rows in map(Rows.of, read_batches(file, ids=ids)):
+            _check_predicted(rows, classes, f"{folder.uri}/{name}")
             for i, labels in enumerate(label_sets):
                 column = labels.labels(rows.image_id, rows.label)
                 same[i] = same[i] and column.equals(rows.label)
@@ -272,6 +273,15 @@ def score_file(
         elif recorded is not None:
             sums[i].likelihood += recorded.without_labels()
     return sums
+
+
+def _check_predicted(rows: Rows, classes: int, where: str) -> None:
+    highest = int(rows.index.max(initial=-1))
+    if highest >= classes:
+        raise UsageError(
+            f"{where} has predictions of class {highest}, but the network has classes 0 to "
+            f"{classes - 1}"
+        )
 
 
 def _check_range(labels: pa.Array, classes: int, name: str) -> None:

@@ -22,6 +22,8 @@ from vggbatch.storage.filesystem import Folder
 PREDICTIONS = "predictions"
 """Folder of the predictions inside an output."""
 
+_CERTAIN = 1.001
+"""The largest probability: sums of rounded ones pass 1 by less."""
 BATCH_ROWS = 65_536
 """Rows decoded at once: about 4 MB, whatever the size of the file."""
 
@@ -49,7 +51,7 @@ class Rows:
         """From a record batch with the predictions columns (image_id may be missing).
 
         Raises:
-            VggbatchError: a probability is not a number.
+            VggbatchError: a prediction or a probability is not what any network gives.
         """
         tops = batch.column("top5_index")
         scored = tops.is_valid().to_numpy(zero_copy_only=False)
@@ -61,6 +63,10 @@ class Rows:
             raise VggbatchError(
                 "a row's best probability is not a number: the network's output overflowed"
             )
+        if (index < -1).any() or (index[scored, 0] < 0).any():
+            raise VggbatchError("a prediction is no class: no run has written these rows")
+        if ((probability < 0) | (probability > _CERTAIN)).any():
+            raise VggbatchError("a probability is not from 0 to 1: no run has written these rows")
         named = "image_id" in batch.schema.names
         return Rows(
             image_id=batch.column("image_id") if named else None,
@@ -145,9 +151,24 @@ _COLUMNS: dict[str, Callable[[pa.DataType], bool]] = {
 """What metrics read; a pyarrow before version 26 sees lists without their size."""
 
 
+_SHOWN: dict[str, Callable[[pa.DataType], bool]] = {
+    "source": types.is_string,
+    "error": types.is_string,
+    "top5_synset": _five_of(types.is_string),
+}
+"""What pages read besides."""
+
+
 @contextmanager
-def open_predictions(folder: Predictions, name: str) -> Iterator[pq.ParquetFile]:
+def open_predictions(
+    folder: Predictions, name: str, *, shown: bool = False
+) -> Iterator[pq.ParquetFile]:
     """One predictions file of an output, checked to have the columns of the contract.
+
+    Args:
+        folder: the output.
+        name: of the file.
+        shown: whether to ask for the columns that a page shows, too.
 
     Raises:
         UsageError: it is not Parquet, or not a predictions file; or, while it is read, damaged.
@@ -159,7 +180,7 @@ def open_predictions(folder: Predictions, name: str) -> Iterator[pq.ParquetFile]
             file = open_parquet(stream)
         except (pa.ArrowInvalid, OSError) as error:
             raise UsageError(f"{folder.uri}/{name} is not a Parquet file: {error}") from None
-        for column, right in _COLUMNS.items():
+        for column, right in (_COLUMNS | (_SHOWN if shown else {})).items():
             if column not in file.schema_arrow.names:
                 raise UsageError(
                     f"{folder.uri}/{name} is not a predictions file: it has no column {column!r}"

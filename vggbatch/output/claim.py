@@ -30,7 +30,7 @@ from vggbatch.output.layout import STATE
 from vggbatch.output.removal import persistently
 from vggbatch.storage.filesystem import Folder, store_errors
 
-_NAME = re.compile(r"owner\.([0-9]{8})")
+_NAME = re.compile(r"owner\.([0-9]{8,})")
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _REMAINS = (".claim-", ".ended-")
 _SETTLE = 0.5

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO
 
-from vggbatch.output.parquet_check import MAX_FOOTER
 from vggbatch.storage.filesystem import MAX_DOCUMENT, Folder, store_errors
+from vggbatch.storage.parquet_check import MAX_FOOTER
 
 _READERS = 16
 """Files looked into at a time: from a store, it is all waiting."""

@@ -39,9 +39,9 @@ from vggbatch.errors import UsageError
 from vggbatch.output import metadata, ownership
 from vggbatch.output.fence import Fence
 from vggbatch.output.intact import damage
-from vggbatch.output.parquet_check import open_checked
 from vggbatch.output.progress import Progress
 from vggbatch.storage.filesystem import Folder, arrow_file
+from vggbatch.storage.parquet_check import open_checked
 
 STATE = "_vggbatch"
 PREDICTIONS = "predictions"
@@ -56,6 +56,11 @@ _SHARDS = "shards.parquet"
 RECORD_MARK = f"{STATE}/run.mark"
 """Beside the run.json of `rescore`: who has written it (see ownership.py)."""
 _PLAN_ID = re.compile(r"[0-9a-f]{16}")
+_GROUP = re.compile(r"[0-9]{6,9}")
+_STAGED = re.compile(
+    r"([0-9]{8,9})\.([0-9]{6,9})\.([0-9]{6,9})\.([0-9]{9,18})\.([0-9]{4,9})", re.ASCII
+)
+"""Numbers of a shard and of a chunk, how many chunks and images the shard has, and rows."""
 _LARGEST_INPUT = 2**32
 """Bytes of shards.parquet, which has the names of listed images: some 5 for each."""
 _REQUESTS = 16
@@ -241,8 +246,8 @@ class Output:
                 own = ownership.is_own(self.folder, data, mark)
             table = open_checked(arrow_file(data)).read()
             return list(shards_of(as_recorded(table))), own
-        except (FileNotFoundError, ValueError, OSError) as error:
-            # pyarrow raises either for a damaged file
+        except (FileNotFoundError, ValueError, OSError, AttributeError, pa.ArrowException) as error:
+            # pyarrow raises any of them for a file that is damaged, or has other columns
             raise metadata.foreign(self._where(name), error) from None
 
     def clear(self) -> None:
@@ -293,10 +298,10 @@ class Output:
     def parts(self, group: int) -> Iterator[tuple[ChunkKey, int, str]]:
         """The staging files of a group in row order: chunk, rows, name."""
         for info in self.folder.list(self._name(f"staging/{group:06d}"), suffix=".parquet"):
-            try:
-                shard, chunk, chunks, images, rows = map(int, _stem(info.path).split("."))
-            except ValueError as error:
-                raise metadata.foreign(self._where(info.path), error) from None
+            found = _STAGED.fullmatch(_stem(info.path))
+            if found is None:
+                raise metadata.foreign(self._where(info.path), "no run names a file so")
+            shard, chunk, chunks, images, rows = map(int, found.groups())
             yield ChunkKey(group, shard, chunk, chunks, images), rows, info.path
 
     def drop_staging(self, group: int | None = None) -> None:
@@ -383,10 +388,9 @@ class Output:
 
     def _number(self, name: str) -> int:
         """The group that a marker or a folder of staging files is named after."""
-        try:
-            return int(_stem(name))
-        except ValueError as error:
-            raise metadata.foreign(self._where(name), error) from None
+        if not _GROUP.fullmatch(_stem(name)):
+            raise metadata.foreign(self._where(name), "no run names a group so")
+        return int(_stem(name))
 
 
 def is_plan_id(name: str) -> bool:

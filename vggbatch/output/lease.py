@@ -27,6 +27,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from vggbatch.bounds import Count, Seconds
 from vggbatch.errors import UsageError
 from vggbatch.output import claim
 from vggbatch.output.confined import check_confined
@@ -60,11 +61,11 @@ class Lease:
     """Start of the process, in clock ticks since boot: a pid alone comes again."""
     since: str
     """When the run started, ISO 8601, UTC, by the holder's clock."""
-    beat: int = 0
+    beat: Count = 0
     """Number of the renewal."""
-    beat_at: float = 0.0
+    beat_at: Seconds = 0.0
     """Seconds since the holder's machine was started, at the renewal."""
-    still_for: float = 0.0
+    still_for: Seconds = 0.0
     """Seconds, at the renewal, since a chunk was last committed."""
     snapshot: Snapshot | None = None
     """The run's last Snapshot."""

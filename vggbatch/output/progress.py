@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from vggbatch.bounds import Count, Rate
 from vggbatch.chunks.chunk import ChunkKey, NumberedShard, shard_table
 
 
@@ -88,13 +89,13 @@ class Progress:
 class Snapshot:
     """How far a run is."""
 
-    rows: int
+    rows: Count
     """Images that are safe, earlier runs' included."""
-    total: int
+    total: Count
     """Images in all."""
-    errors: int
+    errors: Count
     """Error rows, earlier runs' included as far as their groups are complete."""
-    images_per_second: float
+    images_per_second: Rate
     """Of this run, from the start of scoring, classifiers' start included."""
     note: str | None = None
     """A line that the user should see: what the run waits for, what is odd."""

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vggbatch.errors import UsageError
-from vggbatch.output.parquet_check import open_checked
 from vggbatch.storage.filesystem import Folder, arrow_file
+from vggbatch.storage.parquet_check import open_checked
 
 _NOTE = b"ARROW:schema"
 _MAGIC = b"PAR1"
@@ -27,11 +27,22 @@ _LARGEST_FILE = 2**32
 """Bytes of a predictions file in a store; a million rows are some 100 MB."""
 
 
-def open_for_arrow(folder: Folder, name: str) -> pa.NativeFile:
-    """A file of an output: in parts where it is on a disk, else whole (see `arrow_file`)."""
-    if folder.local:
-        return pa.OSFile(folder.path(name))
-    return arrow_file(folder.read_bytes(name, _LARGEST_FILE))
+@contextmanager
+def open_for_arrow(folder: Folder, name: str) -> Iterator[pa.NativeFile]:
+    """A file of an output: in parts where it is on a disk, else whole (see `arrow_file`).
+
+    Raises:
+        UsageError: in the block, it turns out to be damaged, or to be no file of a run.
+    """
+    try:
+        with (
+            pa.OSFile(folder.path(name))
+            if folder.local
+            else arrow_file(folder.read_bytes(name, _LARGEST_FILE))
+        ) as file:
+            yield file
+    except (ValueError, pa.ArrowException) as error:
+        raise _damaged(folder, name, error) from None
 
 
 @contextmanager
@@ -49,11 +60,15 @@ def naming_damage(folder: Folder, name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk or the store; pyarrow's own for a wrong checksum has no number
-        reason = " ".join(str(error).split())[:200]
-        raise UsageError(
-            f"{folder.uri}/{name} is damaged ({reason}): delete this file and repeat the command "
-            "that made the output, which scores its images again"
-        ) from None
+        raise _damaged(folder, name, error) from None
+
+
+def _damaged(folder: Folder, name: str, error: Exception) -> UsageError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return UsageError(
+        f"{folder.uri}/{name} is damaged ({reason}): delete this file and repeat the command "
+        "that made the output, which scores its images again"
+    )
 
 
 def open_parquet(file: BinaryIO | pa.NativeFile) -> pq.ParquetFile:

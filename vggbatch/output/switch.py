@@ -15,10 +15,10 @@ names are there until the end. A switch that was begun is completed by the next 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from vggbatch import json_text
-from vggbatch.errors import UsageError
 from vggbatch.output import metadata
 from vggbatch.output.layout import PLAN, PROFILES, RUN, STATE, SUCCESS, Output
 from vggbatch.output.leftovers import RECORDS, sweep
@@ -95,9 +95,11 @@ def _records(output: Output, plan: dict[str, Any]) -> dict[str, dict[str, Any]] 
 def _document(output: Output, profile: str, name: str) -> dict[str, Any] | None:
     path = f"{PROFILES}/{profile}/{name}" if profile else name
     try:
-        found: dict[str, Any] = json_text.parse(output.folder.read_bytes(path))
+        data = output.folder.read_bytes(path)
     except FileNotFoundError:
         return None
-    except ValueError as error:
-        raise UsageError(f"{output.folder.uri}/{path} is damaged ({error})") from None
-    return found
+    if name == RUN:
+        return metadata.run(data, f"{output.folder.uri}/{path}")
+    with suppress(metadata.Damaged):
+        return metadata.success(data, f"{output.folder.uri}/{path}")
+    return {}  # it vouches for nothing

@@ -26,10 +26,10 @@ from vggbatch.models.catalog import synset
 from vggbatch.output.confined import check_confined
 from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
 from vggbatch.output.metadata import foreign, tables_of
-from vggbatch.output.parquet_check import open_checked
 from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
+from vggbatch.storage.parquet_check import open_checked
 
 _SCHEMAS = {
     "summary": SUMMARY_SCHEMA,

@@ -54,6 +54,13 @@ class Stage:
     """An image."""
 
 
+class _Lines(dict[int, str]):
+    """`wnid name` by class index; a class that nothing names is shown by its index."""
+
+    def __missing__(self, index: int) -> str:
+        return f"class {index}"
+
+
 def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str] = ()) -> str:
     """Write report.html into the output of a finished run, or of `rescore`.
 
@@ -81,7 +88,7 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str]
     """The page as HTML."""
     lines = output.class_lines()
     found = scan(output.predictions, output.label_set(lines), gallery)
-    lines = {**found.class_lines, **lines}
+    lines = _Lines({**found.class_lines, **lines})
     mistakes, unsure = found.mistakes.examples(), found.unsure.examples()
     failed = [example for kind in found.errors.values() for example in kind]
     pictures = thumbnails(
@@ -175,9 +182,9 @@ def _confusions(confusions: pa.Table | None, per_class: pa.Table | None) -> list
     """The most frequent pairs, each with its share of the label's images."""
     if confusions is None or per_class is None:
         return []
-    images = per_class["n"].to_pylist()
+    images = dict(zip(*(per_class[name].to_pylist() for name in ("class_index", "n")), strict=True))
     return [
-        {**row, "share": 100 * row["count"] / max(1, images[row["label"]])}
+        {**row, "share": 100 * row["count"] / max(1, images.get(row["label"], 0))}
         for row in confusions.slice(0, _CONFUSIONS).to_pylist()
     ]
 

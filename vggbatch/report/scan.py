@@ -117,7 +117,9 @@ class Scan:
             self.predicted[int(cls)] += int(count)
             self.confidence[int(cls)] += float(total)
             if int(cls) not in self.class_lines:
-                self.class_lines[int(cls)] = batch.synsets[int(row)].as_py()[0]
+                line, *_ = batch.synsets[int(row)].as_py() or [None]
+                if line is not None:
+                    self.class_lines[int(cls)] = line
 
 
 class _Batch:
@@ -185,6 +187,6 @@ def find(predictions: Predictions, label_set: LabelSet, image_ids: list[str]) ->
 
 def _batches(predictions: Predictions) -> Iterator[pa.RecordBatch]:
     for name in prediction_files(predictions):
-        with open_predictions(predictions, name) as file:
+        with open_predictions(predictions, name, shown=True) as file:
             for group in row_groups(file, _COLUMNS):
                 yield from group.to_batches(BATCH_ROWS)

@@ -42,7 +42,7 @@ def wanted(job: Job, output: Output, found: Arrangement) -> tuple[list[Shard], C
     shards = [*found.added, *(found.changed if job.config.changed else ())]
     if shards or going:
         record = output.read_run()
-        before = {name: record["versions"].get(name) for name in SAME_VERSIONS}
+        before = {name: record.get("versions", {}).get(name) for name in SAME_VERSIONS}
         now = {name: versions()[name] for name in SAME_VERSIONS}
         if other := differences(before, now, "versions"):
             raise UsageError(

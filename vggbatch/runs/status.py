@@ -132,7 +132,9 @@ def origin_of(plan: Mapping[str, Any]) -> str | None:
         words.append(f"a merge of {len(plan['merged'])} outputs")
     if history := plan.get("history"):
         last = history[-1]
-        words.append(f"generation {plan['generation']}, {last['action']} of {last['finished']}")
+        words.append(
+            f"generation {plan.get('generation', 0)}, {last['action']} of {last['finished']}"
+        )
     return ", ".join(words) or None
 
 

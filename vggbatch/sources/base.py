@@ -22,6 +22,7 @@ from vggbatch.sources import names
 from vggbatch.sources.input_warnings import NO_MEMBERS, LeftOut, Names, Skipped
 from vggbatch.storage.complete import ShortRead
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
+from vggbatch.storage.parquet_check import open_checked
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
 
 MEMBERS_SCHEMA = pa.schema(
@@ -45,6 +46,8 @@ a listing, what changes when its content does; null inside of shards, which have
 
 _LEFT_OUT = b"vggbatch.left_out"
 """Of the metadata of a table of images: what else is in the input."""
+_LARGEST_INDEX = 2**32
+"""Bytes of a shard's index that is kept."""
 _FORM_OF = {"tar": Form.TAR, "parquet": Form.PARQUET}
 
 DAMAGED = "#damaged"
@@ -176,17 +179,16 @@ class Reader(ABC):
         key = hashlib.sha256("\n".join(map(str, parts)).encode())
         name = f"{key.hexdigest()[:32]}.parquet"
         try:
-            table = pq.read_table(
-                arrow_file(cache.read_bytes(name, 2**32)), page_checksum_verification=True
-            )
+            table = open_checked(arrow_file(cache.read_bytes(name, _LARGEST_INDEX))).read()
             table = table.cast(MEMBERS_SCHEMA.with_metadata(table.schema.metadata))
+            left_out_of(table)
             # no run writes another one: the images of a shard are in the shard
             if table["source"].null_count == len(table):
                 return table
         except FileNotFoundError:
             pass
-        except (ValueError, OSError):
-            cache.delete(name)  # damaged: pyarrow raises either
+        except (ValueError, OSError, TypeError, AttributeError, pa.ArrowException):
+            cache.delete(name)  # damaged, or of somebody else's making
         table = self._indexed(shard)
         if table["error"].null_count < len(table):
             return table

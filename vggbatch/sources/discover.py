@@ -48,8 +48,8 @@ from vggbatch.sources.packed_set import NAME as PACK_DOCUMENT
 from vggbatch.sources.packed_set import check_sets
 from vggbatch.sources.tables.columns import Reading
 from vggbatch.sources.tables.image_columns import LIST, absent, first_rows
-from vggbatch.sources.tables.parquet_pages import open_guarded
 from vggbatch.storage.filesystem import public_uri
+from vggbatch.storage.parquet_pages import open_guarded
 from vggbatch.storage.ranges import open_binary
 from vggbatch.text import of_path
 

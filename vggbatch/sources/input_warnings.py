@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 
 from vggbatch import json_text
+from vggbatch.bounds import Count
 
 EXAMPLES = 3
 
@@ -83,7 +84,7 @@ class Skipped:
 class Names:
     """How many things of a kind there are, and the first few of their names in order."""
 
-    count: int = 0
+    count: Count = 0
     examples: tuple[str, ...] = ()
 
     def __add__(self, other: Names) -> Names:

@@ -36,9 +36,9 @@ from vggbatch.sources.tables.image_columns import (
     path_beside,
     values_of,
 )
-from vggbatch.sources.tables.parquet_pages import batches, open_guarded, rows_at_once
 from vggbatch.storage import contact
 from vggbatch.storage.complete import ShortRead
+from vggbatch.storage.parquet_pages import batches, open_guarded, rows_at_once
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
 from vggbatch.storage.stores import StoreError
 from vggbatch.storage.stream import RemoteFile

@@ -29,7 +29,7 @@ from vggbatch.sources.names import suffix, unique
 from vggbatch.sources.tables import dialect, json_tables
 from vggbatch.sources.tables.image_columns import values_of
 from vggbatch.sources.tables.one_hot import check_no_one_hot
-from vggbatch.sources.tables.parquet_pages import batches, open_guarded
+from vggbatch.storage.parquet_pages import batches, open_guarded
 
 _TEXT_BYTES = 2**30
 """Characters of all values, as in a text of as many bytes."""

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.sources.tables.parquet_pages import NoHeaderError, OversizedError, page_header
+from vggbatch.storage.parquet_pages import NoHeaderError, OversizedError, page_header
 
 MAX_FOOTER = 2**26
 """Bytes of a file's footer."""

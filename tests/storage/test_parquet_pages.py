@@ -13,7 +13,7 @@ from vggbatch.sources.base import Shard
 from vggbatch.sources.discover import discover
 from vggbatch.sources.formats.parquet import ParquetReader
 from vggbatch.sources.tables import columns
-from vggbatch.sources.tables.parquet_pages import OversizedError, open_guarded
+from vggbatch.storage.parquet_pages import OversizedError, open_guarded
 
 MEGABYTE = bytes(2**20)
 

@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vggbatch.output import parquet_check
-from vggbatch.output.parquet_check import OversizedError, open_checked
 from vggbatch.output.reader import open_parquet
+from vggbatch.storage import parquet_check
+from vggbatch.storage.parquet_check import OversizedError, open_checked
 
 FREE = 2**20
 """Bytes that are always taken, in these tests."""
