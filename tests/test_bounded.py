@@ -1,14 +1,17 @@
 """Reading that ends: no pipe is opened, answers of web servers are cut or refused."""
 
 import os
+import re
 import socket
 import threading
 import zlib
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.asyn import sync
 
 from vggbatch import bounded
 from vggbatch.bounded import (
@@ -20,6 +23,7 @@ from vggbatch.bounded import (
     read_web,
 )
 from vggbatch.errors import ImageError
+from vggbatch.storage.filesystem import filesystem
 from vggbatch.storage.ranges import Range, read_ranges
 
 
@@ -27,11 +31,20 @@ class Server(BaseHTTPRequestHandler):
     """Answers by the path: /gzip is a bomb, /endless has no end, /slow sends a byte at a time."""
 
     sent = 0
+    asked: ClassVar = []
 
     def log_message(self, *args):
         pass
 
     def do_GET(self):
+        Server.asked.append(self.headers)
+        if self.path.startswith("/to?"):
+            self.send_response(302)
+            to = self.path.partition("?")[2]
+            self.send_header("Location", self.path if to == "itself" else to)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         self.send_response(200)
         if self.path == "/gzip":
             packer = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -75,6 +88,47 @@ def test_compressed_answers_are_not_asked_for_and_not_taken():
         (error,) = read_ranges([Range(f"{url}/gzip", 0, -1)], 10**6)
     assert isinstance(error, ImageError)
     assert error.kind == "unreadable"
+
+
+def test_nothing_is_decompressed(monkeypatch):
+    """An answer is refused by its head, its body unread."""
+    from aiohttp import http_parser
+
+    monkeypatch.setattr(http_parser, "DeflateBuffer", None)
+    fs, _ = filesystem("http://127.0.0.1/")
+    session = sync(fs.loop, fs.set_session)
+    assert session._auto_decompress is False
+    with server() as url, pytest.raises(RefusedError, match="gzip"):
+        read_web(fs, f"{url}/gzip", 0, 2**30)
+
+
+@pytest.mark.parametrize(
+    ("to", "words"),
+    [
+        ("itself", "redirects without end"),
+        ("file:///etc/passwd", "no web server .file:///etc/passwd"),
+        ("ftp://127.0.0.1/x", "no web server .ftp:"),
+        ("data:image/png;base64,AAAA", "no web server .data:"),
+        ("s3://bucket/key", "no web server .s3:"),
+    ],
+)
+def test_redirects_lead_to_web_servers_and_end(to, words):
+    """They are not asked again, as servers are that may come back."""
+    with server() as url:
+        Server.asked.clear()
+        (error,) = read_ranges([Range(f"{url}/to?{to}", 0, -1)], 10**6)
+        assert (error.kind, len(Server.asked) <= 10) == ("unreadable", True)
+        assert re.search(words, str(error))
+
+
+def test_credentials_of_an_address_do_not_go_to_another_server():
+    with server() as first, server() as second:
+        Server.asked.clear()
+        there = second.replace("127.0.0.1", "localhost")
+        address = first.replace("//", "//user:word@")
+        (data,) = read_ranges([Range(f"{address}/to?{there}/asked", 0, -1)], 10**6)
+        assert data == b"identity"
+    assert [headers["Authorization"] is None for headers in Server.asked] == [False, True]
 
 
 def test_a_body_without_end_is_cut_at_the_limit():

@@ -12,7 +12,8 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any, BinaryIO
 
 import fsspec
@@ -197,7 +198,8 @@ async def _read_web(fs: Any, url: str, start: int, end: int) -> bytes:
     options |= answer_limits(fs)
     session = await fs.set_session()
     begun = time.monotonic()
-    async with session.get(fs.encode_url(url), headers=headers, **options) as answer:
+    asked = session.get(fs.encode_url(url), headers=headers, **options)
+    async with refusing_redirects(), asked as answer:
         fs._raise_not_found_for_status(answer, url)
         refuse_compressed(answer.headers)
         skip = 0 if answer.status == 206 else start
@@ -210,6 +212,22 @@ async def _read_web(fs: Any, url: str, start: int, end: int) -> bytes:
                 break  # leaving closes the connection where more would come
             check_pace(begun, len(data))
     return bytes(data)
+
+
+@asynccontextmanager
+async def refusing_redirects() -> AsyncIterator[None]:
+    """Raise RefusedError where a server leads round in circles, or out of the web."""
+    from aiohttp import RedirectClientError, TooManyRedirects
+
+    try:
+        yield
+    except TooManyRedirects:
+        raise RefusedError(errno.EACCES, "the server redirects without end") from None
+    except RedirectClientError as error:
+        where = f"({str(error)[:100]})"
+        raise RefusedError(
+            errno.EACCES, f"the server redirects to what is no web server {where}"
+        ) from None
 
 
 def answer_limits(fs: Any) -> dict[str, Any]:
@@ -230,8 +248,16 @@ def refuse_compressed(headers: Any) -> None:
         )
 
 
-def limited(blocks: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """The blocks of a file, until they are more than `limit` bytes: then TooManyBytesError."""
+def limited(blocks: Iterator[bytes], limit: int, size: int | None = None) -> Iterator[bytes]:
+    """The blocks of a file, until they are more than `limit` bytes: then TooManyBytesError.
+
+    Args:
+        blocks: in order.
+        limit: bytes that such a file has at most.
+        size: what the file is said to have; if that is more, no block is read.
+    """
+    if size is not None and size > limit:
+        raise _too_many(limit)
     begun, done = time.monotonic(), 0
     for block in blocks:
         done += len(block)

@@ -12,10 +12,10 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import ClientError
-from fsspec.implementations.http import HTTPFileSystem
+from aiohttp import ClientError, ClientSession
+from fsspec.implementations.http import HTTPFileSystem, get_client
 
-from vggbatch.bounded import answer_limits, check_pace, refuse_compressed
+from vggbatch.bounded import answer_limits, check_pace, refuse_compressed, refusing_redirects
 from vggbatch.errors import UsageError
 from vggbatch.text import public
 
@@ -37,6 +37,9 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
 
     _pages = 0
     _bytes = 0
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **{"get_client": _client, **options})
 
     async def _find(self, path: str, *arguments: Any, **options: Any) -> Any:
         self._pages, self._bytes = 0, 0
@@ -70,7 +73,8 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
         options |= answer_limits(self)
         session = await self.set_session()
         begun, data = time.monotonic(), bytearray()
-        async with session.get(self.encode_url(url), headers=headers, **options) as answer:
+        asked = session.get(self.encode_url(url), headers=headers, **options)
+        async with refusing_redirects(), asked as answer:
             self._raise_not_found_for_status(answer, url)
             refuse_compressed(answer.headers)
             kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -83,6 +87,12 @@ class WebFileSystem(HTTPFileSystem):  # type: ignore[misc]
                     raise _too_much(url)
                 check_pace(begun, len(data))
         return data.decode(errors="ignore")
+
+
+async def _client(**options: Any) -> ClientSession:
+    """A client that decompresses nothing: an answer is refused by its head, its body unread."""
+    client: ClientSession = await get_client(**{"auto_decompress": False, **options})
+    return client
 
 
 def _too_much(url: str) -> UsageError:

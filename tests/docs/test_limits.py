@@ -87,8 +87,8 @@ LIMITS = {
         f"{size(parquet_pages._LARGEST_PAGE)}"
     ),
     "names and labels in Parquet": (
-        f"{size(parquet._LONGEST_NAME)} each, {size(same(parquet._TEXT_BYTES, parquet_pages._TEXT))} "
-        "and 16 times the file in all"
+        f"{size(parquet._LONGEST_NAME)} each, "
+        f"{size(same(parquet._TEXT_BYTES, parquet_pages._TEXT))} and 16 times the file in all"
     ),
     "rows of Parquet": f"{parquet_pages._FREE_ROWS:,} and one for 32 bytes of file",
     "Parquet's footer, of an input": size(parquet_pages._FOOTER),

@@ -169,6 +169,32 @@ def test_what_is_not_there_is_one_line(folder, tmp_path):
         localise(str(folder / "net.onnx"), cache)
 
 
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        (".", "cannot be read"),
+        ("folder", "cannot be read"),
+        ("pipe", "a named pipe, not a regular file"),
+        ("sparse", "more than 64 GiB"),
+        ("x" * 300, "cannot be read"),
+        ("a\0b", "cannot be read"),
+        ("none", "not there"),
+    ],
+)
+def test_weights_that_are_no_file_are_one_line(location, words, tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 2**36 + 1)  # takes no place on the disk
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=location)
+    model = helper.make_model(helper.make_graph([], "g", [], [], [tensor]))
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UsageError, match=words):
+        localise(str(tmp_path / "net.onnx"), None)
+
+
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd"])
 def test_weights_outside_the_folder_are_refused(location, tmp_path):
     tensor = numpy_helper.from_array(np.zeros(4, np.float32), "w")

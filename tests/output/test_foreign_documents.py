@@ -230,7 +230,7 @@ def test_any_value_in_a_document_is_read_or_refused(kind, data, made):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["plain", "grown", "rescored", "half", "merged"])
 @given(data=st.data())
-@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
 def test_every_command_ends_well_on_any_value_in_a_document(kind, data, made, tmp_path_factory):
     place = made.folder / "tried" / str(os.getpid())
     names = [n for n in documents(made, kind) if "owner." not in n and "lease" not in n]

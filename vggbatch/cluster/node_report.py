@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vggbatch.bounded import open_regular
 from vggbatch.errors import VggbatchError
 from vggbatch.memory import free_memory
 from vggbatch.models.cache import cache_folder, check_cache, trust_cache
@@ -148,7 +149,7 @@ def _prepared(kept: Path, model: str) -> bool:
 def _read(uri: str) -> None:
     fs, path = filesystem(uri)
     if is_local(fs):
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.read(1)
     else:
         store, path = store_of(uri)

@@ -18,7 +18,13 @@ from filelock import FileLock
 from google.protobuf.message import Message
 
 from vggbatch import json_text, uris
-from vggbatch.bounded import is_web, limited, open_regular, refuse_compressed
+from vggbatch.bounded import (
+    TooManyBytesError,
+    is_web,
+    limited,
+    open_regular,
+    refuse_compressed,
+)
 from vggbatch.errors import UsageError
 from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
@@ -77,6 +83,10 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
             local = LocalModel(graph, _described(graph.parent, read), read.parsed)
         except FileNotFoundError as error:
             raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
+        except (OSError, ValueError) as error:
+            # a folder, a pipe, a name that no file can have, more bytes than weights have
+            what = getattr(error, "strerror", None) or error
+            raise UsageError(f"the weights of {uri} cannot be read: {what}") from None
         return _without_links(local, cache_dir)
     root = open_cache(cache_dir) / "weights"
     root.mkdir(parents=True, exist_ok=True)
@@ -105,11 +115,10 @@ def read_blocks(uri: str, limit: int = _MAX_WEIGHTS_BYTES) -> Iterator[bytes]:
     with store_errors(), fs.open(path, "rb", **streamed) as file:
         if is_web(fs):
             refuse_compressed(file.r.headers)
-        done = 0
-        for block in limited(iter(lambda: file.read(BLOCK), b""), limit):
+        size, done = getattr(file, "size", None), 0
+        for block in limited(iter(lambda: file.read(BLOCK), b""), limit, size):
             done += len(block)
             yield block
-        size = getattr(file, "size", None)
     if size is not None and done != size:
         raise OSError(f"ended after {done} of {size} bytes")
 
@@ -131,8 +140,14 @@ class _Graph:
 
 
 def _described(folder: Path, graph: _Graph) -> tuple[ModelFile, ...]:
-    others = (ModelFile(name, sha256_of(folder / name)) for name in graph.external)
-    return (graph.file, *others)
+    return (graph.file, *(ModelFile(name, _digest(folder / name)) for name in graph.external))
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file of weights. Raises OSError for one that has more bytes than those have."""
+    if path.stat().st_size > _MAX_WEIGHTS_BYTES:
+        raise TooManyBytesError(f"{path} has more than {_MAX_WEIGHTS_BYTES >> 30} GiB")
+    return sha256_of(path)
 
 
 def _tensors(message: Message) -> Iterator[onnx.TensorProto]:

@@ -97,7 +97,15 @@ def _files(where: Path) -> Iterator[tuple[str, bytes]]:
     """Paths and contents of the vector files in a folder or an archive."""
     if where.is_dir():
         for path in sorted(where.rglob("*_0.pb")):
-            yield path.relative_to(where.parent).as_posix(), path.read_bytes()
+            name = path.relative_to(where.parent).as_posix()
+            try:
+                with open_regular(path) as vector:
+                    data = vector.read(LARGEST_VECTOR + 1)
+            except OSError as error:
+                raise UsageError(f"cannot read {name}: {error.strerror or error}") from None
+            if len(data) > LARGEST_VECTOR:
+                raise UsageError(f"{name} has more than {LARGEST_VECTOR >> 20} MiB")
+            yield name, data
         return
     try:
         with open_regular(where) as file, tarfile.open(fileobj=file, mode="r|*") as archive:

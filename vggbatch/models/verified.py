@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
+from vggbatch.bounded import NotRegularError, open_regular
+
 _ALWAYS_READ = 4 * 2**20
 """Bytes up to which a file is always read: some milliseconds."""
 _SETTLED = 0.1
@@ -26,9 +28,9 @@ _BLOCK = 8 * 2**20
 
 
 def sha256_of(file: Path | BinaryIO) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
+    """SHA-256 of a file's content, in hexadecimal; nothing but a regular file is opened."""
     if isinstance(file, Path):
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             return sha256_of(opened)
     digest = hashlib.sha256()
     while block := file.read(_BLOCK):
@@ -48,9 +50,9 @@ def is_intact(path: Path, sha256: str, size: int | None = None) -> bool:
         OSError: it is there and cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode) or size not in (None, before.st_size):
+            if size not in (None, before.st_size):
                 return False
             note = _note(before, sha256)
             if note is not None and note.exists():
@@ -58,7 +60,7 @@ def is_intact(path: Path, sha256: str, size: int | None = None) -> bool:
             if sha256_of(file) != sha256:
                 return False
             after = os.fstat(file.fileno())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError):
         return False
     unchanged = (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
     if unchanged and note is not None and time.time() - after.st_ctime > _SETTLED:
