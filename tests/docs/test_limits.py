@@ -11,7 +11,7 @@ from vggbatch.labels import devkit, load
 from vggbatch.models import fetch, local_files
 from vggbatch.models.graphs import endless
 from vggbatch.models.inspection import stated
-from vggbatch.models.preparation import prepare
+from vggbatch.models.preparation import making
 from vggbatch.output import layout, reader
 from vggbatch.preprocess import effort, isolated, places
 from vggbatch.sources import base
@@ -77,7 +77,7 @@ LIMITS = {
         f"{size(local_files._MAX_GRAPH_BYTES)}, {size(local_files._MAX_WEIGHTS_BYTES)}"
     ),
     "loops of a network": f"{endless._MOST_TURNS:,} turns, by a constant",
-    "preparing a network": "one hour" if prepare._BUILD_SECONDS == 3600 else "?",
+    "preparing a network": "one hour" if making._BUILD_SECONDS == 3600 else "?",
     "a tar's header with its records; tars inside tars": (
         f"{size(tar._MAX_HEADER_BYTES)}; {tar._DEEPEST} deep"
     ),

@@ -179,6 +179,24 @@ def test_a_run_with_a_wrong_value(made, tmp_path, at, value):
         check(made, "plain", "run.json", document, command, tmp_path / "x")
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"predictions": []},
+        {"predictions": [1]},
+        {"plans": ["x", "y"]},
+        {"plan": 7},
+        {"labels": "x"},
+        {"options": []},
+    ],
+)
+def test_a_rescoring_with_a_wrong_value(made, tmp_path, wrong):
+    record = json.loads((made.folder / "outputs/rescored/run.json").read_text())
+    document = json.dumps({**record, "rescored": {**record["rescored"], **wrong}})
+    for command in ("report", "rescore"):
+        check(made, "rescored", "run.json", document, command, tmp_path / "x")
+
+
 STATS = [
     (("throughput", "interval"), 0),
     (("throughput", "interval"), 3),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import io
 import json
 import shutil
@@ -13,6 +12,7 @@ from typing import Any
 
 from vggbatch import cli
 from vggbatch.errors import VggbatchError
+from vggbatch.output.verify import declaration
 
 GONE = object()
 """In place of a value: the key is not there."""
@@ -78,12 +78,8 @@ def replaced(value: Any, at: Path_, new: Any) -> Any:
 def vouch(out: Path) -> None:
     """Write a _SUCCESS for run.json as it is, as whoever writes such an output does."""
     record = json.loads((out / "run.json").read_text())
-    with contextlib.suppress(KeyError, AttributeError, TypeError):
-        listed = [record.get("plan"), record.get("files")]
-        listed.append(record.get("metrics" if record["format"] == 1 else "tables"))
-        digest = hashlib.sha256(json.dumps(listed, sort_keys=True).encode()).hexdigest()
-        declared = {"format": 2, "plan": record.get("plan"), "files_sha256": digest}
-        (out / "_SUCCESS").write_text(json.dumps(declared))
+    with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
+        (out / "_SUCCESS").write_text(json.dumps(declaration(record)))
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -171,7 +171,7 @@ class KnownConfig(TypedDict):
 class Rescoring(TypedDict):
     """What was scored again, and how."""
 
-    predictions: str | list[str]
+    predictions: str | Annotated[list[str], Field(min_length=1)]
     labels: list[str]
     plan: NotRequired[str | None]
     """ID of the run whose predictions they were."""

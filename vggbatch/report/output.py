@@ -196,6 +196,8 @@ def open_output(folder: Folder, roots: Sequence[str] = ()) -> RunOutput:
             believe(one)
         predictions = found[0] if len(found) == 1 else Outputs(tuple(found))
         plans = record["rescored"].get("plans") or [record["rescored"].get("plan")]
+        if len(plans) != len(found):
+            raise foreign(f"{folder.uri}/{RUN}", "it has not a plan for each of the predictions")
         scored = [_scored(*one) for one in zip(found, plans, strict=True) if one[0].exists(RUN)]
         record = {**(scored[0] if scored else {}), **record}
     if "model" not in record:
