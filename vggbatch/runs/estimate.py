@@ -16,9 +16,12 @@ from vggbatch.runs.trial import NotMeasured, Trial, try_out
 
 _FINISH_S = 1.0
 """From the last image to _SUCCESS: files written together and synced, metrics (measured)."""
-_RAY_START_S = 14.0
+_RAY_START_S = 5.0
 """That a run on Ray takes longer to start than the local one: its processes, and those of the
-first actors and tasks (measured: 12 to 16 s on 2 cores)."""
+first actors and tasks (docs/speed.md: 1,000 light images in 12.6 s instead of 3.7)."""
+_RAY_IMAGE_S = 0.006
+"""Core seconds of an image that Ray's transport takes (docs/speed.md: on two cores 198 images/s
+of a network that hardly computes, instead of 481)."""
 _LISTED = 1000
 """Objects in one answer of a store that is listed."""
 _TOGETHER = 2**20
@@ -120,9 +123,10 @@ def estimate(
     known: dict[str, Any] = {}
     cores = placement.actors * placement.threads
     if trial is not None:
-        start = listing + trial.start_seconds + (_RAY_START_S if executor == "ray" else 0.0)
+        on_ray = executor == "ray"
+        start = listing + trial.start_seconds + on_ray * _RAY_START_S
         fixed = trial.prepare_seconds + start + _FINISH_S
-        work = images * trial.core_seconds
+        work = images * (trial.core_seconds + on_ray * _RAY_IMAGE_S)
         known = {
             "prepare_seconds": trial.prepare_seconds,
             "start_seconds": start,
