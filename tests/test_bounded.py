@@ -197,3 +197,12 @@ def test_a_whole_file_is_read_up_to_its_limit(tmp_path):
         with pytest.raises(TooManyBytesError, match="4 bytes"):
             read_bounded(fs, path, 4)
     memory.rm("/bounded")
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(IsADirectoryError) as found:
+            open_regular(tmp_path)
+        assert os.fspath(found.value.filename) == os.fspath(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -82,7 +82,8 @@ def open_descriptor(path: str | bytes) -> int:
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """As `open(path, "rb")`, for regular files alone. Raises as `open_descriptor`."""
-    return open(open_descriptor(os.fspath(path)), "rb")
+    # by an opener, so that a folder in its place is closed again and named in the error
+    return open(os.fspath(path), "rb", opener=lambda name, _: open_descriptor(name))
 
 
 def read_bounded(fs: fsspec.AbstractFileSystem, path: str, limit: int) -> bytes:
