@@ -16,7 +16,7 @@ from vggbatch.output import layout, reader
 from vggbatch.preprocess import effort, isolated, places
 from vggbatch.sources import base
 from vggbatch.sources.formats import manifest, parquet, tar, tfrecord
-from vggbatch.sources.tables import columns
+from vggbatch.sources.tables import columns, dialect
 from vggbatch.storage import filesystem, parquet_check, parquet_pages, ranges
 
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
@@ -93,8 +93,9 @@ LIMITS = {
     "rows of Parquet": f"{parquet_pages._FREE_ROWS:,} and one for 32 bytes of file",
     "Parquet's footer, of an input": size(parquet_pages._FOOTER),
     "Parquet's footer, of an output": size(parquet_check.MAX_FOOTER),
-    "manifests, tables of labels": size(
-        same(manifest._MAX_BYTES, load._MAX_BYTES, columns._TEXT_BYTES)
+    "manifests, tables of labels": (
+        f"{size(same(manifest._MAX_BYTES, load._MAX_BYTES, columns._TEXT_BYTES))}; as text "
+        f"{dialect.MOST_CELLS:,} lines and cells, and {dialect._LONGEST_LINE:,} characters a line"
     ),
     "the development kit's archive, real.json": (
         f"{size(load._MAX_SPECIAL_BYTES)}; unpacked, {size(devkit._MAX_UNPACKED)}"

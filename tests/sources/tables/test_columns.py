@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vggbatch.class_list import imagenet
 from vggbatch.config import ColumnOptions
 from vggbatch.sources.classes import Classes
+from vggbatch.sources.tables import dialect
 from vggbatch.sources.tables.columns import Reading, file_column, label_column, parse, read
 
 IMAGENET = Reading(classes=Classes(imagenet()))
@@ -241,3 +242,19 @@ def test_what_is_written_is_read(rows, delimiter, header, end):
     assert table.columns[file] == [name for name, _ in rows]
     assert table.columns[label] == [str(number) for _, number in rows]
     assert table.named == header
+
+
+def test_text_out_of_proportion_is_refused_before_it_is_taken_apart(monkeypatch):
+    monkeypatch.setattr(dialect, "_LONGEST_LINE", 100)
+    monkeypatch.setattr(dialect, "MOST_CELLS", 1000)
+    rows = "a.jpg,1\n" * 900
+    assert len(dialect.parse(rows)[1]) == 900
+    assert len(dialect.parse(rows.replace("\n", "\r"))[1]) == 900
+    for content, words in (
+        ("a.jpg,1\n" + "1" * 101 + "\n" + rows, "a line of more than 100"),
+        (rows + "1" * 101, "a line of more than 100"),
+        ('a.jpg,"' + "\n" * 1001, "more than 1,000 lines or cells"),
+        ("1," * 60 + "\n" + rows + "1," * 49, "more than 1,000 lines or cells"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            dialect.parse(content)

@@ -24,7 +24,12 @@ _MAJORITY = 0.9
 
 _PREAMBLE = re.compile(r"\ufeff?(\s*(# [^\t,;|\r\n]*|\"?sep=.\"?)(\r\n|\r|\n))+")
 
-csv.field_size_limit(2**24)
+_LONGEST_LINE = 2**24
+"""Characters; of a field too."""
+MOST_CELLS = 2**26
+"""Delimiters, and lines: a cell takes some 60 bytes of memory, however few it has in the file."""
+
+csv.field_size_limit(_LONGEST_LINE)
 
 
 def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, list[list[str]]]:
@@ -39,8 +44,9 @@ def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, li
         The header, None without one, and the rows, all as wide as the widest, ends filled with "".
 
     Raises:
-        ValueError: it is empty, no CSV, or its rows differ in width.
+        ValueError: it is empty, no CSV, its rows differ in width, or it is out of proportion.
     """
+    _check_size(content)
     content = _without_preamble(content)
     lines = [line for line in text_file.lines(content) if line.strip()]
     if not lines:
@@ -64,6 +70,20 @@ def parse(content: str, known: Sequence[str] = ()) -> tuple[list[str] | None, li
                 "delimiter needs quotes"
             )
     return header, [row + [""] * (width - len(row)) for row in rows]
+
+
+def _check_size(content: str) -> None:
+    """Raise ValueError for what is no table of labels and would take far more memory than it is."""
+    most = max(content.count(mark) for mark in (*_DELIMITERS, "\n", "\r"))
+    if most > MOST_CELLS:
+        raise ValueError(f"it has more than {MOST_CELLS:,} lines or cells")
+    place = 0
+    while len(content) - place > _LONGEST_LINE:
+        piece = slice(place, place + _LONGEST_LINE)
+        end = max(content.rfind(mark, piece.start, piece.stop) for mark in "\r\n")
+        if end < place:
+            raise ValueError(f"it has a line of more than {_LONGEST_LINE:,} characters")
+        place = end + 1
 
 
 def _without_preamble(content: str) -> str:
