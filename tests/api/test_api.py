@@ -25,8 +25,8 @@ def workplace(tmp_path, monkeypatch):
 
 
 def test_the_examples_of_the_docstrings_run_in_their_order(workplace):
-    order = ["score", "evaluate", "plan", "predict", "status", "rescore", "compare", "write_report"]
-    order += ["merge", "forget"]
+    order = ["score", "evaluate", "plan", "predict", "status", "rescore", "compare"]
+    order += ["leaderboard", "write_report", "merge", "forget"]
     runner = doctest.DocTestRunner(verbose=False)
     finder = doctest.DocTestFinder(recurse=False)
     tests = [test for name in order for test in finder.find(getattr(api, name), name, globs={})]

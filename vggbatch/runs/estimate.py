@@ -16,8 +16,8 @@ from vggbatch.runs.trial import NotMeasured, Trial, try_out
 
 _FINISH_S = 1.0
 """From the last image to _SUCCESS: files written together and synced, metrics (measured)."""
-_RAY_START_S = 5.0
-"""That a run on Ray takes longer to start than the local one: its processes, and those of the
+_RAY_START = 3.0
+"""Starts of the local executor that Ray takes on top of one: for its processes, and those of the
 first actors and tasks (docs/speed.md: 1,000 light images in 12.6 s instead of 3.7)."""
 _RAY_IMAGE_S = 0.006
 """Core seconds of an image that Ray's transport takes (docs/speed.md: on two cores 198 images/s
@@ -124,7 +124,7 @@ def estimate(
     cores = placement.actors * placement.threads
     if trial is not None:
         on_ray = executor == "ray"
-        start = listing + trial.start_seconds + on_ray * _RAY_START_S
+        start = listing + trial.start_seconds * (1 + on_ray * _RAY_START)
         fixed = trial.prepare_seconds + start + _FINISH_S
         work = images * (trial.core_seconds + on_ray * _RAY_IMAGE_S)
         known = {
