@@ -15,12 +15,12 @@ PROCESSES ?= 2
 BOUNDS := .venv-bounds
 QUICK := tests/config tests/preprocess tests/models/test_resolve.py tests/models/graphs/test_graph.py \
 	tests/models/preparation/test_prepare.py tests/sources tests/metrics tests/output/test_writer.py \
-	tests/output/test_reader.py tests/output/test_layout.py tests/output/test_metadata.py \
+	tests/output/test_reader.py tests/output/test_layout.py tests/output/documents/test_metadata.py \
 	tests/end_to_end/test_formats_of_outputs.py tests/runs/test_run.py
 # the lowest Ray that is supported, and the tests of what has to do with it
 LOWEST_RAY := $(shell sed -n 's/.*"ray\[data\]>=\([0-9.]*\),.*/\1/p' pyproject.toml)
 RAY_TESTS := tests/executors/ray_data tests/executors/test_same_rows.py tests/cluster \
-	tests/runs/test_telemetry.py tests/submit/test_dashboard.py tests/api/test_effects.py
+	tests/runs/progress/test_telemetry.py tests/submit/test_dashboard.py tests/api/test_effects.py
 
 .PHONY: help demo test test-all test-lowest test-newest test-rays coverage lint docs format bench clean
 

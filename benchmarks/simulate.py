@@ -35,10 +35,10 @@ from vggbatch.errors import VggbatchError
 from vggbatch.models.catalog import synset
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.output.progress import Progress
 from vggbatch.pipeline.recipes import Recipe
-from vggbatch.runs.tracker import RunTracker
+from vggbatch.runs.progress.tracker import RunTracker
 from vggbatch.sources.base import Member, Shard, members_table
 from vggbatch.storage.filesystem import Folder
 from vggbatch.versions import result_versions
@@ -140,7 +140,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
     from vggbatch.executors.ray_data.gauges import StageGauges
     from vggbatch.executors.ray_data.passes import Passes
     from vggbatch.executors.ray_data.watchdog import Watchdog
-    from vggbatch.runs.telemetry import Telemetry
+    from vggbatch.runs.progress.telemetry import Telemetry
 
     # the workers cannot import it
     ray.cloudpickle.register_pickle_by_value(waiting)  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ import pytest
 import vggbatch
 from vggbatch import class_list, json_text
 from vggbatch.errors import UsageError
-from vggbatch.output import metadata
+from vggbatch.output.documents import metadata
 from vggbatch.sources.tables import columns
 
 DEEP = ("[" * 200_000, '{"a":' * 100_000, "[" * 2000 + "]" * 2000)

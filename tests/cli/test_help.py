@@ -7,13 +7,13 @@ import typer
 from typer.testing import CliRunner
 
 from vggbatch import cli
-from vggbatch.cli.commands import models
+from vggbatch.cli.commands.models import zoo
 
 COMMANDS = [
     *([command.name or command.callback.__name__] for command in cli.app.registered_commands),
     *(
         ["models", command.name or command.callback.__name__]
-        for command in models.app.registered_commands
+        for command in zoo.app.registered_commands
     ),
 ]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vggbatch import bounded, bounds, web
+from vggbatch import bounded, bounds
 from vggbatch.cli.commands import forget
 from vggbatch.config import DecodeOptions, yaml_text
 from vggbatch.labels import devkit, load
@@ -17,7 +17,7 @@ from vggbatch.preprocess import effort, isolated, places
 from vggbatch.sources import base
 from vggbatch.sources.formats import manifest, parquet, tar, tfrecord
 from vggbatch.sources.tables import columns, dialect
-from vggbatch.storage import filesystem, parquet_check, parquet_pages, ranges
+from vggbatch.storage import filesystem, parquet_check, parquet_pages, ranges, web
 
 SECURITY = Path(__file__).parents[2] / "SECURITY.md"
 UNITS = ("bytes", "KiB", "MiB", "GiB")

@@ -18,13 +18,13 @@ from vggbatch.cli import app
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError, VggbatchError
 from vggbatch.job.job import prepare_job
+from vggbatch.output.documents.metadata import Impossible
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease, read_lease
-from vggbatch.output.metadata import Impossible
+from vggbatch.output.ownership.lease import OutputLease, read_lease
 from vggbatch.output.progress import Snapshot
 from vggbatch.output.verify import declaration
 from vggbatch.output.writer import compact
-from vggbatch.runs import status
+from vggbatch.runs.progress import status
 from vggbatch.runs.resume import check_output, open_output
 from vggbatch.storage.filesystem import Folder
 

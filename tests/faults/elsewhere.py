@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from vggbatch.output import lease
+from vggbatch.output.ownership import lease
 
 INTERVAL_S, TIMEOUT_S = 0.2, 1.0
 

@@ -46,7 +46,7 @@ from PIL import Image
 from tests.faults.forking import Command, Forks
 from tests.support.images import cut, jpeg
 from tests.support.nets import color_net
-from vggbatch.output.layout import PLAN
+from vggbatch.output.names import PLAN
 
 IMAGES, SHARDS = 12, 2
 ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vggbatch
-from tests.runs.test_dry_run import job
+from tests.runs.planning.test_dry_run import job
 from tests.sources.samples import jpeg, tar_bytes
 from tests.support.configure import configure
 from tests.support.formats import HF_IMAGE, example, mxnet_pack, recordio, tfrecord

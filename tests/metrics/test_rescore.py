@@ -9,7 +9,7 @@ import pytest
 
 from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import open_source, rescore
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.storage.filesystem import Folder
 
 

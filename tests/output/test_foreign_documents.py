@@ -29,7 +29,7 @@ from tests.support.images import write_folder
 from tests.support.night import Night
 from vggbatch import api
 from vggbatch.errors import UsageError
-from vggbatch.output import metadata
+from vggbatch.output.documents import metadata
 
 TWO = {
     "zoo": {"resize": 36, "crop": 32},

@@ -6,7 +6,7 @@ from tests.support.outputs import owned
 from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import UsageError
-from vggbatch.output.intact import parquet_facts
+from vggbatch.output.checks.intact import parquet_facts
 from vggbatch.output.layout import Output
 from vggbatch.sources import Shard
 from vggbatch.storage.filesystem import Folder

@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.images import write_folder
 from vggbatch import api
-from vggbatch.output import claim
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import _new_lease
 from vggbatch.output.leftovers import leftovers, remove_leftovers
+from vggbatch.output.ownership import claim
+from vggbatch.output.ownership.lease import _new_lease
 from vggbatch.storage.filesystem import Folder
 
 OTHER = "0123456789abcdef"
@@ -56,7 +56,7 @@ def names(folder):
 
 
 def test_a_complete_output_has_no_leftovers_and_is_not_touched(folder, monkeypatch):
-    monkeypatch.setattr("vggbatch.output.lease.OutputLease", None)
+    monkeypatch.setattr("vggbatch.output.ownership.lease.OutputLease", None)
     assert leftovers(Output(folder)) == []
     remove_leftovers(Output(folder))
 

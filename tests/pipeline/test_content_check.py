@@ -92,7 +92,7 @@ def test_other_sizes_are_told_as_before(images, net, tmp_path):
 
 def stop_after(monkeypatch, chunks):
     """Let the run fail after so many chunks are committed."""
-    import vggbatch.runs.tracker as tally
+    import vggbatch.runs.progress.tracker as tally
 
     commit, seen = tally.RunTracker.commit, []
 

@@ -13,9 +13,9 @@ from tests.output.test_verify import content, without_ray
 from tests.support.images import write_folder
 from vggbatch import api
 from vggbatch.config import load_config
-from vggbatch.output import claim, fence
-from vggbatch.output.fence import LeaseLost
-from vggbatch.output.lease import NAME
+from vggbatch.output.ownership import claim, fence
+from vggbatch.output.ownership.fence import LeaseLost
+from vggbatch.output.ownership.lease import NAME
 from vggbatch.output.verify import problems
 from vggbatch.storage.filesystem import Folder
 

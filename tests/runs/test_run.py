@@ -13,8 +13,8 @@ from vggbatch.config import ComputeOptions, load_config
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
-from vggbatch.output.fence import LeaseLost
 from vggbatch.output.layout import Output
+from vggbatch.output.ownership.fence import LeaseLost
 from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
 from vggbatch.storage.filesystem import Folder

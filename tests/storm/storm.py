@@ -28,7 +28,8 @@ import psutil
 
 from tests.support.images import write_folder
 from tests.support.nets import color_net
-from vggbatch.output.layout import PREDICTIONS, Output
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PREDICTIONS
 from vggbatch.storage.filesystem import Folder
 
 IMAGES = 1500

@@ -14,7 +14,7 @@ from tests.support.stores.faulty_proxy import faulty
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import VggbatchError
-from vggbatch.runs.status import read_status
+from vggbatch.runs.progress.status import read_status
 from vggbatch.storage.filesystem import Folder
 
 COUNT = 200

@@ -12,7 +12,7 @@ from tests.support.ray.cluster import command
 from tests.support.ray.ray_nodes import ray_nodes
 from vggbatch import api
 from vggbatch.errors import UsageError
-from vggbatch.runs.status import read_status
+from vggbatch.runs.progress.status import read_status
 from vggbatch.sources.pack import pack
 from vggbatch.storage.filesystem import Folder
 

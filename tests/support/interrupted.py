@@ -28,8 +28,9 @@ from vggbatch.cluster.placement import place_here
 from vggbatch.config import JobConfig, load_config
 from vggbatch.executors.base import Work
 from vggbatch.job.job import prepare_job
-from vggbatch.output.layout import PLAN, Output
-from vggbatch.output.metadata import FORMAT
+from vggbatch.output.documents.metadata import FORMAT
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PLAN
 from vggbatch.output.progress import Progress
 from vggbatch.output.writer import compact
 from vggbatch.runs.resume import open_output

@@ -12,7 +12,7 @@ from tests.sources.samples import tar_bytes
 from tests.support.here import Here
 from tests.support.images import cut, jpeg, write_folder
 from vggbatch import api
-from vggbatch.output.fence import Fence
+from vggbatch.output.ownership.fence import Fence
 
 
 class Night:

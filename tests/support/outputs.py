@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from vggbatch.output import claim
-from vggbatch.output.fence import Fence
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import _new_lease
+from vggbatch.output.ownership import claim
+from vggbatch.output.ownership.fence import Fence
+from vggbatch.output.ownership.lease import _new_lease
 from vggbatch.storage.filesystem import Folder
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from vggbatch.errors import UsageError
-from vggbatch.runs.forget import forget as forget_images
-from vggbatch.runs.merge import merge as merge_outputs
+from vggbatch.runs.revisions.forget import forget as forget_images
+from vggbatch.runs.revisions.merge import merge as merge_outputs
 
 
 def merge(outputs: Sequence[str], output: str, *, overwrite: bool = False) -> dict[str, Any]:

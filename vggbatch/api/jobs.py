@@ -28,11 +28,11 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
-from vggbatch.runs.dry_run import Preview, preview
 from vggbatch.runs.finish import finish
+from vggbatch.runs.planning.dry_run import Preview, preview
+from vggbatch.runs.progress.tracker import ProgressCallback
 from vggbatch.runs.result import Metrics, RunResult, WrittenMetrics
 from vggbatch.runs.run import run
-from vggbatch.runs.tracker import ProgressCallback
 from vggbatch.storage.filesystem import Folder, public_uri
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
 from vggbatch.metrics.several import open_sources, outputs_named
 from vggbatch.metrics.summary import ErrorPolicy
-from vggbatch.output.confined import check_confined
+from vggbatch.output.checks.unchanged import Seen
 from vggbatch.output.layout import Output
+from vggbatch.output.ownership.confined import check_confined
 from vggbatch.output.reader import naming_damage, open_for_arrow, open_parquet, read_table
-from vggbatch.output.unchanged import Seen
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
-from vggbatch.runs.append import settle
-from vggbatch.runs.status import Status, read_status
+from vggbatch.runs.progress.status import Status, read_status
+from vggbatch.runs.revisions.append import settle
 from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)

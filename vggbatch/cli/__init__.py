@@ -7,7 +7,6 @@ import sys
 import typer
 
 from vggbatch.cli import console, streams
-from vggbatch.cli.commands import models
 from vggbatch.cli.commands.bench import bench
 from vggbatch.cli.commands.compare import compare
 from vggbatch.cli.commands.config import config
@@ -15,6 +14,7 @@ from vggbatch.cli.commands.demo import demo
 from vggbatch.cli.commands.doctor import doctor
 from vggbatch.cli.commands.forget import forget
 from vggbatch.cli.commands.merge import merge
+from vggbatch.cli.commands.models import zoo
 from vggbatch.cli.commands.pack import pack
 from vggbatch.cli.commands.plan import plan
 from vggbatch.cli.commands.predict import predict
@@ -95,7 +95,7 @@ app.command(
     rich_help_panel=_READ,
     epilog=examples("vggbatch report out", "vggbatch report out-int8 --against out-fp32"),
 )(report)
-app.add_typer(models.app, name="models", rich_help_panel=_HELPERS)
+app.add_typer(zoo.app, name="models", rich_help_panel=_HELPERS)
 app.command(
     rich_help_panel=_HELPERS,
     epilog=examples("vggbatch pack photos/ -o shards", "vggbatch pack photos/ -o s3://bucket/new"),
@@ -121,7 +121,7 @@ app.command(
 )(submit)
 
 polish(app)
-polish(models.app)
+polish(zoo.app)
 
 
 def _version(wanted: bool) -> None:

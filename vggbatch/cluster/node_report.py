@@ -14,7 +14,7 @@ from vggbatch.bounded import open_regular
 from vggbatch.errors import VggbatchError
 from vggbatch.memory import free_memory
 from vggbatch.models.cache import cache_folder, check_cache, trust_cache
-from vggbatch.output.layout import STATE
+from vggbatch.output.names import STATE
 from vggbatch.preprocess.places import Places, places_here
 from vggbatch.storage.filesystem import Folder, filesystem, is_local
 from vggbatch.storage.stores import store_of

@@ -34,7 +34,7 @@ from vggbatch.cluster.node_requirements import (
 from vggbatch.cluster.placement import Placement, place
 from vggbatch.errors import CannotStart, UnfitForRun
 from vggbatch.job.job import Job
-from vggbatch.output.layout import STATE
+from vggbatch.output.names import STATE
 from vggbatch.storage.filesystem import Folder
 
 TIMEOUT_S = 20.0

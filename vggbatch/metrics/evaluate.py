@@ -34,9 +34,9 @@ from vggbatch.metrics.tables import (
     per_class_table,
     risk_coverage_table,
 )
-from vggbatch.output.fence import Fence
+from vggbatch.output.checks.intact import content_facts
 from vggbatch.output.footer import parquet_bytes
-from vggbatch.output.intact import content_facts
+from vggbatch.output.ownership.fence import Fence
 
 MapFn = Callable[[Callable[[str], list[Partial]], Iterable[str]], Iterable[list[Partial]]]
 """Applies a picklable function to file names, in any order: `map`, a pool's, or Ray tasks."""

@@ -20,13 +20,14 @@ from vggbatch.metrics.rows import PREDICTIONS, Outputs, Predictions
 from vggbatch.metrics.sets import ILSVRC2012, label_sets
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.models.catalog import catalog, synset
-from vggbatch.output import ownership
-from vggbatch.output.confined import check_confined
+from vggbatch.output.checks.unchanged import Seen, SeenAll
+from vggbatch.output.documents.metadata import FORMAT
 from vggbatch.output.footer import footer_of_record
-from vggbatch.output.layout import PLAN, RECORD_MARK, RUN, SUCCESS, Output
-from vggbatch.output.lease import OutputLease
-from vggbatch.output.metadata import FORMAT
-from vggbatch.output.unchanged import Seen, SeenAll
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PLAN, RECORD_MARK, RUN, SUCCESS
+from vggbatch.output.ownership import recorded
+from vggbatch.output.ownership.confined import check_confined
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.output.verify import believe, declaration
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 from vggbatch.versions import __version__
@@ -191,7 +192,7 @@ def rescore(
             record["metrics"] = evaluation.lines()
             record["tables"] = evaluation.write(lease.fence, footer_of_record(source.record))
             data = lease.fence.write_json(RUN, record)
-            mark = ownership.mark_of(lease.folder, data)
+            mark = recorded.mark_of(lease.folder, data)
             if mark is not None:
                 lease.fence.write_bytes(RECORD_MARK, mark)
             lease.fence.create_json(SUCCESS, declaration(record))

@@ -17,9 +17,10 @@ from vggbatch.config import Selection
 from vggbatch.errors import UsageError
 from vggbatch.metrics.rescore import Source, open_source
 from vggbatch.metrics.rows import Outputs
-from vggbatch.output.differences import differences
-from vggbatch.output.layout import PROFILES, Output
-from vggbatch.output.unchanged import SeenAll
+from vggbatch.output.checks.differences import differences
+from vggbatch.output.checks.unchanged import SeenAll
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PROFILES
 from vggbatch.sources import Shard
 from vggbatch.sources.input_warnings import Names, merged
 from vggbatch.sources.names import ancestors

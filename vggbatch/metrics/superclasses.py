@@ -33,7 +33,7 @@ SUPERCLASSES_SCHEMA = pa.schema(
 @cache
 def superclasses() -> dict[tuple[str, str], frozenset[str]]:
     """WordNet ids of classes by id and name of what they are kinds of (superclasses.tsv)."""
-    text = (files("vggbatch.metrics") / "superclasses.tsv").read_text()
+    text = (files("vggbatch.metrics") / "subsets" / "superclasses.tsv").read_text()
     ids = [line.split(" ", 1)[0] for line in synset()]
     found = {}
     for line in text.splitlines():

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.output.metadata import FORMAT
+from vggbatch.output.documents.metadata import FORMAT
 
 
 def footer_of_plan(plan: Mapping[str, Any], profile: str = "") -> dict[str, str]:

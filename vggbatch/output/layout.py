@@ -36,25 +36,25 @@ import pyarrow.parquet as pq
 
 from vggbatch.chunks.chunk import ChunkKey, NumberedShard, as_recorded, shard_table, shards_of
 from vggbatch.errors import UsageError
-from vggbatch.output import metadata, ownership
-from vggbatch.output.fence import Fence
-from vggbatch.output.intact import damage
+from vggbatch.output.checks.intact import damage
+from vggbatch.output.documents import metadata
+from vggbatch.output.names import (
+    NEXT,
+    PLAN,
+    PREDICTIONS,
+    PROFILES,
+    RECORD_MARK,
+    RUN,
+    STATE,
+    SUCCESS,
+)
+from vggbatch.output.ownership import recorded
+from vggbatch.output.ownership.fence import Fence
 from vggbatch.output.progress import Progress
 from vggbatch.storage.filesystem import Folder, arrow_file
 from vggbatch.storage.parquet_check import open_checked
 
-STATE = "_vggbatch"
-PREDICTIONS = "predictions"
-PROFILES = "profiles"
-SUCCESS = "_SUCCESS"
-RUN = "run.json"
-
-PLAN = f"{STATE}/plan.json"
-NEXT = f"{STATE}/next"
-"""An output inside: what is scored to be added to a complete one, until it is."""
 _SHARDS = "shards.parquet"
-RECORD_MARK = f"{STATE}/run.mark"
-"""Beside the run.json of `rescore`: who has written it (see ownership.py)."""
 _PLAN_ID = re.compile(r"[0-9a-f]{16}")
 _GROUP = re.compile(r"[0-9]{6,9}")
 _STAGED = re.compile(
@@ -164,7 +164,7 @@ class Output:
         Args:
             plan: what was asked for.
             shards: the input.
-            own: whether it is this user who has named the input (see ownership.py).
+            own: whether it is this user who has named the input (see recorded.py).
         """
         self._plan_id = uuid.uuid4().hex[:16]
         self._write_shards(shards, own=own)
@@ -197,7 +197,7 @@ class Output:
         pq.write_table(shard_table(shown), sink, compression="zstd", write_page_checksum=True)
         data = sink.getvalue().to_pybytes()
         self.fence.write_bytes(self._name(_SHARDS), data)
-        mark = ownership.mark_of(self.folder, data) if own else None
+        mark = recorded.mark_of(self.folder, data) if own else None
         if mark is not None:
             self.fence.write_bytes(self._name("shards.mark"), mark)
 
@@ -219,7 +219,7 @@ class Output:
         return [group for _, group in numbered]
 
     def has_own_shards(self) -> bool:
-        """Whether the input is as this user has recorded it (see ownership.py)."""
+        """Whether the input is as this user has recorded it (see recorded.py)."""
         if self.read_plan() is None:
             return False
         return self._is_own(self._name(_SHARDS), self._name("shards.mark"))
@@ -231,19 +231,19 @@ class Output:
     def _is_own(self, name: str, mark: str) -> bool:
         try:
             data = self.folder.read_bytes(name, _LARGEST_INPUT)
-            return ownership.is_own(self.folder, data, self.folder.read_bytes(mark))
+            return recorded.is_own(self.folder, data, self.folder.read_bytes(mark))
         except (FileNotFoundError, UsageError):
             return False
 
     def read_own_shards(self) -> tuple[list[NumberedShard], bool]:
-        """The same, and whether they are as this user has recorded them (see ownership.py)."""
+        """The same, and whether they are as this user has recorded them (see recorded.py)."""
         name = self._name(_SHARDS)
         own = False
         try:
             data = self.folder.read_bytes(name, _LARGEST_INPUT)
             with suppress(FileNotFoundError):
                 mark = self.folder.read_bytes(self._name("shards.mark"))
-                own = ownership.is_own(self.folder, data, mark)
+                own = recorded.is_own(self.folder, data, mark)
             table = open_checked(arrow_file(data)).read()
             return list(shards_of(as_recorded(table))), own
         except (FileNotFoundError, ValueError, OSError, AttributeError, pa.ArrowException) as error:

@@ -11,20 +11,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from vggbatch.errors import UsageError
-from vggbatch.output import lease
-from vggbatch.output.claim import is_of_claims
-from vggbatch.output.fence import Fence, LeaseLost
-from vggbatch.output.layout import (
-    PREDICTIONS,
-    PROFILES,
-    RUN,
-    STATE,
-    SUCCESS,
-    Output,
-    is_partial,
-    is_plan_id,
-)
-from vggbatch.output.metadata import tables_of
+from vggbatch.output.documents.metadata import tables_of
+from vggbatch.output.layout import Output, is_partial, is_plan_id
+from vggbatch.output.names import PREDICTIONS, PROFILES, RUN, STATE, SUCCESS
+from vggbatch.output.ownership import lease
+from vggbatch.output.ownership.claim import is_of_claims
+from vggbatch.output.ownership.fence import Fence, LeaseLost
 
 _METRICS = "metrics"
 RECORDS = "records.json"

@@ -19,9 +19,10 @@ from contextlib import suppress
 from typing import Any
 
 from vggbatch import json_text
-from vggbatch.output import metadata
-from vggbatch.output.layout import PLAN, PROFILES, RUN, STATE, SUCCESS, Output
+from vggbatch.output.documents import metadata
+from vggbatch.output.layout import Output
 from vggbatch.output.leftovers import RECORDS, sweep
+from vggbatch.output.names import PLAN, PROFILES, RUN, STATE, SUCCESS
 from vggbatch.output.verify import declaration
 
 

@@ -12,10 +12,11 @@ from collections import Counter
 from typing import Any
 
 from vggbatch.errors import UsageError
-from vggbatch.output import metadata
+from vggbatch.output.checks.intact import damage
+from vggbatch.output.documents import metadata
 from vggbatch.output.image_total import Total
-from vggbatch.output.intact import damage
-from vggbatch.output.layout import PREDICTIONS, PROFILES, RUN, SUCCESS, Output
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PREDICTIONS, PROFILES, RUN, SUCCESS
 from vggbatch.output.progress import Progress
 from vggbatch.storage.filesystem import Folder
 

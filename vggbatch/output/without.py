@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from vggbatch.chunks.likelihood import METADATA_KEY, LabelLikelihood
 from vggbatch.chunks.stats import Stats
-from vggbatch.output.fence import Fence
-from vggbatch.output.intact import parquet_facts
+from vggbatch.output.checks.intact import parquet_facts
 from vggbatch.output.layout import Output
+from vggbatch.output.ownership.fence import Fence
 from vggbatch.output.reader import named_rows, open_for_arrow, open_parquet
 from vggbatch.output.writer import open_writer
 from vggbatch.sources.names import shard_format

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.chunks.stats import Stats
 from vggbatch.errors import JobFailed
+from vggbatch.output.checks.intact import parquet_facts
+from vggbatch.output.documents.metadata import FORMAT
 from vggbatch.output.footer import footer_of_plan
-from vggbatch.output.intact import parquet_facts
-from vggbatch.output.layout import PREDICTIONS, Output
-from vggbatch.output.metadata import FORMAT
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PREDICTIONS
 from vggbatch.output.reader import read_table
 from vggbatch.output.schema import TOP_K, predictions_schema
 from vggbatch.storage.filesystem import arrow_file

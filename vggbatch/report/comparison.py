@@ -13,7 +13,7 @@ from vggbatch.metrics.comparison.compare import Comparison, PairedAccuracy, comp
 from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.rows import Outputs
 from vggbatch.metrics.sets import label_sets
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.formats import flat
 from vggbatch.report.output import RunOutput, open_output

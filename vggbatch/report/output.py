@@ -23,10 +23,11 @@ from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
 from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
 from vggbatch.models.catalog import synset
-from vggbatch.output.confined import check_confined
-from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
-from vggbatch.output.metadata import foreign, tables_of
-from vggbatch.output.unchanged import Seen
+from vggbatch.output.checks.unchanged import Seen
+from vggbatch.output.documents.metadata import foreign, tables_of
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PROFILES, RUN, SUCCESS
+from vggbatch.output.ownership.confined import check_confined
 from vggbatch.output.verify import believe
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
 from vggbatch.storage.parquet_check import open_checked
@@ -54,7 +55,7 @@ class RunOutput:
     seen: tuple[Seen, ...]
     """Which runs these are."""
     own: bool
-    """Whether this user has recorded it here (see ownership.py): what others record may name files
+    """Whether this user has recorded it here (see recorded.py): what others record may name files
     of this machine."""
 
     @property

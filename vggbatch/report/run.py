@@ -11,7 +11,7 @@ import pyarrow as pa
 from vggbatch.metrics import Metric
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import PUBLISHED_TOLERANCE
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render

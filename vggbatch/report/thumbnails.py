@@ -18,7 +18,8 @@ from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.metrics.rows import Outputs, Predictions
-from vggbatch.output.layout import PROFILES, Output
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PROFILES
 from vggbatch.preprocess.decode import decode_image
 from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.preprocess.transform import center_crop

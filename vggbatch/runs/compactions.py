@@ -8,7 +8,7 @@ from typing import Any
 
 from vggbatch.output.layout import Output
 from vggbatch.output.writer import compact
-from vggbatch.runs.tracker import RunTracker
+from vggbatch.runs.progress.tracker import RunTracker
 
 _LEAVE_S = 30.0
 """Seconds for which leaving waits for what is being written."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.job.job import Job
-from vggbatch.output.intact import damage
-from vggbatch.output.layout import NEXT, RUN, SUCCESS, Output
+from vggbatch.output.checks.intact import damage
+from vggbatch.output.layout import Output
+from vggbatch.output.names import NEXT, RUN, SUCCESS
 from vggbatch.output.switch import switch
 from vggbatch.output.verify import declaration
 from vggbatch.pipeline.recipes import Recipe

@@ -12,12 +12,12 @@ from vggbatch.errors import JobFailed
 from vggbatch.executors.base import ExecutionFailed, Executor, Work
 from vggbatch.job.job import Job
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.runs.compactions import Compactions
-from vggbatch.runs.events import RunEvents
+from vggbatch.runs.progress.events import RunEvents
+from vggbatch.runs.progress.stillness import Stillness
+from vggbatch.runs.progress.tracker import ProgressCallback, RunTracker
 from vggbatch.runs.resume import Planned
-from vggbatch.runs.stillness import Stillness
-from vggbatch.runs.tracker import ProgressCallback, RunTracker
 
 _FAILURES_IN_A_ROW = 16
 """So many failed chunks without one that succeeds: something is wrong that is not the images."""
@@ -166,6 +166,6 @@ def _events_of(executor: Executor, run_id: str, output: Output, tracker: RunTrac
     """What the run says of itself: log lines, and metrics where Ray exports them."""
     if executor.name != "ray":
         return RunEvents(run_id)
-    from vggbatch.runs.telemetry import Telemetry  # here, for it imports Ray
+    from vggbatch.runs.progress.telemetry import Telemetry  # here, for it imports Ray
 
     return Telemetry(run_id, output.folder.uri, tracker)

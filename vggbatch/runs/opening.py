@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 
 from vggbatch.job.job import Job
-from vggbatch.output.confined import check_confined
-from vggbatch.output.layout import PROFILES, RUN, SUCCESS, Output
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PROFILES, RUN, SUCCESS
+from vggbatch.output.ownership.confined import check_confined
 from vggbatch.output.progress import Progress
 from vggbatch.output.verify import is_vouched, problems, unmarked
 from vggbatch.runs.finish import run_of

@@ -8,15 +8,15 @@ from typing import Any
 
 from vggbatch.chunks.stats import Stats
 from vggbatch.cluster.placement import Placement
-from vggbatch.output.fence import Fence
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease
+from vggbatch.output.ownership.fence import Fence
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.storage.filesystem import Folder
 
 
 @dataclass(frozen=True)
 class Revision:
-    """A generation of an output that is prepared and not declared (see output/switch.py)."""
+    """A generation of an output that is prepared and not declared (see switch.py)."""
 
     plan: dict[str, Any]
     """Its plan.json."""

@@ -11,10 +11,11 @@ from vggbatch import uris
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.errors import UsageError
 from vggbatch.job.job import Job, input_digest
-from vggbatch.output import metadata
-from vggbatch.output.confined import check_confined
-from vggbatch.output.differences import differences
-from vggbatch.output.layout import PLAN, PREDICTIONS, Output
+from vggbatch.output.checks.differences import differences
+from vggbatch.output.documents import metadata
+from vggbatch.output.layout import Output
+from vggbatch.output.names import PLAN, PREDICTIONS
+from vggbatch.output.ownership.confined import check_confined
 from vggbatch.pipeline import content_check
 from vggbatch.runs.relabeled import check_same_labels
 from vggbatch.sources import Shard

@@ -13,21 +13,21 @@ from vggbatch.chunks.stats import Stats
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.executors.base import Executor
 from vggbatch.job.job import Job
-from vggbatch.output.confined import check_confined
 from vggbatch.output.image_total import Total
 from vggbatch.output.layout import Output
-from vggbatch.output.lease import OutputLease
 from vggbatch.output.leftovers import remove_leftovers
+from vggbatch.output.ownership.confined import check_confined
+from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.output.progress import Progress
 from vggbatch.pipeline.run_logging import RunLogger, run_logged
-from vggbatch.runs.append import append, arranged, forget_begun, settle
-from vggbatch.runs.gained import wanted
 from vggbatch.runs.loop import Loop
 from vggbatch.runs.opening import reopen, whole_progress
+from vggbatch.runs.progress.tracker import ProgressCallback, RunTracker
 from vggbatch.runs.result import RunResult
 from vggbatch.runs.resume import check_continuable, open_output
-from vggbatch.runs.retry import wanted_again
-from vggbatch.runs.tracker import ProgressCallback, RunTracker
+from vggbatch.runs.revisions.append import append, arranged, forget_begun, settle
+from vggbatch.runs.revisions.gained import wanted
+from vggbatch.runs.revisions.retry import wanted_again
 from vggbatch.storage.filesystem import Folder
 
 

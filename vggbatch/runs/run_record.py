@@ -11,7 +11,7 @@ from vggbatch.chunks.stats import Stats
 from vggbatch.job.job import Job
 from vggbatch.labels import LabelSpec
 from vggbatch.models.catalog import synset
-from vggbatch.output.metadata import FORMAT
+from vggbatch.output.documents.metadata import FORMAT
 from vggbatch.pipeline.recipes import Recipe
 from vggbatch.preprocess.views import describe
 from vggbatch.runs.result import RunResult

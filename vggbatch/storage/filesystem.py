@@ -23,9 +23,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from vggbatch import text, uris
 from vggbatch.bounded import TooManyBytesError, read_at_once, read_bounded
-from vggbatch.disk import make_directories, sync_directory
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.extras import command_for
+from vggbatch.storage.disk import make_directories, sync_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +88,7 @@ def filesystem(uri: str) -> tuple[fsspec.AbstractFileSystem, str]:
 
 def _class_of(protocol: str) -> Any:
     if protocol in ("http", "https"):
-        from vggbatch.web import WebFileSystem
+        from vggbatch.storage.web import WebFileSystem
 
         return WebFileSystem
     return fsspec.get_filesystem_class(protocol)

@@ -9,7 +9,7 @@ from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.cli import app
 from vggbatch.config import load_config
 from vggbatch.job.job import prepare_job
-from vggbatch.output.lease import OutputLease, read_lease
+from vggbatch.output.ownership.lease import OutputLease, read_lease
 from vggbatch.output.progress import Snapshot
 from vggbatch.runs.resume import open_output
 
@@ -62,7 +62,7 @@ def test_a_run_at_work_is_watched_until_it_is_not(monkeypatch, capsys):
 
     from vggbatch import api
     from vggbatch.cli.commands import status as command
-    from vggbatch.runs.status import Status
+    from vggbatch.runs.progress.status import Status
 
     done = Status("complete", 4, 4, True, 0, None, None, None, None)
     states = iter([replace(done, state="running", rows=1), replace(done, state="finishing"), done])

@@ -16,7 +16,7 @@ from tests.support.images import write_folder
 from tests.support.ray.ray_nodes import ray_nodes
 from vggbatch import api
 from vggbatch.errors import UsageError
-from vggbatch.runs.status import read_status
+from vggbatch.runs.progress.status import read_status
 from vggbatch.storage.filesystem import Folder
 
 TOKEN = "a-token-that-must-not-be-seen-anywhere"

@@ -17,7 +17,7 @@ from vggbatch.executors.ray_data.stages import Stage
 from vggbatch.executors.ray_data.wait import ClusterSnapshot as View
 from vggbatch.executors.ray_data.wait import describe_wait
 from vggbatch.executors.ray_data.watchdog import Watchdog
-from vggbatch.runs import stillness
+from vggbatch.runs.progress import stillness
 
 IDLE = Stage(waiting=0, running=0)
 PLACEMENT = place([4.0], ComputeOptions(threads=2))

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from vggbatch.cli import console, options
-from vggbatch.cli.commands.models_options import Offline, mirrors
+from vggbatch.cli.commands.models.options import Offline, mirrors
 from vggbatch.cli.commands.score import run_evaluate, run_score
 from vggbatch.cli.one_line import cell
 from vggbatch.errors import VggbatchError

@@ -43,7 +43,7 @@ def pack(
     What was interrupted is continued by the same command, to the same bytes.
     """
     from vggbatch.config import load_config, load_label_options
-    from vggbatch.output.lease import OutputLease
+    from vggbatch.output.ownership.lease import OutputLease
     from vggbatch.sources import pack as packing
     from vggbatch.sources.input_warnings import input_warnings_of
     from vggbatch.storage.filesystem import Folder

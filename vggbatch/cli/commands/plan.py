@@ -14,8 +14,8 @@ from vggbatch.cli.job_command import job_command
 
 if TYPE_CHECKING:
     from vggbatch.config import JobConfig
-    from vggbatch.runs.dry_run import Preview
-    from vggbatch.runs.estimate import Estimate
+    from vggbatch.runs.planning.dry_run import Preview
+    from vggbatch.runs.planning.estimate import Estimate
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _SPAN = re.compile(r"(?:(?P<d>\d+)d)?(?:(?P<h>\d+)h)?(?:(?P<m>\d+)m(?:in)?)?(?:(?P<s>\d+)s)?")

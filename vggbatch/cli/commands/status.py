@@ -11,7 +11,7 @@ import typer
 from vggbatch.cli import console, options
 
 if TYPE_CHECKING:
-    from vggbatch.runs.status import Status
+    from vggbatch.runs.progress.status import Status
 
 
 _AT_WORK = ("running", "stalled", "finishing")

@@ -1,0 +1,1 @@
+"""Whether the files of an output are what was recorded of them."""

@@ -1,0 +1,1 @@
+"""What a run says of itself while it continues: counts, events, metrics, status."""

@@ -1,0 +1,1 @@
+"""A complete output becomes its next generation, or several become one."""
