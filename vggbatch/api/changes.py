@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from vggbatch.api.locations import Location, texts
 from vggbatch.errors import UsageError
 from vggbatch.runs.revisions.forget import forget as forget_images
 from vggbatch.runs.revisions.merge import merge as merge_outputs
 
 
-def merge(outputs: Sequence[str], output: str, *, overwrite: bool = False) -> dict[str, Any]:
+def merge(
+    outputs: Sequence[Location], output: Location, *, overwrite: bool = False
+) -> dict[str, Any]:
     """Join finished outputs to one; does nothing if that is done.
 
     >>> for k in (1, 2):
@@ -31,12 +35,12 @@ def merge(outputs: Sequence[str], output: str, *, overwrite: bool = False) -> di
         UsageError: an output is not finished, or they do not belong together.
         JobFailed: another run has taken the output over.
     """
-    if not output:
+    if not os.fspath(output):
         raise UsageError("no output: name a folder or URI with -o OUTPUT")
-    return merge_outputs(outputs, output, overwrite=overwrite)
+    return merge_outputs(texts(outputs), os.fspath(output), overwrite=overwrite)
 
 
-def forget(output: str, images: Collection[str]) -> int:
+def forget(output: Location, images: Collection[str]) -> int:
     """Take images out of a finished output: rows, features, metrics and pages.
 
     >>> forget("joined", ["00001.jpg"])
@@ -57,4 +61,4 @@ def forget(output: str, images: Collection[str]) -> int:
     """
     if isinstance(images, str):
         raise UsageError(f"images is a list of image ids: forget(output, [{images!r}])")
-    return forget_images(output, images)
+    return forget_images(os.fspath(output), images)

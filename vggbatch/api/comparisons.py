@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
 from vggbatch import report
+from vggbatch.api.locations import Location, texts
 from vggbatch.config import LabelOptions
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.labels import EMBEDDED, LabelSpec
@@ -23,10 +25,10 @@ _log = logging.getLogger(__name__)
 
 
 def compare(
-    a: str,
-    b: str,
+    a: Location,
+    b: Location,
     *,
-    labels: str = "embedded",
+    labels: Location = "embedded",
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
     partial: bool = False,
@@ -53,26 +55,26 @@ def compare(
     """
     sources = _opened((a, b), classes, partial=partial)
     first, second = sources
-    label_set = _labels(sources, labels, options)
+    label_set = _labels(sources, os.fspath(labels), options)
     with first.seen.reading(), second.seen.reading():
         comparison = compare_runs(
             first.folder, second.folder, label_set, class_lines=first.class_lines, errors=errors
         )
-    spec = LabelSpec.parse(labels)
+    spec = LabelSpec.parse(os.fspath(labels))
     if spec.source != EMBEDDED and not comparison.labeled:
         raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")
     return comparison
 
 
 def leaderboard(
-    outputs: Sequence[str],
+    outputs: Sequence[Location],
     *,
-    labels: str = "embedded",
+    labels: Location = "embedded",
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
     partial: bool = False,
     options: LabelOptions | None = None,
-    page: str | None = None,
+    page: Location | None = None,
 ) -> Leaderboard:
     """Many runs on the same images: the accuracy of each, and its difference from the first.
 
@@ -99,19 +101,19 @@ def leaderboard(
     sources = _opened(outputs, classes, partial=partial)
     if len({tuple(f.uri for f in source.folders) for source in sources}) < len(sources):
         raise UsageError("an output is named twice")
-    label_set = _labels(sources, labels, options)
+    label_set = _labels(sources, os.fspath(labels), options)
     with ExitStack() as stack:
         for source in sources:
             stack.enter_context(source.seen.reading())
         found = leaderboard_of(sources, label_set, errors=errors)
-    _check_labeled(labels, labeled=found.labeled)
+    _check_labeled(os.fspath(labels), labeled=found.labeled)
     if page is not None:
-        report.write_leaderboard(found, page)
+        report.write_leaderboard(found, os.fspath(page))
     return found
 
 
-def _opened(outputs: Sequence[str], classes: str | None, *, partial: bool) -> list[Source]:
-    sources = [open_sources([uri], classes, partial=partial) for uri in outputs]
+def _opened(outputs: Sequence[Location], classes: str | None, *, partial: bool) -> list[Source]:
+    sources = [open_sources([uri], classes, partial=partial) for uri in texts(outputs)]
     for source in sources:
         if source.note is not None:
             _log.warning(source.note)
@@ -133,6 +135,6 @@ def _labels(sources: Sequence[Source], labels: str, given: LabelOptions | None) 
 
 
 def _check_labeled(labels: str, *, labeled: bool) -> None:
-    spec = LabelSpec.parse(labels)
+    spec = LabelSpec.parse(os.fspath(labels))
     if spec.source != EMBEDDED and not labeled:
         raise JobFailed(f"no image in both runs has a label in {spec.public()}: is it of them?")

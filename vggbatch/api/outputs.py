@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch import report, uris
+from vggbatch.api.locations import Location, texts
 from vggbatch.config import LabelOptions
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation
@@ -35,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def load_predictions(
-    output: str, columns: Sequence[str] | None = None, *, partial: bool = False
+    output: Location, columns: Sequence[str] | None = None, *, partial: bool = False
 ) -> pa.Table:
     """The predictions of a run, as one Arrow table.
 
@@ -71,7 +72,7 @@ def _check_columns(wanted: Sequence[str], there: Sequence[str]) -> None:
             raise UsageError(f"no column {name!r}: {meant}There are {', '.join(there)}")
 
 
-def load_run(output: str) -> dict[str, Any]:
+def load_run(output: Location) -> dict[str, Any]:
     """The content of a finished run's run.json.
 
     Raises:
@@ -81,7 +82,7 @@ def load_run(output: str) -> dict[str, Any]:
     return Output(Folder(output)).read_run()
 
 
-def status(output: str) -> Status:
+def status(output: Location) -> Status:
     """How far a run is, from its output alone and from any machine.
 
     >>> status("out").state
@@ -94,9 +95,9 @@ def status(output: str) -> Status:
 
 
 def rescore(
-    predictions: str | Sequence[str],
-    labels: str | Sequence[str],
-    output: str | None = None,
+    predictions: Location | Sequence[Location],
+    labels: Location | Sequence[Location],
+    output: Location | None = None,
     *,
     errors: ErrorPolicy = "wrong",
     classes: str | None = None,
@@ -125,24 +126,22 @@ def rescore(
             holds a run; or several that do not belong together.
         JobFailed: no image has a label.
     """
-    named = [predictions] if isinstance(predictions, str) else predictions
-    source = open_sources(named, classes, partial=partial)
+    source = open_sources(texts(predictions), classes, partial=partial)
     _warn(source.note)
-    specs = [labels] if isinstance(labels, str) else labels
     target = Folder(output) if output is not None else None
     return rescore_source(
-        source, specs, target, errors=errors, options=options, max_error_rate=max_error_rate
+        source, texts(labels), target, errors=errors, options=options, max_error_rate=max_error_rate
     )
 
 
 def write_report(
-    output: str | Sequence[str],
+    output: Location | Sequence[Location],
     *,
-    page: str | None = None,
-    against: str | None = None,
+    page: Location | None = None,
+    against: Location | None = None,
     classes: str | None = None,
     gallery: int = GALLERY,
-    images: Sequence[str] = (),
+    images: Sequence[Location] = (),
 ) -> str:
     """Write a page about a finished run into its output: report.html, or comparison.html.
 
@@ -168,7 +167,8 @@ def write_report(
             not there, or `classes` is given without `against`; or several outputs do not belong
             together.
     """
-    for folder in images:
+    places = texts(images)
+    for folder in places:
         if uris.is_local(folder) and not os.path.exists(uris.local_path(folder)):
             raise UsageError(f"no such folder of images: {folder}")
     if against is None and classes is not None:
@@ -176,21 +176,21 @@ def write_report(
             "a class file counts for comparisons alone (--against): the page of one run has "
             "the classes that its run.json lists"
         )
-    named = outputs_named([output] if isinstance(output, str) else output)
+    named = outputs_named(texts(output))
     if len(named) > 1 or page is not None:
-        return _joined_report(named, page, against, gallery, images)
+        return _joined_report(named, page, against, gallery, places)
     settle(Output(Folder(named[0])))
     if against is None:
-        return report.write_report(Folder(named[0]), gallery=gallery, images=images)
+        return report.write_report(Folder(named[0]), gallery=gallery, images=places)
     return report.write_comparison(
-        Folder(against), Folder(named[0]), classes=classes, gallery=gallery, images=images
+        Folder(against), Folder(named[0]), classes=classes, gallery=gallery, images=places
     )
 
 
 def _joined_report(
     outputs: Sequence[str],
-    page: str | None,
-    against: str | None,
+    page: Location | None,
+    against: Location | None,
     gallery: int,
     images: Sequence[str],
 ) -> str:
@@ -203,7 +203,7 @@ def _joined_report(
         raise UsageError(
             f"{len(outputs)} outputs have no common place for a page: name a file with -o FILE"
         )
-    return report.write_joined_report(outputs, page, gallery=gallery, images=images)
+    return report.write_joined_report(outputs, os.fspath(page), gallery=gallery, images=images)
 
 
 def _warn(note: str | None) -> None:
