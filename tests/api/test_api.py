@@ -100,3 +100,20 @@ def test_columns_that_predictions_lack_are_refused(workplace):
     for name, near in [("image", "'image_id'"), ("top5", "'top5_index'"), ("features", "error")]:
         with pytest.raises(vggbatch.UsageError, match=f"no column '{name}'.*{near}"):
             vggbatch.load_predictions("out", columns=["label", name])
+
+
+def test_paths_name_outputs_as_they_name_inputs(workplace):
+    one, other = workplace / "one", workplace / "other"
+    labels = workplace / "labels.csv"
+    for output in (one, other):
+        vggbatch.evaluate(
+            workplace / "images", output=output, model=workplace / "net.onnx", labels=labels
+        )
+    assert len(vggbatch.load_predictions(one)) == vggbatch.status(one).rows == 3
+    assert vggbatch.load_run(one)["counts"]["images"] == 3
+    assert vggbatch.rescore([one], labels, workplace / "again").metrics[0].n == 3
+    assert vggbatch.write_report(one).endswith("one/report.html")
+    assert vggbatch.compare(one, other, labels=labels).agreement == 100
+    vggbatch.leaderboard([one, other], page=workplace / "runs.html")
+    assert (workplace / "runs.html").exists()
+    assert vggbatch.forget(other, ["00001.jpg"]) == 1

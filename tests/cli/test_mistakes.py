@@ -103,7 +103,7 @@ MISTAKES = [
     ("rescore out -l embedded", "out"),
     ("rescore out -l embedded --classes none.txt", "none.txt"),
     ("rescore out -l embedded --errors maybe", "left_out"),
-    ("compare out", "OUTPUT_B"),
+    ("compare out", "two outputs or more"),
     ("compare out out", "out"),
     ("compare out out --limit few", "--limit"),
     ("report", "OUTPUT"),

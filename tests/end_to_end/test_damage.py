@@ -190,9 +190,9 @@ def test_an_output_of_an_older_version(unfinished, tmp_path):
     older = name.replace(".000000006.", ".")
     folder.fs.mv(folder.path(name), folder.path(older))
     assert refusal("status", folder) == (
-        f"error: {folder.uri}/{older} is damaged, or was made by another version of vggbatch (not "
-        "enough values to unpack (expected 5, got 4)): use the version that made it, or start "
-        "again with --overwrite or another output"
+        f"error: {folder.uri}/{older} is damaged, or was made by another version of vggbatch (no "
+        "run names a file so): use the version that made it, or start again with --overwrite or "
+        "another output"
     )
     folder.delete(older)
     shards = f"_vggbatch/{output.plan_id}/shards.parquet"

@@ -16,7 +16,7 @@ from vggbatch.config import load_config
 from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.runs.progress.telemetry import SECONDS
 
-DASHBOARD = Path(__file__).parents[2] / "deploy/grafana-dashboard.json"
+DASHBOARD = Path(__file__).parents[3] / "deploy/grafana-dashboard.json"
 SERIES = re.compile(r"^(ray_vggbatch_\w+)\{(.*)\} (\S+)$")
 
 
