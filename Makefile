@@ -34,7 +34,7 @@ test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
 	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
-	@$(BIN)/python -m pytest
+	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest
 
 test-lowest: $(VENV)/installed ## quick tests with every dependency at its lowest version, on Python 3.11
 	@$(MAKE) --no-print-directory bounds RESOLUTION=lowest-direct

@@ -20,9 +20,11 @@ os.environ["VGGBATCH_ALLOW_PROTOCOLS"] = "memory"  # a store for tests that need
 # a suite that was started in the background ignores Ctrl-C, and so would the programs under test
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# how long an example takes on a busy machine is no fault
-settings.register_profile("busy", deadline=None)
-settings.load_profile("busy")
+# how long an example takes on a busy machine is no fault. The same examples each time, for a new
+# one that crashes native code ends a process of tests; HYPOTHESIS_PROFILE=random draws others
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 pytest_plugins = [
     "tests.support.ray.shared",
