@@ -31,7 +31,7 @@ demo: $(VENV)/installed-demo ## score and evaluate a few built-in photographs
 	@$(BIN)/vggbatch demo -o demo-output
 
 test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
-	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile --max-worker-restart 0
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest
