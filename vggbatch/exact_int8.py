@@ -9,6 +9,7 @@ up in 32 bits. Only its extended optimizations do so, and only on such processor
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from onnxruntime import InferenceSession, SessionOptions
@@ -16,13 +17,17 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 from onnxruntime.capi.onnxruntime_pybind11_state import NotImplemented as NoKernel
 
 _PRECISE = "session.x64quantprecision"
-_PROVIDERS = ["CPUExecutionProvider"]
+CPU = "CPUExecutionProvider"
 
 
 def open_exactly(
-    network: str | Path | bytes, options: SessionOptions, *, checked: bool = False
+    network: str | Path | bytes,
+    options: SessionOptions,
+    *,
+    checked: bool = False,
+    providers: Sequence[str | tuple[str, dict[str, str]]] = (CPU,),
 ) -> InferenceSession:
-    """Open a network on the CPU, with exact products of integers where onnxruntime has them.
+    """Open a network, with exact products of integers on the CPU where onnxruntime has them.
 
     Args:
         network: ONNX file, or its content.
@@ -30,13 +35,14 @@ def open_exactly(
             what was made of it.
         checked: preparation looks, or has looked, for products that are left inexact. Without, a
             network that can only be opened as it is opens with a warning.
+        providers: of onnxruntime, the preferred one first; what it leaves, the next one computes.
 
     Raises:
         Exception: onnxruntime cannot open the network (its own type and message).
     """
     options.add_session_config_entry(_PRECISE, "1")
     try:
-        return InferenceSession(network, options, providers=_PROVIDERS)
+        return InferenceSession(network, options, providers=list(providers))
     except (NoKernel, Fail):
         # it turns the weights of int8 by int8 products too, has no kernel for what comes of it, and
         # those are exact as they are; preparation finds out where others are left
@@ -46,4 +52,4 @@ def open_exactly(
                 "VNNI, products of uint8 and int8 values in it may be cut off at 16 bits"
             )
         options.add_session_config_entry(_PRECISE, "0")
-        return InferenceSession(network, options, providers=_PROVIDERS)
+        return InferenceSession(network, options, providers=list(providers))

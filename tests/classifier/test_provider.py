@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
 from tests.support.images import write_folder
 from vggbatch import api, load_predictions
 from vggbatch.classifier.provider import Provider
+from vggbatch.classifier.session import Session, SessionSpec
 from vggbatch.config import ComputeOptions
-from vggbatch.errors import UsageError
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.models.synthesis import synthesize
 
 # it is in every wheel, and leaves all of these networks to the CPU
 THERE = "azure"
@@ -39,8 +42,44 @@ def test_one_that_is_not_there_is_refused_with_those_that_are(name, here):
 
 def test_one_that_cannot_be_used_is_an_error(net):
     absent = Provider("CUDAExecutionProvider")
-    with pytest.raises(RuntimeError, match="cannot be used on this machine"):
+    with pytest.raises(VggbatchError, match="cannot be used on this machine"):
         absent.open(str(net), ort.SessionOptions())
+
+
+@needs
+def test_integers_are_exact_on_what_the_cpu_computes_for_it(tmp_path):
+    """As a processor without VNNI adds them up wrongly where it is not kept from it."""
+    path = tmp_path / "int8.onnx"
+    onnx.save(synthesize("vgg16-12-int8", shrink=16, size=32), path)
+    graph = onnx.load(path).graph
+    spec = {"path": str(path), "layout": "NCHW", "probabilities": False, "batch": 1}
+    spec |= {"input": graph.input[0].name, "outputs": (graph.output[0].name,)}
+    images = np.random.default_rng(0).normal(0, 2, (4, 3, 32, 32)).astype(np.float32)
+    plain, other = (
+        Session(SessionSpec(**spec, provider=provider), 1)(images)[0]
+        for provider in (None, Provider("AzureExecutionProvider"))
+    )
+    np.testing.assert_array_equal(plain, other)
+    assert len(np.unique(plain.argmax(axis=1))) > 1
+
+
+def test_options_may_be_numbers():
+    options = ComputeOptions(provider="cuda", provider_options={"device_id": 0, "flag": True})
+    assert options.provider_options == {"device_id": "0", "flag": "True"}
+
+
+@needs
+def test_what_it_cannot_open_is_one_line():
+    with pytest.raises(
+        VggbatchError, match=r"AzureExecutionProvider cannot be used .*no such file"
+    ):
+        Provider("AzureExecutionProvider").open("no such file", ort.SessionOptions())
+
+
+def test_one_that_is_not_here_predicts_nothing(net, tmp_path):
+    write_folder(tmp_path, 1)
+    with pytest.raises(UsageError, match=r"compute\.provider cuda: onnxruntime"):
+        api.predict(str(tmp_path), model=str(net), compute={"provider": "cuda"})
 
 
 @pytest.fixture

@@ -180,5 +180,6 @@ def test_another_provider_gets_a_classifier_for_each_node_or_gpu():
     assert shape(4, provider="CUDAExecutionProvider") == (4, 4, 1)
     assert shape(4, provider="cuda", actors=2) == (2, 8, 1)
     assert shape(None, provider="cuda") == (2, 8, 1)
-    with pytest.raises(UsageError, match="needs a GPU for each classifier, and Ray counts none"):
-        shape(0, provider="cuda")
+    for gpus, values in ((0, {}), (2, {"actors": 3})):
+        with pytest.raises(UsageError, match=f"needs a GPU for each .* Ray counts {gpus} for"):
+            shape(gpus, provider="cuda", **values)

@@ -76,7 +76,7 @@ def replaced(value: Any, at: Path_, new: Any) -> Any:
 
 
 def vouch(out: Path) -> None:
-    """Write a _SUCCESS for run.json as it is, as whoever writes such an output does."""
+    """Write a _SUCCESS for run.json as it is, as the author of such an output does."""
     record = json.loads((out / "run.json").read_text())
     with contextlib.suppress(KeyError, AttributeError, TypeError, ValueError):
         (out / "_SUCCESS").write_text(json.dumps(declaration(record)))

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from vggbatch.api.locations import Location, texts
+from vggbatch.api.locations import texts
+from vggbatch.config import Location
 from vggbatch.errors import UsageError
 from vggbatch.runs.revisions.forget import forget as forget_images
 from vggbatch.runs.revisions.merge import merge as merge_outputs

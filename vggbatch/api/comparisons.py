@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from vggbatch import report
-from vggbatch.api.locations import Location, texts
-from vggbatch.config import LabelOptions
+from vggbatch.api.locations import texts
+from vggbatch.config import LabelOptions, Location
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.labels import EMBEDDED, LabelSpec
 from vggbatch.metrics.comparison.compare import Comparison, compare_runs

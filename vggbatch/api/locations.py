@@ -1,12 +1,11 @@
-"""What names outputs and files in Python: text, or a path of this machine."""
+"""Outputs and files as Python callers name them, as text."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
 
-Location = str | os.PathLike[str]
-"""A path or URI."""
+from vggbatch.config import Location
 
 
 def texts(named: Location | Iterable[Location]) -> list[str]:

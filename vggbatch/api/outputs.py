@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch import report, uris
-from vggbatch.api.locations import Location, texts
-from vggbatch.config import LabelOptions
+from vggbatch.api.locations import texts
+from vggbatch.config import LabelOptions, Location
 from vggbatch.errors import UsageError
 from vggbatch.metrics import Evaluation
 from vggbatch.metrics.rescore import rescore as rescore_source

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import onnxruntime as ort
 
-from vggbatch.errors import UsageError
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.exact_int8 import CPU, open_exactly
 
 _SUFFIX = "ExecutionProvider"
-_CPU = "CPU" + _SUFFIX
 
 
 @dataclass(frozen=True)
@@ -49,20 +48,20 @@ class Provider:
         """Open a network on it; what it does not compute itself the CPU does.
 
         Raises:
-            RuntimeError: it cannot be used on this machine. Left to itself, onnxruntime would take
-                the CPU without a word that reaches the user.
+            VggbatchError: it cannot be used on this machine, or not with its options. Left to
+                itself, onnxruntime would take the CPU, and say so where no user looks.
         """
+        reason = "its libraries or its device are missing"
         if self.name in ort.get_available_providers():
-            session = ort.InferenceSession(
-                Path(path), options, providers=[(self.name, dict(self.options)), _CPU]
-            )
-            session.disable_fallback()
-            if session.get_providers()[0] == self.name:
-                return session
-        raise RuntimeError(
-            f"onnxruntime's {self.name} cannot be used on this machine: its libraries or its "
-            "device are missing"
-        )
+            preferred = (self.name, dict(self.options))
+            try:
+                session = open_exactly(path, options, checked=True, providers=[preferred, CPU])
+                session.disable_fallback()
+                if session.get_providers()[0] == self.name:
+                    return session
+            except Exception as error:  # each provider has errors of its own
+                reason = " ".join(str(error).split())[:300]
+        raise VggbatchError(f"onnxruntime's {self.name} cannot be used on this machine: {reason}")
 
 
 def needs_gpu(name: str) -> bool:

@@ -48,7 +48,8 @@ class Session:
         threads: intra-op threads; they inherit this thread's cores.
 
     Raises:
-        RuntimeError: onnxruntime cannot load the file (its own message), or not with its provider.
+        RuntimeError: onnxruntime cannot load the file (its own message).
+        VggbatchError: its provider cannot be used on this machine.
     """
 
     def __init__(self, spec: SessionSpec, threads: int) -> None:

@@ -146,8 +146,11 @@ def place(
             "the cluster has no node with a free logical CPU for a classifier actor; "
             "add a node, or start Ray with --num-cpus 1 or more"
         )
+    if gpus is not None:
+        check_gpus(options, gpus)
     if options.provider != "cpu" and options.actors is None:
-        options = options.model_copy(update={"actors": _accelerated(options, len(cores), gpus)})
+        actors = gpus if gpus and needs_gpu(options.provider) else len(cores)
+        options = options.model_copy(update={"actors": actors})
     share = options.max_cpus or _UNKNOWN_GROWTH
     widest = min(max(cores), share)
     threads = options.threads or _default_threads(widest, options.actors, len(cores), groups)
@@ -186,16 +189,23 @@ def place(
     )
 
 
-def _accelerated(options: ComputeOptions, nodes: int, gpus: int | None) -> int:
-    """Classifiers on another provider than the CPU, where the user names no number."""
-    if not needs_gpu(options.provider) or gpus is None:
-        return nodes
-    if gpus == 0:
+def check_gpus(options: ComputeOptions, gpus: int) -> None:
+    """Refuse classifiers that would wait for GPUs which are not there.
+
+    Args:
+        options: what the user fixed.
+        gpus: of all nodes, as Ray counts them.
+
+    Raises:
+        UsageError: there are fewer than classifiers that ask for one.
+    """
+    wanted = options.actors or 1
+    if needs_gpu(options.provider) and gpus < wanted:
         raise UsageError(
             f"compute.provider={options.provider} needs a GPU for each classifier, and Ray counts "
-            "none in this cluster: start its nodes with --num-gpus, or take another provider"
+            f"{gpus} for {wanted}: start its nodes with --num-gpus, lower compute.actors, or take "
+            "another provider"
         )
-    return gpus
 
 
 def _default_threads(cores: int, actors: int | None, nodes: int, groups: Sequence[int]) -> int:

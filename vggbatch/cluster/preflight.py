@@ -31,7 +31,7 @@ from vggbatch.cluster.node_requirements import (
     node_check_for,
     tightness,
 )
-from vggbatch.cluster.placement import Placement, place
+from vggbatch.cluster.placement import Placement, check_gpus, place
 from vggbatch.errors import CannotStart, UnfitForRun
 from vggbatch.job.job import Job
 from vggbatch.output.names import STATE
@@ -62,6 +62,7 @@ def check(
         VggbatchError: nodes do not answer.
     """
     if cluster.own:
+        check_gpus(job.config.compute, cluster.gpus)
         return check_own_machine(job)
     with Preflight(job, woken=cluster.woken) as preflight:
         placement = place(cluster.node_cpus, job.config.compute, cluster.growth, gpus=cluster.gpus)

@@ -1,6 +1,6 @@
 """What a job is asked to do: the validated configuration and how it is read."""
 
-from vggbatch.config.keywords import Input, JobOptions, job_config
+from vggbatch.config.keywords import Input, JobOptions, Location, job_config
 from vggbatch.config.load import known_keys, load_config, load_label_options, validate
 from vggbatch.config.protocol import Protocol
 from vggbatch.config.schema import (
@@ -24,6 +24,7 @@ __all__ = [
     "JobConfig",
     "JobOptions",
     "LabelOptions",
+    "Location",
     "ModelOptions",
     "Preprocess",
     "Protocol",

@@ -19,22 +19,23 @@ from vggbatch.config.schema import (
 )
 from vggbatch.config.selection import Selection
 
-Path = str | PathLike[str]
-Input = JobConfig | Path | Sequence[Path]
+Location = str | PathLike[str]
+"""A path or URI."""
+Input = JobConfig | Location | Sequence[Location]
 """A whole job, or its input: folders, shards, globs, list files, paths or URIs."""
 
 
 class JobOptions(TypedDict, total=False):
     """The settings of a job beside its input, see `JobConfig`."""
 
-    output: Path
+    output: Location
     select: Mapping[str, Any] | Selection
-    labels: Path | Sequence[Path]
+    labels: Location | Sequence[Location]
     errors: Literal["wrong", "left_out"]
     columns: Mapping[str, Any] | ColumnOptions
     indices: Mapping[str, Any] | IndexOptions
-    model: Path | Mapping[str, Any] | ModelOptions
-    ensemble: Sequence[Path | Mapping[str, Any] | ModelOptions]
+    model: Location | Mapping[str, Any] | ModelOptions
+    ensemble: Sequence[Location | Mapping[str, Any] | ModelOptions]
     profiles: str | Sequence[str] | Mapping[str, Any]
     protocol: str | Mapping[str, Any] | Protocol
     decode: Mapping[str, Any] | DecodeOptions
@@ -48,7 +49,7 @@ class JobOptions(TypedDict, total=False):
     prune: bool
     retry: str | None
     overwrite: bool
-    cache_dir: Path | None
+    cache_dir: Location | None
     cache_trusted: bool
     mirrors: Sequence[str]
     allow_protocols: Sequence[str]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
@@ -196,6 +197,17 @@ class ComputeOptions(_Strict):
     """Options of that provider, as onnxruntime documents them: device_type: CPU."""
     log_format: Literal["text", "json"] = "text"
     """Format of the log lines of the driver and its workers; json for log collectors."""
+
+    @field_validator("provider_options", mode="before")
+    @classmethod
+    def _as_text(cls, options: Any) -> Any:
+        """Numbers as onnxruntime takes them: YAML reads `device_id: 0` as one."""
+        if not isinstance(options, Mapping):
+            return options
+        return {
+            name: str(value) if isinstance(value, bool | int | float) else value
+            for name, value in options.items()
+        }
 
     @field_validator("provider")
     @classmethod

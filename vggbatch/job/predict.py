@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from vggbatch.classifier import Classifier
+from vggbatch.classifier.provider import Provider
 from vggbatch.errors import ImageError
 from vggbatch.job.job import Job
 from vggbatch.job.networks import network_opener
@@ -36,6 +37,7 @@ def predict(job: Job) -> pa.Table:
         Rows of SCHEMA, one an image in input order, with a note of what is none (`left_out_of`).
     """
     config = job.config
+    Provider.named(config.compute.provider, config.compute.provider_options, here=True)
     threads = config.compute.threads or 0
     classifier = Classifier(network_opener(job)(), job.protocol, threads=threads, pin=False)
     recipes = job.recipes[:1]

@@ -50,7 +50,7 @@ def naming_damage(folder: Folder, name: str) -> Iterator[None]:
     """For a block that reads a predictions file which is open, and nothing else.
 
     What is damaged between footers is found by the checksums of pages alone, so that the file is
-    whole for whoever compares its size and footer.
+    whole for a reader that compares its size and footer.
 
     Raises:
         UsageError: the file is damaged.
