@@ -16,6 +16,7 @@ from vggbatch.classifier.provider import Provider
 from vggbatch.classifier.session import Session, SessionSpec
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.job.networks import check_scores
 from vggbatch.models.synthesis import synthesize
 
 # it is in every wheel, and leaves all of these networks to the CPU
@@ -80,6 +81,16 @@ def test_one_that_is_not_here_predicts_nothing(net, tmp_path):
     write_folder(tmp_path, 1)
     with pytest.raises(UsageError, match=r"compute\.provider cuda: onnxruntime"):
         api.predict(str(tmp_path), model=str(net), compute={"provider": "cuda"})
+
+
+@pytest.mark.parametrize("off", [0.6, np.nan])
+def test_other_scores_than_the_cpus_are_refused(off):
+    scores = np.linspace(0, 10, 20, dtype=np.float32).reshape(2, 10)
+    check_scores(scores + np.float32(0.4), scores, "a provider and a network")
+    other = scores.copy()
+    other[1, 3] += off
+    with pytest.raises(VggbatchError, match="a provider and a network do not go together"):
+        check_scores(other, scores, "a provider and a network")
 
 
 @pytest.fixture

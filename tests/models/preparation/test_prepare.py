@@ -310,3 +310,12 @@ def test_a_deep_network_in_float16_is_what_it_is_but_for_its_roundings(tmp_path,
         rows = np.maximum(rows @ weight.astype(np.float64), 0)
     expected = rows @ weights[-1].astype(np.float64)
     np.testing.assert_allclose(found, expected, atol=1e-2 * np.abs(expected).max())
+
+
+def test_int8_is_prepared_for_other_kernels_than_the_cpus(tmp_path, cache):
+    onnx.save(synthesize("vgg16-12-int8", shrink=16, size=32), tmp_path / "net.onnx")
+    options = ModelOptions(name=str(tmp_path / "net.onnx"), preprocess={"crop": 32, "resize": 32})
+    prepared = prepare(resolve(options), cache_dir=cache, portable=True)
+    assert not prepared.optimized
+    there = {path.name for path in prepared.path.parent.iterdir()}
+    assert there == {"model.onnx", "model.data", "prepared.json"}

@@ -237,9 +237,11 @@ def _check_products(form: Form, job: BuildJob) -> None:
     """Refuse a network whose integers this processor would add up wrongly."""
     # not what was written: packed weights show no values
     source = job.work / "batchable.onnx" if form.optimized else job.target / "model.onnx"
-    opened = job.work / "opened.onnx"
+    # beside the weights, which it names as the source does
+    opened = source.with_name("opened.onnx")
     write_optimized(source, opened)
     found = inexact_products(onnx.load(opened))
+    opened.unlink()
     if found or saturates(precise=True):
         raise UsageError(
             f"{job.name} multiplies uint8 by int8 values ({found[0] if found else 'all layers'}), "
