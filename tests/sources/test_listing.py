@@ -3,7 +3,7 @@ import os
 import fsspec
 import pytest
 
-from tests.support.stores.s3 import free_ports
+from tests.support.ports import free_ports
 from vggbatch.errors import UsageError
 from vggbatch.sources import listing
 from vggbatch.sources.listing import list_input

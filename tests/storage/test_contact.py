@@ -8,7 +8,7 @@ import pytest
 
 from tests.sources.samples import jpeg
 from tests.sources.test_discover import read_all
-from tests.support.stores.s3 import free_ports
+from tests.support.ports import free_ports
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.discover import survey
 from vggbatch.storage import contact, stores

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import fsspec
 import pytest
 
+from tests.support.ports import free_ports
 from tests.support.stores.faulty_proxy import faulty
-from tests.support.stores.s3 import free_ports
 from vggbatch.storage import stores
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
 from vggbatch.storage.stores import StoreError, arrow_reads, retried, store_of

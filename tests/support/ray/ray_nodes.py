@@ -11,7 +11,6 @@ import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from tests.support.stores.s3 import free_ports
+from tests.support.ports import free_ports, free_range
 
 _PORTS = (
     "node-manager-port",
@@ -174,7 +173,7 @@ class RayNodes:
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Node:
         number = len(self.nodes)
-        low = _free_range(_WORKER_PORTS)
+        low = free_range(_WORKER_PORTS + 1)
         log = self.folder / f"node{number}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -250,21 +249,3 @@ def _choose_ports(*names: str) -> dict[str, int]:
 def _end_with_parent() -> None:
     """Let the kernel send SIGTERM when the test run dies, whatever kills it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
-def _free_range(count: int) -> int:
-    """The first of `count` neighboring ports nobody listens on, below those the kernel deals."""
-    low = 10_100 + (os.getpid() * 61 + time.monotonic_ns() // 1000) % 20_000
-    for start in range(low, low + 40 * count, count):
-        if all(_free(port) for port in range(start, start + count + 1)):
-            return start
-    raise RuntimeError("no free ports")
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as one:
-        try:
-            one.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -19,7 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.support.stores.s3 import free_ports
+from tests.support.ports import free_ports
 
 AZURE_ACCOUNT, AZURE_KEY = "testaccount", "c2VjcmV0LW9mLXRoZS10ZXN0cw=="
 _START_SECONDS = 60

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
+from tests.support.ports import free_ports
 
 _KEY, _SECRET = "testkey", "testsecret"
 READER = {"AWS_ACCESS_KEY_ID": "readerkey", "AWS_SECRET_ACCESS_KEY": _SECRET}
@@ -39,18 +40,6 @@ class S3Server:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on; SeaweedFS adds 10000 for gRPC by default, so all are given."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def _weed() -> str | None:
