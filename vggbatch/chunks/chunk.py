@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from vggbatch.sources.base import MEMBERS_SCHEMA, Layout, Shard, left_out_of
+from vggbatch.sources.base import MEMBERS_SCHEMA, Layout, Packed, Shard, left_out_of
 from vggbatch.sources.input_warnings import LeftOut, Names
 
 NumberedShard = tuple[int, int, Shard]
@@ -26,6 +26,8 @@ NumberedShard = tuple[int, int, Shard]
 _MEMBERS = pa.list_(pa.struct(list(MEMBERS_SCHEMA)))
 
 _LAYOUT = pa.struct([(field.name, pa.string()) for field in fields(Layout)])
+
+_PACKED = pa.struct([(field.name, pa.int64()) for field in fields(Packed)])
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -38,11 +40,12 @@ SHARD_SCHEMA = pa.schema(
         ("version", pa.string()),
         ("images", pa.int64()),
         ("layout", _LAYOUT),
+        ("packed", _PACKED),
         ("members", _MEMBERS),
     ]
 )
 """One row a shard; `members` is null where the shard must be opened to know them, and `images`
-where their number is not known before."""
+where their number is not known before. `packed` as of Shard."""
 
 CHUNK_SCHEMA = pa.schema(
     [*SHARD_SCHEMA, ("chunk", pa.int32()), ("chunks", pa.int32()), ("left_out", pa.string())]
@@ -94,7 +97,8 @@ def shard_table(shards: Iterable[NumberedShard]) -> pa.Table:
     }
     for name in ("format", "uri", "name", "size", "version", "images"):
         columns[name] = [getattr(shard, name) for _, _, shard in rows]
-    columns["layout"] = [_layout_cell(shard) for _, _, shard in rows]
+    columns["layout"] = [_cell(shard.layout) for _, _, shard in rows]
+    columns["packed"] = [_cell(shard.packed) for _, _, shard in rows]
     arrays = [pa.array(columns[f.name], f.type) for f in SHARD_SCHEMA if f.name != "members"]
     tables = [shard.members for _, _, shard in rows]
     return pa.Table.from_arrays([*arrays, _list_of_members(tables)], schema=SHARD_SCHEMA)
@@ -110,6 +114,9 @@ def as_recorded(table: pa.Table) -> pa.Table:
         place = table.schema.get_field_index("members")
         nulls = pa.nulls(len(table), SHARD_SCHEMA.field("layout").type)
         table = table.add_column(place, "layout", nulls)
+    if "packed" not in table.column_names:
+        place = table.schema.get_field_index("members")
+        table = table.add_column(place, "packed", pa.nulls(len(table), _PACKED))
     members = table["members"].combine_chunks()
     known = members.type.value_type.names
     if "version" not in known:
@@ -140,6 +147,7 @@ def shards_of(table: pa.Table) -> Iterator[NumberedShard]:
             members=members,
             images=value["images"],
             layout=Layout(**value["layout"]) if value["layout"] else None,
+            packed=Packed(**value["packed"]) if value["packed"] else None,
         )
         yield value["shard"], value["group"], shard
 
@@ -156,7 +164,7 @@ def split(
     for chunk, (start, end) in enumerate(cuts):
         part = members.slice(start, end - start)
         values = [number, group, shard.format, shard.uri, shard.name, shard.size, shard.version]
-        values += [len(members), _layout_cell(shard)]
+        values += [len(members), _cell(shard.layout), _cell(shard.packed)]
         arrays = [
             pa.array([value], field.type)
             for value, field in zip(values, SHARD_SCHEMA, strict=False)
@@ -257,8 +265,8 @@ def array_of(column: pa.ChunkedArray, dtype: Any, shape: tuple[int, ...]) -> npt
     return values
 
 
-def _layout_cell(shard: Shard) -> dict[str, str | None] | None:
-    return asdict(shard.layout) if shard.layout else None
+def _cell(value: Layout | Packed | None) -> dict[str, str | int | None] | None:
+    return asdict(value) if value else None
 
 
 def _list_of_members(tables: list[pa.Table | None]) -> pa.Array:

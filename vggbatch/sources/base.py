@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.preprocess.content import HEAD, Form, recognize
 from vggbatch.sources import names
-from vggbatch.sources.input_warnings import NO_MEMBERS, LeftOut, Names, Skipped
+from vggbatch.sources.input_warnings import FURTHER, LEFT_OUT, NO_MEMBERS, LeftOut, Names, Skipped
 from vggbatch.storage.complete import ShortRead
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
 from vggbatch.storage.parquet_check import open_checked
@@ -44,7 +44,7 @@ member that is known to be bad. `run`: the same for neighbors that are stored as
 group) and read for the price of one; null where each has bytes of its own. `version`: of a file of
 a listing, what changes when its content does; null inside of shards, which have versions."""
 
-_LEFT_OUT = b"vggbatch.left_out"
+_LEFT_OUT_KEY = b"vggbatch.left_out"
 """Of the metadata of a table of images: what else is in the input."""
 _LARGEST_INDEX = 2**32
 """Bytes of a shard's index that is kept."""
@@ -79,6 +79,15 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """What `vggbatch pack` put into a shard; one that has something else now is damaged."""
+
+    images: int
+    labels: int | None
+    """In members of their own; None where that was not recorded."""
+
+
+@dataclass(frozen=True)
 class Shard:
     """A file that holds images, or a slice of a listing of loose files. Cheap to pickle."""
 
@@ -97,6 +106,8 @@ class Shard:
     layout: Layout | None = None
     """The columns of a Parquet file, as they were chosen for the whole job; None for a tar: the
     usual picture of each sample."""
+    packed: Packed | None = None
+    """Of a file that belongs to a set by `vggbatch pack`."""
     follows: bool = True
     """Whether rows of a Parquet file may name files in place of their bytes."""
 
@@ -172,6 +183,10 @@ class Reader(ABC):
         """
         if shard.members is not None:
             return shard.members
+        return _as_packed(shard, self._members(shard, cache))
+
+    def _members(self, shard: Shard, cache: Folder | None) -> pa.Table:
+        """What the shard has, from the cache or the file."""
         if cache is None or not shard.version:
             return self._indexed(shard)
         address = public_uri(shard.uri)
@@ -273,13 +288,35 @@ class Reader(ABC):
 
 def with_left_out(table: pa.Table, kinds: Mapping[str, Names]) -> pa.Table:
     """A table of images with a note of what was met beside them, by kind."""
-    return table.replace_schema_metadata({_LEFT_OUT: LeftOut(dict(kinds)).to_json()})
+    return table.replace_schema_metadata({_LEFT_OUT_KEY: LeftOut(dict(kinds)).to_json()})
 
 
 def left_out_of(table: pa.Table) -> dict[str, Names]:
     """What was met beside the images of a table, as `Reader.members` and `predict` note it."""
-    text = (table.schema.metadata or {}).get(_LEFT_OUT)
+    text = (table.schema.metadata or {}).get(_LEFT_OUT_KEY)
     return LeftOut.from_json(text).kinds if text else {}
+
+
+def _as_packed(shard: Shard, table: pa.Table) -> pa.Table:
+    """The table, with a row for what it lacks of what was packed, or has beyond that.
+
+    A tar ends where two blocks are zeros: what a bad copy has lost behind them shows here alone.
+    """
+    packed = shard.packed
+    if packed is None or table["error"].null_count < len(table):
+        return table
+    left_out = left_out_of(table)
+    images = len(table) + left_out.get(FURTHER, Names()).count
+    labels = left_out.get(LEFT_OUT, Names()).count
+    if images != packed.images:
+        text = f"it has {images} images, and {packed.images} were packed"
+    elif packed.labels is not None and labels != packed.labels:
+        text = f"it has {labels} labels, and {packed.labels} were packed"
+    else:
+        return table
+    text += ": copy it again, or pack it again"
+    row = members_table([_damaged(ImageError("bad_shard", text))])
+    return with_left_out(pa.concat_tables([table.replace_schema_metadata(None), row]), left_out)
 
 
 def _damaged(error: ImageError) -> Member:

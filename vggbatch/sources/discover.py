@@ -123,8 +123,11 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     found.choose_in_tars()
     found.check_reached()
     files = [file for _, file in found.shards.values()]
-    check_sets([(file.uri, file.size, file.explicit) for file in files])
-    named = _named_shards(found.shards.values(), found.counts, found.layouts)
+    packed = check_sets([(file.uri, file.size, file.explicit) for file in files])
+    named = [
+        replace(shard, packed=packed.get(shard.uri))
+        for shard in _named_shards(found.shards.values(), found.counts, found.layouts)
+    ]
     shards = [*named, *slices(found.images())]
     if not shards:
         seen = "nothing is there"

@@ -84,6 +84,12 @@ def inside(name: str) -> str:
     return "/".join(kept) or "image"
 
 
+def visible(name: str) -> str:
+    """The name with `_` before each part that would be hidden, and where a tar would cut it off."""
+    parts = name.replace("\0", "_").split("/")
+    return "/".join(f"_{part}" if is_hidden(part) else part for part in parts)
+
+
 def without_query(name: str) -> str:
     """The name without the digest that stands for the query of an address on the web."""
     return _QUERY.sub("", name)

@@ -81,6 +81,13 @@ class _Image:
         """What WebDataset groups a sample's members by."""
         return names.without_image_suffix(self.name)
 
+    @property
+    def class_name(self) -> str | None:
+        """The member of a tar that has the label; None where the name or nothing says it."""
+        if not self.label or self.label == names.wnid_of_folder(self.name):
+            return None
+        return f"{self.key}.cls"
+
 
 class Writer(Protocol):
     """What takes whole files under their names."""
@@ -163,6 +170,7 @@ def pack(
             size=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
             images=len(batch.images),
+            labels=0 if shard_format == "parquet" else batch.labels,
             image_bytes=sum(len(image.data) for image in batch.images),
             next=batch.next,
             unread=tuple(batch.unread),
@@ -204,6 +212,11 @@ class _Batch:
     unread: list[str] = field(default_factory=list)
     left_out: dict[str, Names] = field(default_factory=dict)
 
+    @property
+    def labels(self) -> int:
+        """Images whose labels are members of a tar."""
+        return sum(image.class_name is not None for image in self.images)
+
 
 @dataclass(frozen=True)
 class _Rest:
@@ -216,11 +229,45 @@ _Item = _Image | str | _Rest
 """An image, `image_id: error` of one, or what is none and stands before the shard's images."""
 
 
+class _Keys:
+    """The keys of a shard's images: which others would be taken for parts of their samples.
+
+    Two images under one key are one sample. A label counts for `x.a.jpg` as it does for `x.jpg`,
+    beside which the former is no picture.
+    """
+
+    def __init__(self) -> None:
+        self._all: set[str] = set()
+        self._labeled: set[str] = set()
+        self._beginnings: set[str] = set()
+
+    def have_room_for(self, image: _Image) -> bool:
+        """Whether an image stays a sample of its own beside those that are there."""
+        if image.key in self._all or not self._labeled.isdisjoint(_beginnings(image.key)):
+            return False
+        return image.class_name is None or image.key not in self._beginnings
+
+    def add(self, image: _Image) -> None:
+        """Put an image beside them."""
+        self._all.add(image.key)
+        self._beginnings.update(_beginnings(image.key))
+        if image.class_name is not None:
+            self._labeled.add(image.key)
+
+
+def _beginnings(key: str) -> Iterator[str]:
+    """What a key is up to each dot of its last part."""
+    folder, slash, base = key.rpartition("/")
+    while "." in base:
+        base = base.rpartition(".")[0]
+        yield folder + slash + base
+
+
 def _batches(images: Iterator[tuple[Place, _Item]], shard_size: int) -> Iterator[_Batch]:
     """The images of each shard; at the end one without images, if anything is left to count."""
     batch = _Batch((0, 0))
     size = 0
-    keys: set[str] = set()
+    keys = _Keys()
     # by the input's shard: each is counted where that shard's first image goes, so that a pack
     # which is continued with it counts the same
     waiting: dict[int, Mapping[str, Names]] = {}
@@ -237,16 +284,15 @@ def _batches(images: Iterator[tuple[Place, _Item]], shard_size: int) -> Iterator
             count_before(place[0] + 1)
             batch.unread.append(image)
             continue
-        # Two images under one key would be one sample, and share a label.
-        if batch.images and (size >= shard_size or image.key in keys):
+        if batch.images and (size >= shard_size or not keys.have_room_for(image)):
             batch.next = place
             count_before(place[0])
             yield batch
-            batch, size, keys = _Batch(place), 0, set()
+            batch, size, keys = _Batch(place), 0, _Keys()
         count_before(place[0] + 1)
         batch.images.append(image)
         size += len(image.data)
-        keys.add(image.key)
+        keys.add(image)
     batch.next = END
     count_before(END[0])
     if batch.images or batch.unread or batch.left_out:
@@ -275,8 +321,9 @@ def _images(shards: Sequence[Shard], start: Place, max_bytes: int) -> Iterator[t
             if isinstance(data, ImageError) or error is not None:
                 yield (number, position), f"{name}: {error}"
             else:
-                image = _Image(_named_as_image(names.inside(name), data), label, data)
-                yield (number, position), image
+                # hidden, or with a label of no name, a reader would leave something out
+                shown = names.visible(_named_as_image(names.inside(name), data))
+                yield (number, position), _Image(shown, label, data)
 
 
 def _no_image(name: str, data: bytes) -> ImageError | None:
@@ -305,8 +352,8 @@ def _tar(images: list[_Image]) -> bytes:
     with tarfile.open(fileobj=sink, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for image in images:
             _add(tar, image.name, image.data)
-            if image.label and image.label != names.wnid_of_folder(image.name):
-                _add(tar, f"{image.key}.cls", image.label.encode())
+            if image.label and image.class_name:
+                _add(tar, image.class_name, image.label.encode())
     return sink.getvalue()
 
 

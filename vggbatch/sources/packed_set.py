@@ -17,8 +17,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vggbatch.bounded import is_web
+from vggbatch.bounds import Count
 from vggbatch.errors import UsageError
-from vggbatch.sources.base import Shard
+from vggbatch.sources.base import Packed, Shard
 from vggbatch.sources.input_warnings import Names
 from vggbatch.storage.filesystem import Folder, filesystem, public_uri
 
@@ -32,11 +33,13 @@ class PackedShard(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    size: int
+    size: Count
     """Bytes of the file."""
     sha256: str
-    images: int
-    image_bytes: int
+    images: Count
+    labels: Count | None = None
+    """In members of their own; None in sets of earlier versions."""
+    image_bytes: Count
     next: tuple[int, int]
     """Number of the input's shard, and of the image in it, with which the next one begins."""
     unread: tuple[str, ...] = ()
@@ -92,15 +95,19 @@ def read_set(folder: Folder) -> PackedSet | None:
         ) from None
 
 
-def check_sets(found: Sequence[tuple[str, int, bool]]) -> None:
+def check_sets(found: Sequence[tuple[str, int, bool]]) -> dict[str, Packed]:
     """Refuse shards of sets that are not whole.
 
     Args:
         found: URI and size of each file that was found, and whether the user named it.
 
+    Returns:
+        What was packed into each, by URI, of those that belong to a set.
+
     Raises:
         UsageError: a set is incomplete, or lacks shards, or has some of another size.
     """
+    contents: dict[str, Packed] = {}
     for uri, files in _sets_of(found).items():
         if is_web(filesystem(uri)[0]):
             continue
@@ -125,6 +132,10 @@ def check_sets(found: Sequence[tuple[str, int, bool]]) -> None:
                 f"{where} lacks shards that were packed: {wrong[0]}{more} ({state}); copy them "
                 f"again, pack again, or delete {NAME} to use what is there"
             )
+        for shard in packed.shards:
+            if shard.name in files.sizes:
+                contents[f"{uri}/{shard.name}"] = Packed(shard.images, shard.labels)
+    return contents
 
 
 @dataclass
