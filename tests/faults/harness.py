@@ -5,11 +5,12 @@
 
 Commands: score, evaluate (two profiles), rescore, overwrite, pack, report, cold (an empty cache),
 merge (of two parts), append (and prune), retry, forget. Actions on a disk: eio, enospc (that
-operation and all later ones), kill (before it), kill-after; on S3: 500, 500-after (the server has
-stored the object), kill, kill-after. On both: stop (the run is paused before it, another driver
-runs the same command, the paused one continues), stop-overwrite (the other driver has other
-settings and --overwrite). Every operation that changes something below OUTPUT is counted, over all
-processes of the run (`shim.c`; on S3 the requests of a proxy).
+operation and all later ones), repeated (it is done, and answered as NFS answers a request that was
+sent twice), kill (before it), kill-after; on S3: 500, 500-after (the server has stored the object),
+kill, kill-after. On both: stop (the run is paused before it, another driver runs the same command,
+the paused one continues), stop-overwrite (the other driver has other settings and --overwrite).
+Every operation that changes something below OUTPUT is counted, over all processes of the run
+(`shim.c`; on S3 the requests of a proxy).
 
 Where the disturbed command says that it is complete, all of its files must be as an undisturbed
 run leaves them. Afterwards the same command must complete the output byte for byte as that run
@@ -49,7 +50,7 @@ from tests.support.nets import color_net
 from vggbatch.output.names import PLAN
 
 IMAGES, SHARDS = 12, 2
-ON_DISK = ("eio", "enospc", "kill", "kill-after", "stop", "stop-overwrite")
+ON_DISK = ("eio", "enospc", "repeated", "kill", "kill-after", "stop", "stop-overwrite")
 ON_S3 = ("500", "500-after", "kill", "kill-after", "stop", "stop-overwrite")
 COMMANDS = ("score", "evaluate", "rescore", "overwrite", "pack", "report", "cold", "merge")
 REVISIONS = ("append", "retry", "forget")

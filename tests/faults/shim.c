@@ -6,7 +6,8 @@
  *   FAULT_LOG     gets a line for each operation: number, pid, name, path
  *   FAULT_ONLY    only paths that end with this are counted
  *   FAULT_AT      the operation to act on, from 1; 0: only count
- *   FAULT_ACTION  eio, enospc (from that one on), kill, kill-after, stop
+ *   FAULT_ACTION  eio, enospc (from that one on), repeated (done, and answered as a server does
+ *                 that gets the same request of NFS once more), kill, kill-after, stop
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -84,7 +85,15 @@ static void resolve(int dir, const char *path, char *out) {
         snprintf(out, PATH_MAX, "%.4000s", base);
 }
 
-/* The error number that the operation has to fail with, 0 to go on; *last: kill when it is done. */
+/* What a server says to an operation that it has done before. */
+static int error_of_repeated(const char *name) {
+    if (!strcmp(name, "rename") || !strcmp(name, "unlink") || !strcmp(name, "rmdir")) return ENOENT;
+    if (!strcmp(name, "mkdir") || !strcmp(name, "link")) return EEXIST;
+    return EIO;
+}
+
+/* The error number that the operation has to fail with, 0 to go on; *last: when it is done, an
+ * error number to fail with, or -1 to kill the run. */
 static int before(const char *name, int dir, const char *path, int *last) {
     char full[PATH_MAX], line[PATH_MAX + 64];
     int error = errno, result = 0;
@@ -104,7 +113,8 @@ static int before(const char *name, int dir, const char *path, int *last) {
         if (number == at) {
             if (!strcmp(action, "eio")) result = EIO;
             if (!strcmp(action, "kill")) kill(0, SIGKILL), pause();
-            if (!strcmp(action, "kill-after")) *last = 1;
+            if (!strcmp(action, "kill-after")) *last = -1;
+            if (!strcmp(action, "repeated")) *last = error_of_repeated(name);
             if (!strcmp(action, "stop")) kill(0, SIGSTOP);
         }
     }
@@ -117,7 +127,8 @@ static int before(const char *name, int dir, const char *path, int *last) {
         int last, error = before(name, dir, path, &last);  \
         if (error) { errno = error; return -1; }           \
         type done = call;                                  \
-        if (last) kill(0, SIGKILL), pause();               \
+        if (last < 0) kill(0, SIGKILL), pause();           \
+        if (last > 0) { errno = last; return -1; }         \
         return done;                                       \
     } while (0)
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))

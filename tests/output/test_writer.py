@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -232,3 +234,22 @@ def test_chunks_larger_than_files_leave_no_empty_file(output, tmp_path):
     commit(output, 0, 0, 1, list("abcdefgh"))
     assert [file["rows"] for file in compact(output, 0, [0], 2)["files"]] == [8]
     assert len(list((tmp_path / "predictions").iterdir())) == 1
+
+
+def test_a_staging_file_of_another_chunk_or_run_is_not_taken_for_its_own(output, tmp_path):
+    for chunk in range(2):
+        commit(output, 0, chunk, 2, ["a"])
+    first, second = (Path(output.folder.path(name)) for _, _, name in output.parts(0))
+    other = owned(tmp_path / "other")
+    other.write_plan({}, [])
+    commit(other, 0, 0, 2, ["b"])
+    ((_, _, foreign),) = other.parts(0)
+    whole = first.read_bytes()
+    for data in (second.read_bytes(), other.folder.read_bytes(foreign)):
+        first.write_bytes(data)
+        with pytest.raises(
+            JobFailed, match=r"is damaged \(it was written as .*: delete it and run"
+        ):
+            compact(output, 0, [0], 100)
+    first.write_bytes(whole)
+    assert compact(output, 0, [0], 100)["rows"] == 2

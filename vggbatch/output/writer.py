@@ -120,7 +120,7 @@ def _by_profile(table: pa.Table) -> dict[str, pa.Table]:
 def write_part(output: Output, key: ChunkKey, predictions: pa.Table, stats: Stats) -> None:
     """Commit a chunk: its staging file appears whole, under a name that follows from the chunk."""
     name = output.part_name(key, predictions.num_rows)
-    metadata = {STATS_KEY: stats.to_json(), _NAME_KEY: _last(name)}
+    metadata = {STATS_KEY: stats.to_json(), _NAME_KEY: name}
     sink = pa.BufferOutputStream()
     pq.write_table(predictions.replace_schema_metadata(metadata), sink, **_PARQUET)
     output.fence.write_bytes(name, sink.getvalue().to_pybytes())
@@ -295,9 +295,10 @@ def _row_groups(output: Output, names: list[str]) -> Iterator[tuple[pa.Table, St
 
 
 def _check_name(metadata: Mapping[bytes, bytes], name: str) -> None:
-    """Raise ValueError where a staging file is that of another chunk."""
-    there = metadata.get(_NAME_KEY, _last(name).encode()).decode()
-    if there != _last(name):
+    """Raise ValueError where a staging file is that of another chunk, or of another run."""
+    there = metadata.get(_NAME_KEY, name.encode()).decode()
+    # earlier versions wrote the last part alone
+    if there not in (name, _last(name)):
         raise ValueError(f"it was written as {there}")
 
 
