@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -42,9 +40,11 @@ def table(names, errors=None, **options):
     return predictions_table(rows(names, errors), index, probability, classes=CLASSES, **options)
 
 
-def commit(output, shard, chunk, chunks, names):
+def commit(output, shard, chunk, chunks, names, images=None):
+    """Commit a chunk of a shard with so many images, or with chunks like this one."""
     stats = Stats(rows=len(names), likelihood=LabelLikelihood.of(np.ones(len(names))))
-    write_part(output, ChunkKey(0, shard, chunk, chunks, 9), table(names), stats)
+    images = chunks * len(names) if images is None else images
+    write_part(output, ChunkKey(0, shard, chunk, chunks, images), table(names), stats)
 
 
 def test_rows_with_an_error_have_nulls_and_the_others_their_own_values():
@@ -90,8 +90,8 @@ def test_rows_are_sorted_in_each_row_group_as_its_metadata_says(tmp_path, monkey
     made.write_plan({"model": {"sha256": "ab"}, "ensemble": [{"sha256": "cd"}]}, [])
     monkeypatch.setattr(writer, "_ROW_GROUP_BYTES", 1)
     monkeypatch.setattr(writer, "_READERS", 1)
-    commit(made, 0, 0, 2, ["c", "a", "é"])
-    commit(made, 0, 1, 2, ["d", "b"])
+    commit(made, 0, 0, 2, ["c", "a", "é"], images=5)
+    commit(made, 0, 1, 2, ["d", "b"], images=5)
     compact(made, 0, [0], 1000)
     file = pq.ParquetFile(tmp_path / "predictions/part-000000.parquet")
     assert file.read()["image_id"].to_pylist() == ["a", "c", "é", "b", "d"]
@@ -123,8 +123,8 @@ def test_a_footer_says_of_which_run_network_and_profile_it_is(tmp_path):
 
 def test_compaction_orders_rows_and_leaves_no_staging(output, tmp_path):
     commit(output, 1, 0, 1, ["d"])
-    commit(output, 0, 1, 2, ["c"])
-    commit(output, 0, 0, 2, ["a", "b"])
+    commit(output, 0, 1, 2, ["c"], images=3)
+    commit(output, 0, 0, 2, ["a", "b"], images=3)
     marker = compact(output, 0, [0, 1], 1000)
     [file] = marker["files"]
     assert (file["name"], file["rows"]) == ("predictions/part-000000.parquet", 4)
@@ -170,15 +170,42 @@ def test_a_group_with_missing_chunks_is_never_written(output, tmp_path):
     assert not (tmp_path / "predictions").exists()
 
 
-def test_a_staging_file_of_another_chunk_is_never_taken(output, tmp_path):
+def test_a_staging_file_of_another_chunk_or_run_is_never_taken(output, tmp_path):
     commit(output, 0, 0, 2, ["a"])
     commit(output, 0, 1, 2, ["b"])
     one, other = sorted(tmp_path.glob("_vggbatch/*/staging/*/*.parquet"))
-    other.write_bytes(one.read_bytes())
-    with pytest.raises(JobFailed, match=rf"{other.name} is damaged .*: delete it and run the same"):
+    foreign = owned(tmp_path / "foreign")
+    foreign.write_plan({}, [])
+    commit(foreign, 0, 1, 2, ["c"])
+    ((_, _, name),) = foreign.parts(0)
+    whole = other.read_bytes()
+    for data in (one.read_bytes(), foreign.folder.read_bytes(name)):
+        other.write_bytes(data)
+        match = rf"{other.name} is damaged \(it was written as .*: delete it and run the same"
+        with pytest.raises(JobFailed, match=match):
+            compact(output, 0, [0], 1000)
+        assert not list(tmp_path.glob("_vggbatch/*/groups/*"))
+        assert not list(tmp_path.glob("predictions/*"))
+    other.write_bytes(whole)
+    assert compact(output, 0, [0], 1000)["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(0, 2, 4, "abc"), (1, 2, 4, "bc")],  # of a smaller size than the first
+        [(0, 2, 4, "ab"), (1, 2, 4, "d")],
+        [(0, 3, 4, "ab"), (1, 2, 4, "cd"), (2, 3, 4, "")],
+        [(0, 1, 4, "abc"), (0, 1, 4, "abcd")],  # the shard had another image
+        [(0, 1, 4, "abc"), (0, 1, 3, "abc")],
+    ],
+)
+def test_chunks_that_were_cut_in_two_ways_are_never_merged(output, tmp_path, chunks):
+    for chunk, count, images, names in chunks:
+        commit(output, 0, chunk, count, list(names), images=images)
+    with pytest.raises(JobFailed, match=r"cut in two ways, .*: delete _vggbatch/.*/staging/000000"):
         compact(output, 0, [0], 1000)
-    assert not list(tmp_path.glob("_vggbatch/*/groups/*"))
-    assert not list(tmp_path.glob("predictions/*"))
+    assert not (tmp_path / "predictions").exists()
 
 
 def test_losing_the_race_to_a_repeated_task_is_no_failure(output, monkeypatch):
@@ -216,7 +243,7 @@ def test_profiles_become_outputs_of_their_own(output, tmp_path):
         own, other = table(names), table([*names, "z"]).slice(1).drop_columns(["image_id"])
         likelihoods = [LabelLikelihood.of(np.full(len(names), nll)) for nll in (1.0, 2.0)]
         stats = Stats(rows=len(names), likelihood=likelihoods[0], further=(likelihoods[1],))
-        write_part(output, ChunkKey(0, 0, chunk, 2, 9), with_profile(own, "squash", other), stats)
+        write_part(output, ChunkKey(0, 0, chunk, 2, 3), with_profile(own, "squash", other), stats)
     marker = compact(output, 0, [0], 1000)
     assert list(marker["profiles"]) == ["squash"]
     assert not output.damage(marker)
@@ -234,22 +261,3 @@ def test_chunks_larger_than_files_leave_no_empty_file(output, tmp_path):
     commit(output, 0, 0, 1, list("abcdefgh"))
     assert [file["rows"] for file in compact(output, 0, [0], 2)["files"]] == [8]
     assert len(list((tmp_path / "predictions").iterdir())) == 1
-
-
-def test_a_staging_file_of_another_chunk_or_run_is_not_taken_for_its_own(output, tmp_path):
-    for chunk in range(2):
-        commit(output, 0, chunk, 2, ["a"])
-    first, second = (Path(output.folder.path(name)) for _, _, name in output.parts(0))
-    other = owned(tmp_path / "other")
-    other.write_plan({}, [])
-    commit(other, 0, 0, 2, ["b"])
-    ((_, _, foreign),) = other.parts(0)
-    whole = first.read_bytes()
-    for data in (second.read_bytes(), other.folder.read_bytes(foreign)):
-        first.write_bytes(data)
-        with pytest.raises(
-            JobFailed, match=r"is damaged \(it was written as .*: delete it and run"
-        ):
-            compact(output, 0, [0], 100)
-    first.write_bytes(whole)
-    assert compact(output, 0, [0], 100)["rows"] == 2

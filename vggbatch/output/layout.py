@@ -293,11 +293,15 @@ class Output:
     def part_name(self, key: ChunkKey, rows: int) -> str:
         """The staging file of a chunk."""
         shard = f"{key.shard:08d}.{key.chunk:06d}.{key.chunks:06d}.{key.images:09d}"
-        return self._name(f"staging/{key.group:06d}/{shard}.{rows:04d}.parquet")
+        return f"{self.staging_name(key.group)}/{shard}.{rows:04d}.parquet"
+
+    def staging_name(self, group: int) -> str:
+        """The folder of a group's staging files."""
+        return self._name(f"staging/{group:06d}")
 
     def parts(self, group: int) -> Iterator[tuple[ChunkKey, int, str]]:
         """The staging files of a group in row order: chunk, rows, name."""
-        for info in self.folder.list(self._name(f"staging/{group:06d}"), suffix=".parquet"):
+        for info in self.folder.list(self.staging_name(group), suffix=".parquet"):
             found = _STAGED.fullmatch(_stem(info.path))
             if found is None:
                 raise metadata.foreign(self._where(info.path), "no run names a file so")
@@ -306,8 +310,8 @@ class Output:
 
     def drop_staging(self, group: int | None = None) -> None:
         """Delete the staging files of a group whose marker is written, or of all."""
-        name = "staging" if group is None else f"staging/{group:06d}"
-        self.fence.delete_tree(self._name(name))
+        name = self._name("staging") if group is None else self.staging_name(group)
+        self.fence.delete_tree(name)
 
     def drop_strays(self, names: Collection[str]) -> None:
         """Delete what killed or overwritten runs left among the predictions: all but `names`."""

@@ -180,6 +180,7 @@ def _put_together(
             f"{output.folder.uri}: staging files of {missing} disappeared; "
             "run the same command again to score those images again"
         )
+    _check_cuts(output, group, parts)
     total = Stats(write_seconds=write_seconds)
     files: dict[str, list[dict[str, Any]]] = {"": []}
     for name, tables in _files(output, group, parts, rows_per_file):
@@ -248,6 +249,23 @@ def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> s
         total[key.shard] = key.chunks
     short = [str(shard) for shard in shards if len(found[shard]) != total.get(shard, -1)]
     return f"{len(short)} shards (numbers {', '.join(short[:3])})" if short else ""
+
+
+def _check_cuts(output: Output, group: int, parts: list[tuple[ChunkKey, int, str]]) -> None:
+    """Raise JobFailed unless the staging files of each shard have each of its images once."""
+    cuts: dict[int, set[tuple[int, int]]] = {}
+    counts: dict[int, int] = {}
+    for key, rows, _ in parts:
+        cuts.setdefault(key.shard, set()).add((key.chunks, key.images))
+        counts[key.shard] = counts.get(key.shard, 0) + rows
+    for shard, found in cuts.items():
+        images = [count for _, count in found]
+        if len(found) > 1 or images != [counts[shard]]:
+            raise JobFailed(
+                f"{output.folder.uri}: shard number {shard} was cut in two ways, as where plan.json"
+                f" was changed by hand: delete {output.staging_name(group)} and run the same "
+                "command again, which scores those images again"
+            )
 
 
 def _files(
