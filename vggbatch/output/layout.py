@@ -322,8 +322,8 @@ class Output:
                     self.fence.delete(info.path)
 
     def write_marker(self, group: int, marker: dict[str, Any]) -> dict[str, Any]:
-        """Declare a group complete; the marker, which says of which group it is."""
-        marker = {**marker, "group": group}
+        """Declare a group complete; the marker, which says of which group and plan it is."""
+        marker = {**marker, "group": group, "plan": self.plan_id}
         self.fence.write_json(self._name(f"groups/{group:06d}.json"), marker)
         return marker
 
@@ -379,6 +379,8 @@ class Output:
         marker = metadata.marker(self.folder.read_bytes(name), self._where(name))
         if "group" in marker and marker["group"] != self._number(name):
             raise metadata.foreign(self._where(name), f"it is of group {marker['group']}")
+        if marker.get("plan", self.plan_id) != self.plan_id:
+            raise metadata.foreign(self._where(name), f"it is of run {marker['plan']}")
         for files in (marker["files"], *marker["profiles"].values()):
             if sum(file["rows"] for file in files) != marker["rows"]:
                 raise metadata.foreign(self._where(name), "its files have other rows than it says")

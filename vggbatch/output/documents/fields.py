@@ -66,6 +66,8 @@ class Marker(TypedDict):
     format: Format
     group: NotRequired[Count]
     """The group that it is of, as its name says."""
+    plan: NotRequired[_Digest]
+    """The ID of the plan that it is of, as its folder says."""
     rows: Count
     files: list[File]
     profiles: dict[Name, list[File]]
