@@ -16,9 +16,11 @@ from vggbatch.runs.planning.trial import NotMeasured, Trial, try_out
 
 _FINISH_S = 1.0
 """From the last image to _SUCCESS: files written together and synced, metrics (measured)."""
-_RAY_START = 3.0
-"""Starts of the local executor that Ray takes on top of one: for its processes, and those of the
-first actors and tasks (docs/speed.md: 1,000 light images in 12.6 s instead of 3.7)."""
+_RAY_START = 3.5
+"""Starts of the local executor that Ray takes on top of one, for the processes of its first actors
+and tasks: 15 s in all on two cores on which the local one takes 3.3 s (measured)."""
+_RAY_OF_ITS_OWN = 1.0
+"""Further ones where a run starts Ray itself: 19 s in all there."""
 _RAY_IMAGE_S = 0.006
 """Core seconds of an image that Ray's transport takes (docs/speed.md: on two cores 198 images/s
 of a network that hardly computes, instead of 481)."""
@@ -124,7 +126,7 @@ def estimate(
     cores = placement.actors * placement.threads
     if trial is not None:
         on_ray = executor == "ray"
-        start = listing + trial.start_seconds * (1 + on_ray * _RAY_START)
+        start = listing + trial.start_seconds * (1 + on_ray * _ray_starts(job))
         fixed = trial.prepare_seconds + start + _FINISH_S
         work = images * (trial.core_seconds + on_ray * _RAY_IMAGE_S)
         known = {
@@ -147,6 +149,11 @@ def estimate(
         within_seconds=within,
         **known,
     )
+
+
+def _ray_starts(job: Job) -> float:
+    own = job.config.compute.cluster_address is None
+    return _RAY_START + own * _RAY_OF_ITS_OWN
 
 
 def _requests(job: Job, images: int, seconds: float) -> Requests:
