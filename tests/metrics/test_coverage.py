@@ -8,6 +8,7 @@ import pytest
 from tests.metrics.estimates.test_confidence import made_up
 from vggbatch.metrics.estimates.confidence import cells_of, debiased_error, equal_mass
 from vggbatch.metrics.estimates.intervals import (
+    Z95,
     mcnemar,
     mcnemar_mid_p,
     mean_interval,
@@ -17,6 +18,9 @@ from vggbatch.metrics.estimates.intervals import (
     wilson,
     wilson_each,
 )
+from vggbatch.metrics.estimates.noninferiority import excess
+from vggbatch.metrics.labelset import LabelSet
+from vggbatch.metrics.robustness import BASE_LINES, effective_robustness
 from vggbatch.metrics.summary import Metric
 
 pytestmark = pytest.mark.slow
@@ -81,11 +85,57 @@ def test_classes_alone_and_together():
     assert np.mean(every) > 0.95
 
 
-@pytest.mark.parametrize("chances", [[0.68, 0.05, 0.04, 0.23], [0.9, 0.01, 0.005, 0.085]])
+@pytest.mark.parametrize(
+    "chances",
+    [
+        [0.68, 0.05, 0.04, 0.23],
+        [0.9, 0.01, 0.005, 0.085],
+        [0.7, 0.005, 0.005, 0.29],
+        [0.9, 0.02, 0, 0.08],
+    ],
+)
 def test_paired_differences(chances):
     draws = RNG.multinomial(1000, chances, size=RUNS)
     found = [paired_difference(*map(int, draw)) for draw in draws]
     assert 0.94 < covered(found, chances[1] - chances[2]) < 0.985
+
+
+@pytest.mark.parametrize(
+    ("n", "lost", "won"),
+    [(1000, 0.006, 0), (2000, 0.002, 0), (1000, 0.01, 0.005), (400, 0.03, 0.01), (200, 0.06, 0.01)],
+)
+def test_a_drop_at_the_limit_is_seldom_shown_to_be_within_or_beyond(n, lost, won):
+    """2.5 % each; hardly any image parts the networks in some of these."""
+    draws = RNG.multinomial(n, [lost, won, 1 - lost - won], 20_000)
+    found = np.array([excess(int(b), int(c), n, lost - won) for b, c, _ in draws])
+    assert (found <= -Z95).mean() < 0.027
+    assert (found >= Z95).mean() < 0.06  # skewed: few images, and more often above
+
+
+def test_paired_differences_where_hardly_an_image_parts_the_networks():
+    """As many as said, but nearly all on one side: why quantize's limit has a test of its own."""
+    draws = RNG.multinomial(1000, [0.7, 0.006, 0, 0.294], size=RUNS)
+    found = [paired_difference(*map(int, draw)) for draw in draws]
+    assert 0.91 < covered(found, 0.006) < 0.985
+    assert np.mean([high < 0.006 for _, high in found]) > 0.05
+
+
+@pytest.mark.parametrize(("here", "there"), [(50_000, 10_000), (5_000, 1_000)])
+@pytest.mark.parametrize("name", ["ImageNetV2", "ImageNet-R", "ImageNet-A"])
+def test_effective_robustness(here, there, name):
+    sets = [LabelSet("ILSVRC2012"), LabelSet(name)]
+    truth = 5 + BASE_LINES[name.lower().replace("-", "")].expected(72)
+    found = []
+    for first, second in zip(
+        RNG.binomial(here, 0.72, RUNS), RNG.binomial(there, truth / 100, RUNS), strict=True
+    ):
+        metrics = {
+            of.name: [Metric(of.name, "top1", 100 * k / n, *np.multiply(100, wilson(k, n)), n)]
+            for of, k, n in zip(sets, (int(first), int(second)), (here, there), strict=True)
+        }
+        [line] = effective_robustness(sets, metrics)
+        found.append((line.ci_low, line.ci_high))
+    assert 0.93 < covered(found, 5) < 0.975
 
 
 @pytest.mark.parametrize("parted", [20, 60, 200])
