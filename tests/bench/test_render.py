@@ -8,8 +8,11 @@ FACTS = {
     "images": 1000,
     "different_images": 200,
     "machine": {"cores": 2, "processor": "Some CPU", "memory": 24 * 2**30},
-    "models": {"fp32": {"name": "vgg16-12"}},
-    "bare": {"fp32": {"batch": 4, "sessions": 2}},
+    "models": {
+        "fp32": {"name": "vgg16-12", "prepare_seconds": 17.84},
+        "int8": {"name": "vgg16-12-int8", "prepare_seconds": None},
+    },
+    "fastest": {"fp32": {"bare": {"batch": 4, "sessions": 2}}},
     "left_out": {"torch": "torch is not installed (pip install torch)"},
 }
 
@@ -18,7 +21,7 @@ def text_of(*measurements) -> str:
     names = ["loop1", "loop", "vggbatch"]
     summary = summarize(
         measurements,
-        networks=["fp32"],
+        networks=list(dict.fromkeys(m.network for m in measurements)),
         cores=dict.fromkeys(names, 2),
         titles={name: f"the {name}" for name in names},
         facts=FACTS,
@@ -49,3 +52,22 @@ def test_failures_and_absentees_are_told():
     assert "failed: no memory [left]" in text
     assert "without torch: torch is not installed" in text
     assert "1,000 images (200 different), medians of 1 round" in text
+
+
+def test_what_a_ratio_is_of_is_said():
+    text = text_of(
+        measurement("loop1"),
+        measurement("loop1", 2),
+        measurement("loop1", network="int8", steady_rate=80.0, seconds=4.0),
+        measurement("vggbatch", network="int8", steady_rate=None),
+        measurement("vggbatch", 2),
+    )
+    assert "int8 against fp32, loop1: whole 2.50, steady 4.00, 1,000 images, 1 round" in text
+    assert "int8 against fp32, vggbatch: whole 1.00, 1,000 images, 1 round" in text
+    assert "int8, the loop1: 1 of 2 rounds" in text
+
+
+def test_what_is_prepared_before_the_clocks_is_said():
+    text = text_of(measurement("loop1"))
+    assert "prepared for vggbatch (fp32 17.8 s, int8 in the cache)" in text
+    assert "fp32, bare: onnxruntime is fastest with batch 4 in 2 session(s)" in text

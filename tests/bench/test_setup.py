@@ -1,5 +1,6 @@
 import os
 
+import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
@@ -36,15 +37,32 @@ def test_no_image_at_all(tmp_path):
         collect_images([str(tmp_path / "in")], 5, tmp_path / "out")
 
 
+def open_as_it_is(graph):
+    options = ort.SessionOptions()
+    if graph.optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(graph.file, options)
+
+
 def test_networks_take_batches(tmp_path):
     fixed = color_net(tmp_path / "fixed.onnx", batch=1)
-    [network] = prepare_networks([str(fixed)], JobConfig(), tmp_path)
+    config = JobConfig(cache_dir=str(tmp_path / "cache"))
+    (tmp_path / "again").mkdir()
+    [network] = prepare_networks([str(fixed)], config, tmp_path)
     assert network.label == "fp32"
     assert network.recipe.crop == 32
     session = ort.InferenceSession(network.file)
     assert session.get_inputs()[0].name == network.input
     assert session.get_inputs()[0].shape[0] == "N"
     assert session.get_outputs()[0].name == network.output
+    # what vggbatch runs, too: made before any clock, once
+    own = open_as_it_is(network.prepared)
+    given = np.random.default_rng(0).random((4, 3, 32, 32), np.float32)
+    [scores] = own.run([network.prepared.output], {network.prepared.input: given})
+    np.testing.assert_allclose(scores, session.run(None, {"data": given})[0], rtol=1e-4, atol=1e-4)
+    assert network.prepare_seconds > 0
+    [again] = prepare_networks([str(fixed)], config, tmp_path / "again")
+    assert again.prepare_seconds is None
 
 
 def test_two_networks_of_one_kind_go_by_their_names(tmp_path):

@@ -1,6 +1,7 @@
 """Each system, run for real on a small network: its rows are those of a plain loop."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,29 +12,32 @@ from tests.support.plain_loop import plain_scores
 from vggbatch.bench.measure import measure
 from vggbatch.bench.plain import Recipe
 from vggbatch.bench.registry import NAMES, system
-from vggbatch.bench.systems.bare import Bare, search
-from vggbatch.bench.task import Task
-from vggbatch.config import Preprocess
+from vggbatch.bench.setup import prepare_networks
+from vggbatch.bench.systems.bare import Bare, Prepared, search
+from vggbatch.bench.task import Graph, Task
+from vggbatch.config import JobConfig, Preprocess
 
 IMAGES = 21
 PROFILE = Preprocess(resize=36, crop=32)
-SLOW = {"ray", "torch"}
+SLOW = {"ray", "torch", "cold"}
 
 
 @pytest.fixture(scope="module")
-def expected(tmp_path_factory) -> tuple[Path, Path, list[int]]:
+def expected(tmp_path_factory) -> tuple[Path, Path, list[int], Graph]:
     folder = tmp_path_factory.mktemp("bench")
     net = color_net(folder / "net.onnx")
     names = write_folder(folder / "images", IMAGES)
     scores = plain_scores(net, [folder / "images" / name for name in names], PROFILE)
     classes = scores.argmax(axis=1).tolist()
     assert len(set(classes)) > IMAGES // 2
-    return net, folder / "images", classes
+    config = JobConfig(cache_dir=str(folder / "cache"))
+    [network] = prepare_networks([str(net)], config, folder)
+    return net, folder / "images", classes, network.prepared
 
 
 @pytest.fixture
 def task(expected, tmp_path) -> Task:
-    net, images, _ = expected
+    net, images, _, prepared = expected
     return Task(
         images=str(images),
         count=IMAGES,
@@ -44,6 +48,7 @@ def task(expected, tmp_path) -> Task:
         output="scores",
         layout="NCHW",
         recipe=Recipe(**PROFILE.model_dump()),
+        prepared=prepared,
         cores=2,
         batch=4,
         sessions=2,
@@ -64,23 +69,26 @@ def test_rows_are_those_of_a_plain_loop(name, task, expected):
     marked = sum(images for _, images in task.read_marks())
     if name == "decoding":
         assert (marked, found.top1) == (IMAGES, [])
-    elif name == "bare":
+    elif name in ("bare", "prepared"):
         # whole batches of the images, over and over
         assert marked >= len(found.top1) >= 4
         assert found.top1 == expected[2][: len(found.top1)]
     else:
         assert found.top1 == expected[2]
         # staging files may be gone between two looks
-        assert marked == IMAGES or name == "vggbatch"
+        assert marked == IMAGES or name in ("vggbatch", "cold")
     assert found.seconds > 0
     assert found.peak_bytes > 10 * 2**20
 
 
 def test_the_search_finds_a_batch(task, monkeypatch):
     monkeypatch.setattr("vggbatch.bench.systems.bare._SEARCH_SECONDS", 0.05)
-    best = search(task)
-    assert 1 <= best["batch"] <= IMAGES
-    assert best["sessions"] in (1, 2)
+    for graph in (Bare().graph(task), Prepared().graph(task)):
+        best = search(task, graph)
+        assert 1 <= best["batch"] <= IMAGES
+        assert best["sessions"] in (1, 2)
+    fixed = search(task, replace(Bare().graph(task), batch=3))
+    assert fixed["batch"] == 3
     assert json.loads(json.dumps(best)) == best
 
 
@@ -102,3 +110,17 @@ def test_networks_that_torch_cannot_take(task, tmp_path):
     reason = system("torch").unfit(Task(**{**vars(task), "model": str(tmp_path / "lp.onnx")}))
     assert reason is not None
     assert "LpPool" in reason
+
+
+def test_random_weights_are_not_timed_as_preparation(task):
+    assert system("cold").unfit(replace(task, score_model="vgg16-12@synthetic")) is not None
+
+
+def test_an_unprepared_run_finds_weights_and_nothing_prepared(task, tmp_path):
+    (tmp_path / "own" / "weights").mkdir(parents=True)
+    command = system("cold").command(replace(task, cache_dir=str(tmp_path / "own")))
+    assert f"cache_dir={tmp_path / 'cache'}" in command
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["weights"]
+    assert f"cache_dir={tmp_path / 'own'}" in system("vggbatch").command(
+        replace(task, cache_dir=str(tmp_path / "own"))
+    )

@@ -15,7 +15,7 @@ from vggbatch.bench import machine
 from vggbatch.bench.child import SEARCH
 from vggbatch.bench.measure import Measurement, last_line, measure, run
 from vggbatch.bench.record import Record
-from vggbatch.bench.registry import system
+from vggbatch.bench.registry import PARTS_THAT_SEARCH, system
 from vggbatch.bench.setup import Images, Network, collect_images, prepare_networks
 from vggbatch.bench.summary import Summary, summarize
 from vggbatch.bench.systems.base import System, child_command
@@ -60,7 +60,8 @@ class _Bench:
     def task(self, runner: System, network: Network) -> Iterator[Task]:
         """A task with a folder that lasts as long as it."""
         folder = Path(tempfile.mkdtemp(prefix="run-", dir=self.work))
-        best = self.record.best.get(network.label, {"batch": 1, "sessions": 1})
+        searched = self.record.best.get(network.label, {})
+        best = searched.get(runner.name, {"batch": 1, "sessions": 1})
         yield network.task(
             self.images,
             work=folder,
@@ -74,8 +75,9 @@ class _Bench:
 
     def turn(self, number: int, runner: System, network: Network, note: Note) -> str | None:
         """Measure a system and record it; why it cannot run the network, None if it can."""
-        if runner.name == "bare" and network.label not in self.record.best:
-            note(f"{network.label}: looking for onnxruntime's best batch")
+        searched = runner.name in self.record.best.get(network.label, {})
+        if runner.name in PARTS_THAT_SEARCH and not searched:
+            note(f"{network.label}, {runner.name}: looking for onnxruntime's best batch")
             self.search(runner, network)
         with self.task(runner, network) as task:
             if unfit := runner.unfit(task):
@@ -89,13 +91,12 @@ class _Bench:
         """Find out once how onnxruntime is fastest on its own."""
         with self.task(runner, network) as task:
             log = Path(task.work) / "log"
-            usage = run(child_command(SEARCH, task), log)
+            usage = run(child_command(f"{SEARCH}{runner.name}", task), log)
             if usage.status:
                 reason = last_line(log, usage.status)
                 raise VggbatchError(f"onnxruntime cannot run {network.name}: {reason}")
-            self.record.keep_best(
-                network.label, json.loads((Path(task.work) / "best.json").read_text())
-            )
+            best = json.loads((Path(task.work) / "best.json").read_text())
+            self.record.keep_best(network.label, runner.name, best)
 
 
 def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Summary:
@@ -126,6 +127,11 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
         )
         note(f"{images.count} images, {images.distinct} of them different")
         networks = prepare_networks(settings.models, config, work)
+        for network in networks:
+            took = "in the cache"
+            if network.prepare_seconds is not None:
+                took = f"made in {network.prepare_seconds:.1f} s"
+            note(f"{network.label}: prepared before the clocks: {took}")
         plan = _Bench(settings, images, cores, cluster_cores, record, work)
         for number in range(1, settings.rounds + 1):
             for network in networks:
@@ -148,8 +154,15 @@ def bench(settings: Settings, config: JobConfig, output: Path, note: Note) -> Su
             "settings": asdict(settings),
             "images": images.count,
             "different_images": images.distinct,
-            "models": {n.label: {"name": n.name, "sha256": n.sha256} for n in networks},
-            "bare": record.best,
+            "models": {
+                n.label: {
+                    "name": n.name,
+                    "sha256": n.sha256,
+                    "prepare_seconds": n.prepare_seconds,
+                }
+                for n in networks
+            },
+            "fastest": record.best,
             "left_out": missing,
         },
     )

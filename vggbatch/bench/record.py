@@ -21,8 +21,8 @@ class Record:
 
     folder: Path
     measurements: list[Measurement] = field(default_factory=list)
-    best: dict[str, dict[str, int]] = field(default_factory=dict)
-    """Network -> batch and sessions of bare onnxruntime."""
+    best: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    """Network -> system -> batch and sessions with which onnxruntime alone is fastest."""
 
     @staticmethod
     def open(folder: Path, settings: dict[str, Any]) -> Record:
@@ -73,8 +73,8 @@ class Record:
         with (self.folder / _MEASUREMENTS).open("a") as file:
             file.write(json.dumps(asdict(measurement)) + "\n")
 
-    def keep_best(self, network: str, best: dict[str, int]) -> None:
+    def keep_best(self, network: str, system: str, best: dict[str, int]) -> None:
         """Keep what a search has found."""
-        self.best[network] = best
+        self.best.setdefault(network, {})[system] = best
         plan = json.loads((self.folder / _PLAN).read_text())
         (self.folder / _PLAN).write_text(json.dumps(plan | {"best": self.best}, indent=1))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _CLASSES = {
     "bare": "bare.Bare",
+    "prepared": "bare.Prepared",
     "decoding": "bare.Decoding",
     "loop1": "loop.Loop",
     "loop": "loop.BatchedLoop",
@@ -21,11 +22,14 @@ _CLASSES = {
     "daft": "daft.Daft",
     "torch": "torch.Torch",
     "openvino": "openvino.OpenVINO",
+    "cold": "ours.Cold",
     "vggbatch": "ours.Ours",
 }
 """Name -> module and class: a system's process imports no other's module."""
 
 NAMES = tuple(_CLASSES)
+PARTS_THAT_SEARCH = ("bare", "prepared")
+"""onnxruntime alone, whose best batch is looked for first."""
 REFERENCE = "loop1"
 """The system whose top-1 the others are held against."""
 

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from vggbatch.bench.summary import Line, Spread, Summary
+from vggbatch.bench.summary import Line, Speedup, Spread, Summary
 
 _COLUMNS = ["", "whole images/s", "steady images/s", "per core", "first s", "peak MB", "top-1"]
 _COLUMNS += ["x whole", "x steady"]
@@ -59,26 +59,56 @@ def _notes(summary: Summary) -> list[str]:
     rounds = max((line.rounds for line in summary.lines), default=0)
     lines = [
         f"{facts['images']:,} images ({facts['different_images']:,} different), medians of "
-        f"{rounds} rounds (smallest-largest), {machine['cores']} cores of "
+        f"{_rounds(rounds)} (smallest-largest), {machine['cores']} cores of "
         f"{machine['processor']}, {machine['memory'] / 2**30:.0f} GB",
-        "x: vggbatch's rate divided by the line's. first: seconds to the first prediction,",
-        "vggbatch's to its first committed file.",
+        "whole: from the command to its end. steady: from 10 % to 90 % of the images.",
+        "x: vggbatch's rate divided by the line's, on the same images, in the same rounds.",
+        "first: seconds to the first prediction, vggbatch's to its first committed file.",
         "peak MB: PSS of all processes. top-1: same class as the plain loop.",
-        "limit: cores / (inference core time + decoding core time).",
+        "limit: cores / (inference core time of vggbatch's graph + decoding core time).",
+        "Before the clocks: images written to a folder, networks made batchable for the peers and",
+        f"prepared for vggbatch ({_prepared(summary)}); 'unprepared' prepares within its time.",
+        "bare: crops ready, repeated for 2 to 20 s at the best batch.",
+    ]
+    lines += [
+        f"{line.network}, {line.title}: {line.rounds} of {_rounds(rounds)}"
+        for line in summary.lines
+        if 0 < line.rounds < rounds
     ]
     lines += [
         f"{line.network}, {line.title} failed: {line.error}" for line in summary.lines if line.error
     ]
-    for network, best in facts["bare"].items():
-        lines.append(
-            f"{network}: bare onnxruntime is fastest with batch {best['batch']} in "
-            f"{best['sessions']} session(s)"
-        )
     lines += [
-        f"int8 against fp32, {name}: {ratio:.2f}" for name, ratio in summary.speedups().items()
+        f"{network}, {name}: onnxruntime is fastest with batch {best['batch']} in "
+        f"{best['sessions']} session(s)"
+        for network, systems in facts["fastest"].items()
+        for name, best in systems.items()
+    ]
+    lines += [
+        f"int8 against fp32, {name}: {_both(ratio)}, {facts['images']:,} images, "
+        f"{_rounds(ratio.rounds)}"
+        for name, ratio in summary.speedups().items()
     ]
     lines += [f"without {name}: {reason}" for name, reason in facts["left_out"].items()]
     return lines
+
+
+def _rounds(number: int) -> str:
+    return f"{number} round{'' if number == 1 else 's'}"
+
+
+def _prepared(summary: Summary) -> str:
+    """What preparing took, by network."""
+    parts = []
+    for label, model in summary.facts["models"].items():
+        seconds = model["prepare_seconds"]
+        parts.append(f"{label} {'in the cache' if seconds is None else f'{seconds:.1f} s'}")
+    return ", ".join(parts)
+
+
+def _both(ratio: Speedup) -> str:
+    parts = [("whole", ratio.whole), ("steady", ratio.steady)]
+    return ", ".join(f"{name} {value:.2f}" for name, value in parts if value is not None)
 
 
 def _spread(spread: Spread | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,12 @@ import onnx
 from PIL import Image
 
 from vggbatch.bench.plain import Recipe
-from vggbatch.bench.task import Task
+from vggbatch.bench.task import Graph, Task
 from vggbatch.config import DecodeOptions, JobConfig, Selection
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.models.graphs.graph import make_batchable
 from vggbatch.models.model import Model
-from vggbatch.models.preparation.prepare import prepare
+from vggbatch.models.preparation.prepare import PreparedModel, is_prepared, prepare
 from vggbatch.models.resolve import resolve
 from vggbatch.models.source_files import original_file
 from vggbatch.models.synthesis import synthesize
@@ -56,6 +57,11 @@ class Network:
     output: str
     layout: str
     recipe: Recipe
+    prepared: Graph
+    """What vggbatch runs."""
+    prepare_seconds: float | None
+    """What making it took, before any clock; None: it was in the cache already."""
+    cache_dir: str | None
 
     def task(self, images: Images, *, work: Path, cores: int, **others: Any) -> Task:
         """The task of a system that runs this network on those images."""
@@ -69,6 +75,8 @@ class Network:
             output=self.output,
             layout=self.layout,
             recipe=self.recipe,
+            prepared=self.prepared,
+            cache_dir=self.cache_dir,
             work=str(work),
             cores=cores,
             **others,
@@ -119,16 +127,20 @@ def prepare_networks(names: Sequence[str], config: JobConfig, work: Path) -> lis
     for number, name in enumerate(names):
         options = config.model.model_copy(update={"name": _absolute(name)})
         model = resolve(options, cache_dir=config.cache_dir, mirrors=config.mirrors)
-        prepare(model, cache_dir=config.cache_dir)
+        there = is_prepared(model, cache_dir=config.cache_dir)
+        clock = time.perf_counter()
+        prepared = prepare(model, cache_dir=config.cache_dir)
+        seconds = None if there else time.perf_counter() - clock
         folder = work / f"model{number}"
         folder.mkdir()
-        found.append(_network(model, config.cache_dir, folder))
+        network = _network(model, prepared, config.cache_dir, folder)
+        found.append(replace(network, prepare_seconds=seconds))
     if len({network.label for network in found}) < len(found):
         found = [replace(network, label=Path(network.name).stem) for network in found]
     return found
 
 
-def _network(model: Model, cache_dir: str | None, folder: Path) -> Network:
+def _network(model: Model, prepared: PreparedModel, cache_dir: str | None, folder: Path) -> Network:
     if model.synthetic_of is not None:
         graph = synthesize(model.synthetic_of)
     else:
@@ -152,6 +164,15 @@ def _network(model: Model, cache_dir: str | None, folder: Path) -> Network:
         output=outputs[0],
         layout=model.layout,
         recipe=Recipe(**preprocess.model_dump()),
+        prepared=Graph(
+            str(prepared.path),
+            prepared.input,
+            prepared.outputs[0],
+            prepared.optimized,
+            prepared.batch,
+        ),
+        prepare_seconds=None,
+        cache_dir=cache_dir,
     )
 
 

@@ -17,6 +17,8 @@ from vggbatch.bench.registry import REFERENCE
 
 LIMIT = "limit"
 OURS = "vggbatch"
+INFERENCE = "prepared"
+"""The system that runs vggbatch's graph alone."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Speedup:
+    """int8 against fp32 in one system: above 1, int8 is faster."""
+
+    whole: float | None
+    """Of the whole command."""
+    steady: float | None
+    """Of the steady rates."""
+    rounds: int
+    """Of the one that has fewer."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """The result of a benchmark."""
 
@@ -81,13 +95,16 @@ class Summary:
         found = (x for x in self.lines if (x.network, x.system) == (network, system))
         return next(found, None)
 
-    def speedups(self) -> dict[str, float]:
-        """int8 against fp32, steady, for every system that ran both."""
+    def speedups(self) -> dict[str, Speedup]:
+        """int8 against fp32, for every system that ran both."""
         found = {}
         for line in self.lines:
             other = self.line("fp32", line.system)
-            if line.network == "int8" and other and line.steady and other.steady:
-                found[line.system] = line.steady.median / other.steady.median
+            if line.network != "int8" or other is None:
+                continue
+            whole, steady = _ratio(line.rate, other.rate), _ratio(line.steady, other.steady)
+            if whole or steady:
+                found[line.system] = Speedup(whole, steady, min(line.rounds, other.rounds))
         return found
 
     def to_table(self) -> pa.Table:
@@ -108,7 +125,8 @@ class Summary:
     def write(self, folder: Path) -> None:
         """bench.json and bench.parquet."""
         lines = [asdict(line) | {"per_core": line.per_core} for line in self.lines]
-        content = {**self.facts, "int8_against_fp32": self.speedups(), "lines": lines}
+        speedups = {name: asdict(ratio) for name, ratio in self.speedups().items()}
+        content = {**self.facts, "int8_against_fp32": speedups, "lines": lines}
         (folder / "bench.json").write_text(json.dumps(content, indent=1))
         pq.write_table(self.to_table(), folder / "bench.parquet")
 
@@ -160,8 +178,8 @@ def summarize(
             )
         limit = _limit(good)
         if limit is not None:
-            count = cores.get(OURS, cores["bare"])
-            scaled = limit * count / cores["bare"]
+            count = cores.get(OURS, cores[INFERENCE])
+            scaled = limit * count / cores[INFERENCE]
             spread = Spread(scaled, scaled, scaled)
             title = "limit of the cores"
             lines.append(
@@ -169,7 +187,7 @@ def summarize(
                     network=network,
                     system=LIMIT,
                     title=title,
-                    rounds=len(good["bare"]),
+                    rounds=len(good[INFERENCE]),
                     cores=count,
                     steady=spread,
                     ours_steady=_ratio(ours[1], spread),
@@ -185,8 +203,11 @@ def _rates(found: Sequence[Measurement]) -> tuple[Spread | None, Spread | None]:
 
 
 def _limit(good: Mapping[str, Sequence[Measurement]]) -> float | None:
-    """Images a second of this machine if its cores did nothing but inference and decoding."""
-    parts = [_rates(good.get(name, []))[1] for name in ("bare", "decoding")]
+    """Images a second of this machine if its cores did nothing but inference and decoding.
+
+    The inference is that of the graph which vggbatch runs.
+    """
+    parts = [_rates(good.get(name, []))[1] for name in (INFERENCE, "decoding")]
     known = [part for part in parts if part is not None]
     return None if len(known) < 2 else 1 / sum(1 / part.median for part in known)
 

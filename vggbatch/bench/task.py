@@ -15,6 +15,20 @@ from vggbatch.bench.plain import Recipe
 
 
 @dataclass(frozen=True)
+class Graph:
+    """An ONNX file, and how it is opened."""
+
+    file: str
+    input: str
+    output: str
+    """Its scores."""
+    optimized: bool = False
+    """Whether it is opened as it is; else onnxruntime optimizes it."""
+    batch: int | None = None
+    """Images in each run, all of them needed; None for any number."""
+
+
+@dataclass(frozen=True)
 class Task:
     """One run of one system."""
 
@@ -39,10 +53,14 @@ class Task:
     """That the system may use."""
     work: str
     """Folder for what this run leaves."""
+    prepared: Graph | None = None
+    """What vggbatch makes of the model and runs."""
+    cache_dir: str | None = None
+    """Where vggbatch has it; None: where it looks on its own."""
     batch: int = 1
-    """Of bare onnxruntime, found by a search."""
+    """Of onnxruntime alone, found by a search."""
     sessions: int = 1
-    """Of bare onnxruntime, found by the same search; each gets its share of the cores."""
+    """Of onnxruntime alone, found by the same search; each gets its share of the cores."""
     score_settings: tuple[str, ...] = ()
     """`key=value` pairs for `vggbatch score --set`."""
     address: str | None = None
@@ -65,8 +83,10 @@ class Task:
         recipe = values["recipe"]
         for name in ("mean", "std"):
             recipe[name] = tuple(recipe[name])
+        prepared = values["prepared"] and Graph(**values["prepared"])
         settings = tuple(values["score_settings"])
-        return Task(**values | {"recipe": Recipe(**recipe), "score_settings": settings})
+        parts = {"recipe": Recipe(**recipe), "score_settings": settings, "prepared": prepared}
+        return Task(**values | parts)
 
     @property
     def marks(self) -> Path:

@@ -11,7 +11,7 @@ from vggbatch.errors import UsageError
 
 app = typer.Typer()
 app.command()(bench)
-PARTS = ["--only", "bare", "--only", "decoding", "--only", "loop"]
+PARTS = ["--only", "bare", "--only", "prepared", "--only", "decoding", "--only", "loop"]
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_one_table_three_times(arguments, tmp_path):
     assert "100.0%" in text
     assert "60 images (6 different), medians of 2 rounds" in text
     names = [line["system"] for line in json.loads((out / "bench.json").read_text())["lines"]]
-    assert names == ["bare", "decoding", "loop", "limit"]
+    assert names == ["bare", "prepared", "decoding", "loop", "limit"]
     assert pq.read_table(out / "bench.parquet")["system"].to_pylist() == names
     assert not list(out.glob("work-*"))
     # all of it is there: nothing runs again

@@ -1,4 +1,4 @@
-"""The two parts of the work alone: the network on crops that are ready, and decoding."""
+"""The two parts of the work alone: a network on crops that are ready, and decoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import onnxruntime as ort
 
 from vggbatch.bench.plain import crop_of, network_input
 from vggbatch.bench.systems.base import Program
-from vggbatch.bench.task import Task
+from vggbatch.bench.task import Graph, Task
 from vggbatch.exact_int8 import open_exactly
 
 READY = 64
@@ -36,16 +36,20 @@ class Bare(Program):
     title = "bare onnxruntime"
     whole = False
 
+    def graph(self, task: Task) -> Graph:
+        """What it runs: the model as the peers have it."""
+        return Graph(task.model, task.input, task.output)
+
     def run(self, task: Task) -> None:
         """Run the network for some seconds, with all cores."""
-        values = ready_values(task)
-        sessions = open_sessions(task, task.sessions)
+        values, graph = ready_values(task), self.graph(task)
+        sessions = open_sessions(task, graph, task.sessions)
         marking = threading.Lock()
         found = np.full(len(values), -1)
         chunks = [
             np.arange(i, min(i + task.batch, len(values)))
             for i in range(0, len(values) - task.batch + 1, task.batch)
-        ] or [np.arange(len(values))]
+        ] or [np.resize(np.arange(len(values)), task.batch)]
         turns = itertools.cycle(chunks)
         began = time.perf_counter()
         started = itertools.count()
@@ -56,7 +60,7 @@ class Bare(Program):
                     return
                 with marking:
                     rows = next(turns)
-                [scores] = session.run([task.output], {task.input: values[rows]})
+                [scores] = session.run([graph.output], {graph.input: values[rows]})
                 found[rows] = scores.reshape(len(rows), -1).argmax(axis=1)
                 with marking:
                     task.mark(len(rows))
@@ -64,6 +68,22 @@ class Bare(Program):
         _together([partial(work, session) for session in sessions])
         done = int((found >= 0).cumprod().sum())
         task.save_top1([file.name for file in task.files()[:done]], found[:done])
+
+
+class Prepared(Bare):
+    """The same with the graph that vggbatch runs, which it has prepared."""
+
+    name = "prepared"
+    title = "bare, prepared graph"
+
+    def unfit(self, task: Task) -> str | None:
+        """Why there is no such graph."""
+        return "it was not prepared" if task.prepared is None else None
+
+    def graph(self, task: Task) -> Graph:
+        """What vggbatch opens."""
+        assert task.prepared is not None
+        return task.prepared
 
 
 class Decoding(Program):
@@ -94,7 +114,7 @@ def _batched(files: list[Path], size: int) -> Iterator[list[Path]]:
         yield files[first : first + size]
 
 
-def search(task: Task) -> dict[str, int]:
+def search(task: Task, graph: Graph) -> dict[str, int]:
     """The fastest batch and number of sessions: larger ones are tried as long as they gain.
 
     One session with a thread on every core is tried, and one for each core where so many copies of
@@ -103,14 +123,15 @@ def search(task: Task) -> dict[str, int]:
     values = ready_values(task)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     layouts = [1]
-    if task.cores > 1 and os.path.getsize(task.model) * task.cores < memory // 4:
+    if task.cores > 1 and _size(graph) * task.cores < memory // 4:
         layouts.append(task.cores)
     best = (0.0, 1, 1)
     for count in layouts:
-        sessions = open_sessions(task, count)
-        batch, losses, rate = 1, 0, 0.0
-        while batch <= min(LARGEST_BATCH, task.count) and losses < 2:
-            now = _rate(task, sessions, np.resize(values, (batch, *values.shape[1:])))
+        sessions = open_sessions(task, graph, count)
+        batch, losses, rate = graph.batch or 1, 0, 0.0
+        largest = graph.batch or min(LARGEST_BATCH, task.count)
+        while batch <= largest and losses < 2:
+            now = _rate(graph, sessions, np.resize(values, (batch, *values.shape[1:])))
             best = max(best, (now, batch, count))
             losses = 0 if now > rate else losses + 1
             rate = max(rate, now)
@@ -118,12 +139,21 @@ def search(task: Task) -> dict[str, int]:
     return {"batch": best[1], "sessions": best[2]}
 
 
-def open_sessions(task: Task, count: int) -> list[ort.InferenceSession]:
+def _size(graph: Graph) -> int:
+    """Bytes of the network, its weights included."""
+    weights = Path(graph.file).with_suffix(".data")
+    beside = weights.stat().st_size if weights.exists() else 0
+    return Path(graph.file).stat().st_size + beside
+
+
+def open_sessions(task: Task, graph: Graph, count: int) -> list[ort.InferenceSession]:
     """Sessions that share the cores out among them."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = max(1, task.cores // count)
     options.log_severity_level = 3
-    return [open_exactly(task.model, options) for _ in range(count)]
+    if graph.optimized:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return [open_exactly(graph.file, options) for _ in range(count)]
 
 
 def ready_values(task: Task) -> npt.NDArray[np.float32]:
@@ -134,13 +164,13 @@ def ready_values(task: Task) -> npt.NDArray[np.float32]:
 
 
 def _rate(
-    task: Task, sessions: list[ort.InferenceSession], values: npt.NDArray[np.float32]
+    graph: Graph, sessions: list[ort.InferenceSession], values: npt.NDArray[np.float32]
 ) -> float:
     images = itertools.count()
 
     def work(session: ort.InferenceSession, until: float) -> None:
         while True:
-            session.run([task.output], {task.input: values})
+            session.run([graph.output], {graph.input: values})
             next(images)
             if time.perf_counter() >= until:
                 return
@@ -161,6 +191,6 @@ def _together(work: list[partial[None]]) -> None:
         thread.join()
 
 
-def search_to_file(task: Task) -> None:
+def search_to_file(task: Task, system: Bare) -> None:
     """Leave the result of the search in the work folder."""
-    (Path(task.work) / "best.json").write_text(json.dumps(search(task)))
+    (Path(task.work) / "best.json").write_text(json.dumps(search(task, system.graph(task))))

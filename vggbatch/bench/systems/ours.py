@@ -11,6 +11,8 @@ from vggbatch.api import load_predictions
 from vggbatch.bench.systems.base import System
 from vggbatch.bench.task import Task
 from vggbatch.chunks.stats import Stats
+from vggbatch.models.cache import cache_folder
+from vggbatch.models.model import SYNTHETIC
 from vggbatch.output.writer import STATS_KEY
 
 
@@ -30,9 +32,13 @@ class Ours(System):
         """The command as a user gives it."""
         command = process.python("vggbatch", "score", task.images, "--model")
         command += [task.score_model, "-o", str(_output(task))]
-        for pair in task.score_settings:
+        for pair in (*self.settings(task), *task.score_settings):
             command += ["--set", pair]
         return [*command, "--address", task.address] if task.address else command
+
+    def settings(self, task: Task) -> list[str]:
+        """Settings that are not the user's."""
+        return [] if task.cache_dir is None else [f"cache_dir={task.cache_dir}"]
 
     def watch(self, task: Task) -> None:
         """Mark each chunk that was committed since, by the time of its staging file."""
@@ -55,6 +61,33 @@ class Ours(System):
         rows = load_predictions(str(_output(task)), ["image_id", "top5_index"])
         ordered = sorted(rows.to_pylist(), key=lambda row: str(row["image_id"]))
         return [row["top5_index"][0] if row["top5_index"] else -1 for row in ordered]
+
+
+class Cold(Ours):
+    """The same with nothing prepared: it makes its graph within its time, as on a new node.
+
+    The weights are there, and in the page cache like all that the others read.
+    """
+
+    name = "cold"
+    title = "vggbatch, unprepared"
+
+    def unfit(self, task: Task) -> str | None:
+        """Why its time would mean nothing."""
+        made = task.score_model.endswith(SYNTHETIC)
+        return "random weights would be made within its time" if made else None
+
+    def settings(self, task: Task) -> list[str]:
+        """A cache that holds weights alone."""
+        return [f"cache_dir={Path(task.work) / 'cache'}"]
+
+    def command(self, task: Task) -> list[str]:
+        """The command, once there is such a cache."""
+        cache, weights = Path(task.work) / "cache", cache_folder(task.cache_dir) / "weights"
+        cache.mkdir(mode=0o700)
+        if weights.is_dir():
+            (cache / "weights").symlink_to(weights.absolute())
+        return super().command(task)
 
 
 def _output(task: Task) -> Path:

@@ -73,7 +73,9 @@ def bench(
     command that was interrupted and it continues. Without INPUT it takes the photographs that come
     with vggbatch and a network of random weights. It needs minutes: see --only and --images.
 
-    Systems: bare, decoding, loop1, loop, ray, daft, torch, openvino, vggbatch.
+    Systems: bare, prepared, decoding, loop1, loop, ray, daft, torch, openvino, cold, vggbatch.
+    `prepared` is onnxruntime alone on the graph that vggbatch runs, of which the limit is made;
+    `cold` is vggbatch with nothing prepared.
     """
     from vggbatch.bench.bench import Settings
     from vggbatch.bench.bench import bench as run
