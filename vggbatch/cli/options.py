@@ -158,7 +158,10 @@ MaxErrorRate = Annotated[
 ]
 Features = Annotated[
     bool,
-    typer.Option("--features", help="Also write the last hidden layer's activations: 4096 of fc7."),
+    typer.Option(
+        "--features",
+        help="Also write the last hidden layer's activations: 4096 of a VGG's fc7, after its ReLU.",
+    ),
 ]
 Limit = Annotated[
     int | None,

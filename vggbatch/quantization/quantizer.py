@@ -100,13 +100,14 @@ class Quantizer:
         self.float_file = _float_model(model, work, cache_dir)
         observer = observe(self.float_file, model.input, normalize)
         self._ranges = calibrate(observer, images, calibration)
-        self._graph = shape_inference.infer_shapes(onnx.load(self.float_file))
-        for node in self._graph.graph.node:
+        self.graph = shape_inference.infer_shapes(onnx.load(self.float_file))
+        """The fp32 network, each node with a name."""
+        for node in self.graph.graph.node:
             node.name = node.name or node.output[0]  # layers are distinguished by name
-        constants = {tensor.name for tensor in self._graph.graph.initializer}
+        constants = {tensor.name for tensor in self.graph.graph.initializer}
         weighted = [
             node
-            for node in self._graph.graph.node
+            for node in self.graph.graph.node
             if node.op_type in WITH_WEIGHTS and node.input[1] in constants
         ]
         # of a network that has no other layer it is all there is to quantize
@@ -140,7 +141,7 @@ class Quantizer:
         from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
 
         graph = onnx.ModelProto()
-        graph.CopyFrom(self._graph)
+        graph.CopyFrom(self.graph)
         types = (quantization.QuantType.QInt8, quantization.QuantType.QUInt8)
         rest: tuple[Any, ...] = (*types, self._ranges, only, without, QUANTIZED, {})
         writer: Any

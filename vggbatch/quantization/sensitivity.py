@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggbatch.models.graphs.runtime import open_network
+from vggbatch.quantization.accuracy import Paired, classify
 from vggbatch.quantization.calibration import BATCH
 from vggbatch.quantization.quantizer import Quantizer
+from vggbatch.quantization.sampling import Images
 
 Progress = Callable[[str], None]
 """Called with what is being done, in a few words."""
+
+CHANCE = 0.05
+"""A drop with a larger mid-p value may be chance, and no layer is left in fp32 for it."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +32,12 @@ class LayerNoise:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A version of the network on labeled images."""
+class Step:
+    """A version of the network on the images that choose layers."""
 
     left_float: tuple[str, ...]
-    """Layers that stayed in fp32."""
-    correct: int
-    images: int
-    rate: float
-    """Images/s of the network alone, on the cores that this process may use."""
-
-    @property
-    def top1(self) -> float:
-        """Percent."""
-        return 100 * self.correct / self.images
-
-
-@dataclass(frozen=True)
-class Labeled:
-    """Images with the class each belongs to."""
-
-    crops: NDArray[np.uint8]
-    """[n, crop, crop, 3]"""
-    labels: NDArray[np.int32]
-    """[n]"""
+    """Layers that stay in fp32; none in the first step."""
+    against: Paired
 
 
 def layer_noise(
@@ -65,92 +51,71 @@ def layer_noise(
         work: a folder for files that do not last.
         progress: called with every layer.
     """
-    exact = _centred(_scores(quantizer, quantizer.float_file, images)[0])
+    exact = _centered(_scores(quantizer, quantizer.float_file, images))
     found = []
     target = work / "layer.onnx"
     for number, layer in enumerate(quantizer.layers, 1):
         progress(f"layer {number} of {len(quantizer.layers)}: {layer}")
         quantizer.write_alone(target, layer)
-        noise = _centred(_scores(quantizer, target, images)[0]) - exact
+        noise = _centered(_scores(quantizer, target, images)) - exact
         power = float((noise**2).sum())
         ratio = float((exact**2).sum()) / power if power else None
         found.append(LayerNoise(layer, ratio and float(10 * np.log10(ratio))))
     return sorted(found, key=lambda noise: np.inf if noise.decibels is None else noise.decibels)
 
 
-def compare(
-    quantizer: Quantizer, target: Path, labeled: Labeled, progress: Progress
-) -> list[Measured]:
-    """Measure fp32 and the int8 network at `target`, in this order."""
-    every = quantizer.layers
-    progress(f"fp32 on {len(labeled.labels)} labeled images")
-    exact = _measure(quantizer, quantizer.float_file, labeled, every)
-    progress(f"int8 on {len(labeled.labels)} labeled images")
-    return [exact, _measure(quantizer, target, labeled, ())]
-
-
 def leave_worst(
     quantizer: Quantizer,
     target: Path,
-    labeled: Labeled,
-    measured: Sequence[Measured],
+    choosing: Images,
     noise: Sequence[LayerNoise],
     max_drop: float,
     progress: Progress,
-) -> list[Measured]:
-    """Leave the worst layers in fp32, one more each time, until the accuracy is near fp32's.
+) -> list[Step]:
+    """Leave the worst layers in fp32, one more each time, while accuracy is lost beyond a limit.
+
+    A layer is left only where the drop is above the limit and no chance (McNemar's test). The
+    images that this is decided on look better afterward than others: report on others.
 
     Args:
         quantizer: the calibrated network.
         target: the int8 network; written again each time.
-        labeled: images to measure on.
-        measured: what `compare` gave.
+        choosing: labeled images to decide on, at least one.
         noise: the layers, the worst first.
         max_drop: points of top-1 that int8 may lie below fp32.
         progress: called with every step.
 
     Returns:
-        The steps taken; none where int8 was near enough already.
+        The int8 network as a whole, then a step for each layer that was left.
     """
-    exact, now = measured
-    steps: list[Measured] = []
-    left: tuple[str, ...] = ()
+    pairs = list(zip(choosing.crops, choosing.labels.tolist(), strict=True))
+    progress(f"fp32 and int8 on {len(pairs)} images that choose layers")
+    exact, now = classify(quantizer, [quantizer.float_file, target], pairs)
+    steps = [Step((), Paired.of(exact.right, now.right))]
     for layer in noise:
-        if exact.top1 - now.top1 <= max_drop:
+        against = steps[-1].against
+        if against.difference <= max_drop or against.mid_p_value > CHANCE:
             break
-        left = (*left, layer.layer)
+        left = (*steps[-1].left_float, layer.layer)
         progress(f"leaving {len(left)} of {len(noise)} layers in fp32")
         quantizer.write(target, keep_float=left)
-        now = _measure(quantizer, target, labeled, left)
-        steps.append(now)
+        [now] = classify(quantizer, [target], pairs)
+        steps.append(Step(left, Paired.of(exact.right, now.right)))
     return steps
 
 
-def _measure(quantizer: Quantizer, path: Path, labeled: Labeled, left: tuple[str, ...]) -> Measured:
-    scores, seconds = _scores(quantizer, path, labeled.crops)
-    correct = int((scores.argmax(1) == labeled.labels).sum())
-    return Measured(left, correct, len(scores), len(scores) / seconds)
-
-
-def _scores(
-    quantizer: Quantizer, path: Path, images: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], float]:
-    """Scores [n, classes], and the seconds that the network took for them."""
+def _scores(quantizer: Quantizer, path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Scores [n, classes]."""
     session = open_network(path)
     name = session.get_outputs()[0].name
-    parts, seconds = [], 0.0
-    for start in range(0, len(images), BATCH):
-        given = {quantizer.input: quantizer.normalize(images[start : start + BATCH])}
-        if not start:
-            session.run([name], given)  # the first run makes room and is slower
-        clock = time.perf_counter()
-        parts.append(session.run([name], given)[0])
-        seconds += time.perf_counter() - clock
-    scores = np.concatenate(parts)
-    return scores.reshape(len(images), -1), seconds
+    parts = [
+        session.run([name], {quantizer.input: quantizer.normalize(images[start : start + BATCH])})
+        for start in range(0, len(images), BATCH)
+    ]
+    return np.concatenate([part[0] for part in parts]).reshape(len(images), -1)
 
 
-def _centred(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+def _centered(scores: NDArray[np.float32]) -> NDArray[np.float64]:
     """Scores without what is common to all classes of an image, which changes no ranking."""
     wide = scores.astype(np.float64)
     centered: NDArray[np.float64] = wide - wide.mean(axis=1, keepdims=True)

@@ -4,62 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import yaml
 
 from vggbatch.config import ComputeOptions, LabelOptions, Selection
-from vggbatch.errors import UsageError
-from vggbatch.labels import MultiLabels, load_classes, load_labels
-from vggbatch.models.catalog import synset
+from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.labels import Labels, MultiLabels, load_classes, load_labels
 from vggbatch.models.model import Model
+from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.preprocess.profiles import resolve_profile
 from vggbatch.preprocess.transform import Normalizer
 from vggbatch.quantization.calibration import Calibration, LocalObserver
+from vggbatch.quantization.parts import divide, read, reporting
 from vggbatch.quantization.quantizer import Format, Observe, Quantizer
-from vggbatch.quantization.sampling import Sample, sample
-from vggbatch.quantization.sensitivity import (
-    Labeled,
-    LayerNoise,
-    Measured,
-    Progress,
-    compare,
-    layer_noise,
-    leave_worst,
-)
-from vggbatch.sources import InputWarning
+from vggbatch.quantization.result import Limit, Quantized, publish
+from vggbatch.quantization.sampling import ImagePool
+from vggbatch.quantization.sensitivity import Progress, layer_noise, leave_worst
+from vggbatch.quantization.versions import measure, network_files
 from vggbatch.storage.filesystem import Folder
 from vggbatch.uris import base_name
 
 _NOISE_IMAGES = 8
 """Images that the layers are compared on: each gives a thousand scores."""
-_MEASURED_IMAGES = 500
-"""Labeled images at most: a minute of fp32 VGG-16 on two cores."""
 
 
-@dataclass(frozen=True)
-class Quantized:
-    """What was written, and what it is worth."""
-
-    calibrated: int
-    """Images."""
-    failed: int
-    """Images that could not be read."""
-    left_out: tuple[InputWarning, ...]
-    """What else is in the input, and in the shards that were opened, by kind."""
-    held_out: bool
-    """Whether the labeled images are others than those calibrated on."""
-    noise: list[LayerNoise]
-    """The layers, the worst first."""
-    measured: list[Measured]
-    """With labels: fp32, int8, then int8 with one layer more in fp32 each; the last is written."""
-
-
+@kept_globals()
 def quantize_model(
     model: Model,
     inputs: Sequence[str],
@@ -76,16 +47,16 @@ def quantize_model(
     wanted: Selection | None = None,
     progress: Progress = lambda step: None,
 ) -> Quantized:
-    """Write an int8 version of an fp32 model, and a YAML that describes it, beside each other.
+    """Write an int8 version of an fp32 model, with a YAML that describes it and a JSON record.
 
     Args:
         model: as `resolve` describes it.
         inputs: images to calibrate on, as `score` takes them.
         output: path or URI that ends in .onnx.
         images: how many to calibrate on.
-        labels: of the inputs: fp32 and int8 are then measured, on other images of the input than
-            the calibration's if there are twice as many labeled ones.
-        max_drop: points of top-1 that int8 may lie below fp32; layers are left in fp32 until then.
+        labels: of the inputs: fp32 and int8 are then measured on other images of the input.
+        max_drop: points of top-1 that int8 may lie below fp32. While labeled images show that it
+            lies below that, a further layer is left in fp32; others then report.
         quant_format: form of the int8 graph.
         calibration: how the ranges of activations are chosen.
         cache_dir: where model files are kept.
@@ -96,14 +67,12 @@ def quantize_model(
         progress: called with each step.
 
     Raises:
-        UsageError: the model cannot be quantized, the output not be written, or there are no
-            images, or none with a label.
-        VggbatchError: the cluster does not answer, or a node of it has other versions.
+        UsageError: the model cannot be quantized, the output not be written, there are no images,
+            none with a label, or too few to show that the drop is within the limit.
+        VggbatchError: the images that report show that the drop is beyond the limit; the cluster
+            does not answer, or a node of it has other versions.
     """
-    if not base_name(output).endswith(".onnx"):
-        raise UsageError(f"the output {output} must end in .onnx")
-    if max_drop is not None and labels is None:
-        raise UsageError("--max-drop is measured on labeled images: name their labels, --labels")
+    _check(output, labels, max_drop)
     target = _folder_of(output)
     target.check_writable()
     _, profile = resolve_profile(model.preprocess)
@@ -112,25 +81,21 @@ def quantize_model(
             f"{model.name} takes {model.input_size}, but its preprocessing crops {profile.crop}"
         )
     reading = reading or LabelOptions()
-    classes = load_classes(model.classes, reading.indices)
-    known = load_labels(labels, classes, reading.columns) if labels else None
-    if isinstance(known, MultiLabels):
-        raise UsageError(f"{labels} has several classes an image; quantizing needs one each")
-    progress("reading images")
-    count = images + (_MEASURED_IMAGES if labels else 0)
-    drawn = sample(inputs, count, profile, known, reading.columns, wanted)
-    chosen, labeled, held_out = _split(drawn, images)
-    if labels and not len(labeled.labels):
-        raise UsageError(f"{labels} has no label for any of {len(drawn.labels)} images")
+    known = _labels(labels, model, reading)
+    progress("finding images")
+    pool = ImagePool(inputs, profile, known, reading.columns, wanted)
+    parts = divide(pool, images, labels, max_drop)
     with (
         tempfile.TemporaryDirectory() as folder,
         _observer(compute or ComputeOptions(), progress) as observe,
     ):
-        work, graph = Path(folder), Path(folder) / "int8.onnx"
-        progress(f"calibrating on {len(chosen)} images")
+        work = Path(folder)
+        progress(f"reading {len(parts.calibrating) + len(parts.choosing)} images")
+        calibrating, choosing = read(pool, parts, max_drop, work)
+        progress(f"calibrating on {len(calibrating.labels)} images")
         quantizer = Quantizer(
             model,
-            drawn.crops[chosen],
+            calibrating.crops,
             Normalizer(profile, layout=model.layout),
             work,
             quant_format=quant_format,
@@ -138,16 +103,68 @@ def quantize_model(
             cache_dir=cache_dir,
             observe=observe,
         )
-        quantizer.write(graph)
-        few = drawn.crops[chosen[:: max(1, len(chosen) // _NOISE_IMAGES)][:_NOISE_IMAGES]]
+        whole, written = work / "whole.onnx", work / "int8.onnx"
+        quantizer.write(whole)
+        shutil.copyfile(whole, written)
+        few = calibrating.crops[:: max(1, len(calibrating.crops) // _NOISE_IMAGES)][:_NOISE_IMAGES]
         noise = layer_noise(quantizer, few, work, progress)
-        measured: list[Measured] = []
-        if labels:
-            measured = compare(quantizer, graph, labeled, progress)
+        steps = []
         if max_drop is not None:
-            measured += leave_worst(quantizer, graph, labeled, measured, noise, max_drop, progress)
-        _publish(model, graph, target, base_name(output))
-    return Quantized(len(chosen), drawn.failed, drawn.left_out, held_out, noise, measured)
+            steps = leave_worst(quantizer, written, choosing, noise, max_drop, progress)
+        left = steps[-1].left_float if steps else ()
+        files = network_files(quantizer, {(): whole, left: written}, profile.crop)
+        measured = []
+        if known is not None:
+            places = reporting(pool, max_drop, steps)
+            progress(f"fp32 and int8 on {len(places)} other images, which report")
+            measured = measure(quantizer, files, pool.read(places))
+        against = measured[-1].against if measured else None
+        done = Quantized(
+            calibrated=len(calibrating.labels),
+            chosen_on=len(choosing.labels),
+            reported_on=against.images if against else 0,
+            failed=pool.failed,
+            repeated=pool.repeated,
+            left_out=pool.left_out,
+            noise=noise,
+            steps=steps,
+            measured=measured,
+            limit=Limit.of(max_drop, against) if max_drop is not None and against else None,
+            left_float=left,
+            int8_share=files[-1].int8_share,
+        )
+        _check_limit(done)
+        asked = {
+            "images": images,
+            "max_drop": max_drop,
+            "format": quant_format,
+            "calibration": calibration,
+        }
+        publish(model, written, target, base_name(output), done, asked)
+    return done
+
+
+def _check(output: str, labels: str | None, max_drop: float | None) -> None:
+    if not base_name(output).endswith(".onnx"):
+        raise UsageError(f"the output {output} must end in .onnx")
+    if max_drop is None:
+        return
+    if labels is None:
+        raise UsageError("--max-drop is measured on labeled images: name their labels, --labels")
+    if not 0 < max_drop <= 100:
+        raise UsageError(
+            f"--max-drop {max_drop:g}: no number of images shows that nothing at all is lost; name "
+            "points of top-1 above 0, 100 at most"
+        )
+
+
+def _labels(labels: str | None, model: Model, reading: LabelOptions) -> Labels | None:
+    if not labels:
+        return None
+    found = load_labels(labels, load_classes(model.classes, reading.indices), reading.columns)
+    if isinstance(found, MultiLabels):
+        raise UsageError(f"{labels} has several classes an image; quantizing needs one each")
+    return found
 
 
 @contextlib.contextmanager
@@ -165,34 +182,23 @@ def _observer(compute: ComputeOptions, progress: Progress) -> Iterator[Observe]:
         yield functools.partial(ClusterObserver, node_cpus=cluster.node_cpus)
 
 
-def _split(drawn: Sample, count: int) -> tuple[np.ndarray[Any, Any], Labeled, bool]:
-    """Positions of the images to calibrate on, and the labeled ones to measure on."""
-    everything = np.arange(len(drawn.labels))
-    chosen = np.linspace(0, len(everything) - 1, min(count, len(everything))).astype(np.int64)
-    labeled = everything[drawn.labels >= 0]
-    apart = np.setdiff1d(labeled, chosen)
-    held_out = len(apart) >= len(chosen)
-    kept = (apart if held_out else labeled)[:_MEASURED_IMAGES]
-    return chosen, Labeled(drawn.crops[kept], drawn.labels[kept]), held_out
+def _check_limit(done: Quantized) -> None:
+    """Refuse a network that is shown to lose more than it may.
+
+    Raises:
+        VggbatchError: it is.
+    """
+    if done.limit is None or done.limit.shown != "beyond":
+        return
+    against = done.measured[-1].against
+    assert against is not None
+    raise VggbatchError(
+        f"top-1 is {against.difference:.2f} points lower in int8 ({against.ci_low:.2f} to "
+        f"{against.ci_high:.2f}) on {against.images:,} other images, more than --max-drop "
+        f"{done.limit.max_drop:g}, which the {done.chosen_on:,} that choose layers did not show; "
+        "nothing is written: allow more, or give more images"
+    )
 
 
 def _folder_of(output: str) -> Folder:
     return Folder(output[: output.rindex(base_name(output))] or ".")
-
-
-def _publish(model: Model, graph: Path, folder: Folder, base: str) -> None:
-    """Write the network and what the file does not say of it, so that score takes it as it is."""
-    _, profile = resolve_profile(model.preprocess)
-    described: dict[str, Any] = {
-        "layout": model.layout,
-        "output": model.output,
-        "preprocess": profile.model_dump(mode="json"),
-    }
-    stem = base.removesuffix(".onnx")
-    if model.classes != synset():
-        described["classes"] = f"{stem}.classes.txt"
-        folder.write_bytes(described["classes"], ("\n".join(model.classes) + "\n").encode())
-    folder.write_bytes(f"{stem}.yaml", yaml.safe_dump(described, sort_keys=False).encode())
-    with folder.open_atomic(base) as file, graph.open("rb") as source:
-        while block := source.read(2**23):
-            file.write(block)

@@ -116,9 +116,17 @@ def test_quantize_shows_what_int8_costs_on_labeled_images(net, tmp_path):
         lines.append(f"{i:02}.png,{i}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     words = ("quantize", net, tmp_path / "*.png", "-l", tmp_path / "labels.csv", "--images", 4)
-    more = ("--max-drop", 100, "-o", tmp_path / "int8.onnx", "--cache-dir", tmp_path / "c")
-    shown = run(*words, *more).stdout
-    table = dict(re.findall(r"^(fp32|int8) +([\d.]+) +[\d.]+$", shown, re.MULTILINE))
-    assert set(table) == {"fp32", "int8"}
-    assert "on held-out 8 images" in shown
+    more = ("--max-drop", 60, "-o", tmp_path / "int8.onnx", "--cache-dir", tmp_path / "c")
+    done = run(*words, *more)
+    shown = done.stdout
+    assert re.search(r"^on 4 images that choose layers +top-1 %", shown, re.MULTILINE)
+    assert re.search(r"^on 4 other images, which report +top-1 %", shown, re.MULTILINE)
+    row = r"^int8 +[\d.]+ +-?[\d.]+ \(-[\d.]+ to [\d.]+\) +\d +\d +[\d.]+ +[\d.]+$"
+    assert re.search(row, shown, re.MULTILINE)
     assert re.search(r"^calibrated on +4 images$", shown, re.MULTILINE)
+    assert re.search(r"^layers chosen on +4 other images$", shown, re.MULTILINE)
+    assert re.search(r"^left in fp32 +nothing more$", shown, re.MULTILINE)
+    assert re.search(r"^limit +less than 60 points are lost$", shown, re.MULTILINE)
+    assert (tmp_path / "int8.quantized.json").exists()
+    with pytest.raises(UsageError, match=r"it takes 146, 73 that choose .* name 49 points"):
+        run(*words, "--max-drop", 5, "-o", tmp_path / "int8.onnx", "--cache-dir", tmp_path / "c")

@@ -11,10 +11,13 @@ from rich.table import Table
 
 from vggbatch.cli import completion, console, options
 from vggbatch.cli.commands.models.options import AnyModel, CacheDir, Mirrors, mirrors
+from vggbatch.cli.one_line import cell
 
 if TYPE_CHECKING:
-    from vggbatch.quantization.sensitivity import LayerNoise, Measured
-    from vggbatch.quantization.workflow import Quantized
+    from vggbatch.quantization.accuracy import Paired
+    from vggbatch.quantization.result import Limit, Quantized
+    from vggbatch.quantization.sensitivity import LayerNoise, Step
+    from vggbatch.quantization.versions import Version
 
 _SHOWN = 5
 """Layers that the report names, the worst ones."""
@@ -65,7 +68,7 @@ def quantize(
     labels: Annotated[
         str | None,
         typer.Option(
-            "--labels", "-l", metavar="LABELS", help="Of INPUT; int8 is then measured against fp32."
+            "--labels", "-l", metavar="LABELS", help="Of INPUT; fp32 and int8 are then compared."
         ),
     ] = None,
     max_drop: Annotated[
@@ -74,7 +77,8 @@ def quantize(
             "--max-drop",
             min=0,
             metavar="POINTS",
-            help="Leave the worst layers in fp32 until top-1 is this near to fp32's.",
+            help="Points of top-1 that int8 may lose: while images show that it loses more, a "
+            "further layer stays in fp32. Others then report.",
         ),
     ] = None,
     quant_format: Annotated[
@@ -99,8 +103,9 @@ def quantize(
 ) -> None:
     """Write an int8 version of an fp32 model, calibrated on images of yours.
 
-    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is. With
-    --address, or as a job of a Ray cluster, the cluster's tasks look at the images.
+    A YAML file beside it keeps the model's preprocessing, so that score takes it as it is, and
+    FILE.quantized.json what was measured. With --address, or as a job of a Ray cluster, the
+    cluster's tasks look at the images.
     """
     from vggbatch.config import ComputeOptions, ModelOptions, load_label_options
     from vggbatch.models.resolve import resolve
@@ -128,16 +133,33 @@ def quantize(
         console.note(f"not calibrated on: {kind}")
     if done.failed:
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
-    if done.measured and not done.held_out:
-        console.warning("too few labeled images to measure on others than those calibrated on")
-    console.result({"file": output, **asdict(done)}, lambda: _show(done, output))
+    if done.repeated:
+        console.note(f"left out, as others have the same pixels: {done.repeated} images")
+    if done.hardly_int8:
+        console.warning(
+            f"{done.int8_share:.0%} of the multiply-adds are int8: this is hardly an int8 network"
+        )
+    if done.limit and done.limit.shown == "neither":
+        console.warning(_not_shown(done, done.limit))
+    document = {"file": output, **asdict(done), "hardly_int8": done.hardly_int8}
+    console.result(document, lambda: _show(done, output))
 
 
 def _show(done: Quantized, output: str) -> None:
     _show_noise(done.noise)
+    if done.steps:
+        _show_steps(done.steps)
     if done.measured:
-        _show_accuracy(done)
-    console.facts([("calibrated on", console.plural(done.calibrated, "image")), ("file", output)])
+        _show_measured(done)
+    facts = [("calibrated on", console.plural(done.calibrated, "image"))]
+    if done.steps:
+        facts.append(("layers chosen on", console.plural(done.chosen_on, "other image")))
+        facts.append(("left in fp32", ", ".join(done.left_float) or "nothing more"))
+    if done.limit:
+        facts.append(("limit", _limit(done.limit)))
+    if done.int8_share is not None:
+        facts.append(("int8", f"{done.int8_share:.1%} of the multiply-adds"))
+    console.facts([*facts, ("file", output)])
 
 
 def _show_noise(noise: list[LayerNoise]) -> None:
@@ -146,25 +168,68 @@ def _show_noise(noise: list[LayerNoise]) -> None:
     table.add_column("signal to noise in the scores, it alone in int8", justify="right")
     for layer in noise[:_SHOWN]:
         noise_free = layer.decibels is None
-        table.add_row(layer.layer, "no noise" if noise_free else f"{layer.decibels:.1f} dB")
+        name = cell(layer.layer)
+        table.add_row(name, "no noise" if noise_free else f"{layer.decibels:.1f} dB")
     console.out.print(table)
 
 
-def _show_accuracy(done: Quantized) -> None:
-    exact, int8, *steps = done.measured
-    where = "held-out" if done.held_out else "the calibration's own"
-    table = Table(box=None, pad_edge=False)
-    table.add_column(f"on {where} {exact.images:,} images")
-    for name in ("top-1 %", "images/s"):
-        table.add_column(name, justify="right")
-
-    def row(name: str, measured: Measured) -> None:
-        table.add_row(name, f"{measured.top1:.2f}", f"{measured.rate:.1f}")
-
-    row("fp32", exact)
-    row("int8", int8)
+def _show_steps(steps: list[Step]) -> None:
+    """What was seen of the images that choose layers."""
+    table = _paired_table(f"on {steps[0].against.images:,} images that choose layers")
     for step in steps:
-        row(f"int8 without {step.left_float[-1]}", step)
+        name = f"int8 without {cell(step.left_float[-1])}" if step.left_float else "int8"
+        table.add_row(name, f"{step.against.quantized_top1:.2f}", *_paired(step.against))
     console.out.print(table)
-    if steps:
-        console.out.print(f"left in fp32: {', '.join(steps[-1].left_float)}", soft_wrap=True)
+
+
+def _show_measured(done: Quantized) -> None:
+    table = _paired_table(f"on {done.reported_on:,} other images, which report")
+    table.add_column("images/s", justify="right")
+    for version in done.measured:
+        top1, rate = f"{version.top1:.2f}", f"{version.rate:.1f}"
+        paired = _paired(version.against) if version.against else [""] * 4
+        table.add_row(_name(version), top1, *paired, rate)
+    console.out.print(table)
+    console.out.print("images/s: the network alone, steady, in turns, batches of 4")
+
+
+def _paired_table(title: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title)
+    for name in ("top-1 %", "points lost (95 %)", "only fp32", "only int8", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _paired(against: Paired) -> list[str]:
+    return [
+        f"{against.difference:.2f} ({against.ci_low:.2f} to {against.ci_high:.2f})",
+        f"{against.only_original:,}",
+        f"{against.only_quantized:,}",
+        f"{against.mid_p_value:.2g}",
+    ]
+
+
+def _name(version: Version) -> str:
+    if version.left_float is None:
+        return "fp32"
+    return f"int8, {len(version.left_float)} layers in fp32" if version.left_float else "int8"
+
+
+def _not_shown(done: Quantized, limit: Limit) -> str:
+    images = console.plural(done.reported_on, "image")
+    line = f"whether less than {limit.max_drop:g} points are lost is not shown by {images}: "
+    if limit.images_needed > done.reported_on:
+        return f"{line}about {limit.images_needed:,} that report show it, if nothing is lost"
+    against = done.measured[-1].against
+    assert against is not None
+    return f"{line}they lose {against.difference:.2f} points, which is too near"
+
+
+def _limit(limit: Limit) -> str:
+    shown = {
+        "within": f"less than {limit.max_drop:g} points are lost",
+        "neither": f"not shown that less than {limit.max_drop:g} points are lost",
+        "beyond": f"more than {limit.max_drop:g} points are lost",
+    }
+    return shown[limit.shown]
