@@ -108,6 +108,8 @@ KEYS = {
         "failed_both",
         "agreement",
         "agreement_ci",
+        "both_wrong",
+        "both_wrong_differently",
         "largest_difference",
         "mean_largest_difference",
         "label_conflicts",

@@ -2,6 +2,9 @@
 
 import pytest
 
+pytest.importorskip("selenium")
+from selenium.webdriver.common.keys import Keys
+
 from vggbatch.report import write_comparison, write_report
 from vggbatch.storage.filesystem import Folder
 
@@ -25,12 +28,12 @@ def heading(browser, table, number):
 
 def test_a_click_on_a_heading_sorts_and_another_turns_the_order(browser, pages):
     browser.get(f"file://{pages[0]}")
-    heading(browser, "class-table", 3).click()
-    falling = [float(text) for text in column(browser, "class-table", 3)]
+    heading(browser, "class-table", 4).click()
+    falling = [float(text) for text in column(browser, "class-table", 4)]
     assert falling == sorted(falling, reverse=True)
     assert falling[0] == 100
-    heading(browser, "class-table", 3).click()
-    rising = [float(text) for text in column(browser, "class-table", 3)]
+    heading(browser, "class-table", 4).click()
+    rising = [float(text) for text in column(browser, "class-table", 4)]
     assert rising == sorted(rising)
     assert rising[0] < 100
     sort = browser.find_elements("css selector", "#class-table th[aria-sort]")
@@ -45,7 +48,6 @@ def test_the_search_finds_every_name_of_a_class(browser, pages):
     status = browser.find_element("css selector", "#classes [role=status]")
     before = status.text
     search = browser.find_element("css selector", "#classes input")
-    # tench, Tinca tinca: the second name is in the title only
     search.send_keys("tinca")
     assert len(column(browser, "class-table", 0)) == 1
     assert status.text == "1 of 1 rows"
@@ -58,9 +60,41 @@ def test_the_search_finds_every_name_of_a_class(browser, pages):
 
 def test_long_tables_are_cut_until_asked_for(browser, pages):
     browser.get(f"file://{pages[0]}")
-    assert len(column(browser, "class-table", 0)) == 15
-    browser.find_element("css selector", "#classes .more").send_keys("\n")
-    assert len(column(browser, "class-table", 0)) > 15
+    assert len(column(browser, "confusion-table", 0)) == 15
+    browser.find_element("css selector", "#confusions .more").send_keys("\n")
+    assert len(column(browser, "confusion-table", 0)) > 15
+
+
+def test_the_name_of_a_class_opens_its_images(browser, pages):
+    browser.get(f"file://{pages[0]}")
+    link = browser.find_element("css selector", "#class-table tbody tr:not([hidden]) a")
+    target = link.get_attribute("href").rpartition("#")[2]
+    group = browser.find_element("id", target)
+    assert not group.is_displayed()
+    browser.execute_script("arguments[0].click()", link)
+    assert group.is_displayed()
+    assert group.find_elements("css selector", ".pic")
+
+
+def test_an_image_enlarges_and_arrows_lead_to_the_next(browser, pages):
+    browser.get(f"file://{pages[0]}")
+    cards = browser.find_elements("css selector", "#mistakes .card")
+    browser.execute_script("arguments[0].querySelector('.pic').click()", cards[0])
+    large = browser.find_element("id", "large")
+    caption = large.find_element("css selector", ".caption")
+    assert large.is_displayed()
+    for card in (cards[0], cards[1]):
+        name = card.find_element("css selector", ".id").get_attribute("textContent")
+        assert name in caption.text
+        pictures = (
+            card.find_element("css selector", ".pic"),
+            large.find_element("css selector", ".pic"),
+        )
+        small, big = (one.value_of_css_property("background-image") for one in pictures)
+        assert small == big != "none"
+        large.send_keys(Keys.ARROW_RIGHT)
+    large.send_keys(Keys.ESCAPE)
+    assert not large.is_displayed()
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -79,5 +113,6 @@ def test_pages_fit_the_screen_and_log_nothing(browser, pages, width, theme, tmp_
         assert ("rgb(255, 255, 255)" in paper) == (theme == "light")
         assert browser.get_log("browser") == []
         assert browser.execute_script(
-            "return [...document.images].every(i => i.complete && i.naturalWidth > 0)"
+            "return [...document.querySelectorAll('button.pic')]"
+            ".every(p => getComputedStyle(p).backgroundImage.startsWith('url'))"
         )

@@ -47,6 +47,27 @@ def test_reliability_leaves_empty_bins_out():
     assert plot.rows[0] == ("0.00 to 0.50", "0", "", "", "")
 
 
+def test_bins_lead_to_their_images_where_there_are_any():
+    columns = {"bin_low": [0.0, 0.5], "bin_high": [0.5, 1.0], "n": [7, 100]}
+    table = pa.table({**columns, "confidence": [0.2, 0.8], "accuracy": [0.1, 0.7]})
+    plot = charts.reliability(table, {1})
+    assert plot.links == [None, "bin1"]
+    assert [line.link for line in plot.lines if line.kind == "dot"] == [None, "bin1"]
+
+
+def test_accuracy_and_images_left_by_threshold():
+    curve = {"coverage": [0.25, 0.5, 1.0], "risk": [0.0, 0.1, 0.3], "threshold": [0.9, 0.6, 0.2]}
+    plot = charts.thresholds(pa.table(curve))
+    kept, accuracy = plot.curves
+    assert (kept.kind, kept.points) == ("kept", [(90, 25), (60, 50), (20, 100)])
+    assert [y for _, y in accuracy.points] == pytest.approx([100, 90, 70])
+    assert plot.rows == [
+        ("25.0 %", "0.900", "100.00 %"),
+        ("50.0 %", "0.600", "90.00 %"),
+        ("100.0 %", "0.200", "70.00 %"),
+    ]
+
+
 def record(images, interval=1):
     return {"start": "", "interval_seconds": interval, "images": images}
 

@@ -5,6 +5,7 @@ import pytest
 from vggbatch import api
 from vggbatch.cli.commands.report import report
 from vggbatch.report import write_comparison
+from vggbatch.report.output import open_output
 from vggbatch.storage.filesystem import Folder
 
 
@@ -27,8 +28,37 @@ def test_accuracies_and_what_only_one_run_gets_right(run, other_run, page):
     assert len(only_a) > 5
     assert f"{len(only_a)} right in A only" in page
     shown = re.search(r"<h2>Right in A, wrong in B</h2>(.*?)</section>", page, re.DOTALL)[1]
-    assert set(re.findall(r'class="id" title="(.*?)"', shown)) == only_a
-    assert shown.count("data:image/webp") == len(only_a)
+    assert set(re.findall(r'class="id">(.*?)<', shown)) == only_a
+    assert len(re.findall(r'class="pic p\d+"', shown)) == len(only_a)
+    assert f"{len(only_a)} images: those first" in shown
+
+
+def test_wrong_in_both_and_differently(run, other_run, page):
+    a, b = (
+        {row["image_id"]: row for row in api.load_predictions(str(output)).to_pylist()}
+        for output in (run, other_run)
+    )
+    wrong = [
+        name
+        for name, row in a.items()
+        if row["label"] is not None
+        and row["label"] not in (row["top5_index"][0], b[name]["top5_index"][0])
+    ]
+    differently = {n for n in wrong if a[n]["top5_index"][0] != b[n]["top5_index"][0]}
+    assert len(differently) > 5
+    assert f"{len(wrong)} <small>differently {len(differently)}</small>" in page
+    shown = re.search(r"<h2>Wrong in both, differently</h2>(.*?)</section>", page, re.DOTALL)[1]
+    assert set(re.findall(r'class="id">(.*?)<', shown)) == differently
+
+
+def test_the_change_of_calibration_and_likelihood(run, other_run, page):
+    first, second = (
+        {line.metric: line.value for line in open_output(Folder(str(output))).metrics()}
+        for output in (run, other_run)
+    )
+    changes = re.search(r'<section id="changes">(.*?)</section>', page, re.DOTALL)[1]
+    for name in ("ece", "nll", "brier"):
+        assert f"<td>{first[name]:.4f}</td><td>{second[name]:.4f}</td>" in changes
 
 
 def test_what_differs_in_the_settings_is_listed(page):

@@ -11,7 +11,7 @@ def test_an_unfinished_run_says_how_far_it_is(run, tmp_path):
     output = shutil.copytree(run, tmp_path / "out")
     (output / "run.json").unlink()
     (output / "_SUCCESS").unlink()
-    with pytest.raises(UsageError, match=r"not finished: 41 of 41 images"):
+    with pytest.raises(UsageError, match=r"not finished: 61 of 61 images"):
         open_output(Folder(str(output)))
 
 

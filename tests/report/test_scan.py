@@ -19,7 +19,7 @@ def test_counts_agree_with_a_plain_loop(run):
         if row["label"] is not None:
             counts = right if best == row["label"] else wrong
         counts[min(BINS - 1, int(probability * BINS))] += 1
-    assert found.rows == 41
+    assert found.rows == 61
     np.testing.assert_array_equal(found.right, right)
     np.testing.assert_array_equal(found.wrong, wrong)
     np.testing.assert_array_equal(found.unlabeled, unlabeled)

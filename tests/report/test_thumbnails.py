@@ -24,7 +24,7 @@ def record(run):
     ("image_id", "image"),
     [
         ("00003.jpg", cut(3)),
-        ("more.tar/deep/00023.jpg", cut(23, width=160, height=120)),
+        ("more.tar/deep/00043.jpg", cut(43, width=160, height=120)),
     ],
 )
 def test_a_thumbnail_is_what_the_network_saw(run, record, image_id, image):

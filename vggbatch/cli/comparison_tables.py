@@ -50,6 +50,17 @@ def _facts(comparison: Comparison) -> Table:
         grid.add_row("not scored by either", f"{comparison.failed_both:,}")
     if comparison.label_conflicts:
         grid.add_row("other label in b", f"{comparison.label_conflicts:,}, that of a is used")
+    if comparison.both_wrong:
+        text = (
+            f"{comparison.both_wrong:,}, of which {comparison.both_wrong_differently:,} differently"
+        )
+        grid.add_row("wrong in both", text)
+    if comparison.ece_a is not None and comparison.ece_b is not None:
+        change = comparison.ece_b - comparison.ece_a
+        grid.add_row(
+            "calibration error",
+            f"{comparison.ece_a:.4f}, {comparison.ece_b:.4f} ({change:+.4f})",
+        )
     if comparison.agreement is not None and comparison.agreement_ci is not None:
         low, high = comparison.agreement_ci
         grid.add_row("same first class", f"{comparison.agreement:.2f} % ({low:.2f} - {high:.2f})")

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.errors import UsageError
+from vggbatch.html_table import as_html
 from vggbatch.metrics.audit import audit
 from vggbatch.metrics.labelset import RECORDED, Accepted, LabelSet
 from vggbatch.metrics.layout import METRICS, table_name
@@ -129,6 +130,23 @@ class Evaluation:
     def lines(self) -> list[dict[str, Any]]:
         """The summary as plain values."""
         return [asdict(line) | {"flagged": line.flagged} for line in self.metrics]
+
+    def _repr_html_(self) -> str:
+        """The summary, as a notebook shows it."""
+        return as_html(
+            (
+                (
+                    f"{line.label_set}: {line.metric}",
+                    None if line.value is None else f"{line.shown(line.value)} {line.unit}".strip(),
+                    None
+                    if line.ci_low is None or line.ci_high is None
+                    else f"{line.shown(line.ci_low)} to {line.shown(line.ci_high)}",
+                    f"{line.n:,}",
+                )
+                for line in self.metrics
+            ),
+            ("metric", "value", "95 % interval", "images"),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The summary and its notes as plain values."""

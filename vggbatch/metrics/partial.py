@@ -188,7 +188,7 @@ def count(
         right=np.array([(rank < places).sum() for places in range(1, TOP_K + 1)], np.int64),
     )
     if subset is None:
-        result.bins = _reliability(rows.probability[labeled, 0], right1[labeled])
+        result.bins = reliability_bins(rows.probability[labeled, 0], right1[labeled])
         confidence = rows.probability[labeled, 0].astype(np.float64)
         result.cells = cells_of(confidence, right1[labeled])
         right = _right_places(rows, row, cls)
@@ -217,7 +217,7 @@ def best_rank(rows: Rows, accepted: Accepted, subset: tuple[int, ...] | None) ->
     return best
 
 
-def _reliability(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> IntArray:
+def reliability_bins(confidence: npt.NDArray[np.float32], right: npt.NDArray[np.bool_]) -> IntArray:
     """Rows, right rows and confidence by bin; a bin holds its upper edge and not its lower."""
     exact = confidence.astype(np.float64)
     which = np.searchsorted(_EDGES[1:-1], exact, side="left")

@@ -9,7 +9,7 @@ shrink the text with the picture.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ _CHUNKS_A_BAR = 3
 _STEADY = 1.25
 """Intervals for each in which images were done, at most: then a bar may be a single one."""
 _FEWEST_BARS = 4
+_COVERAGE_STEP = 5
+"""Percent of the images from one row of the numbers behind a curve to the next."""
 _PAUSE = 60.0
 """Seconds without an image, and two bars, after which a run counts as interrupted."""
 
@@ -59,6 +61,16 @@ class Line:
     y2: float
     kind: str
     title: str = ""
+    link: str | None = None
+    """The anchor of the images that it stands for."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points joined by straight lines, each (x, y)."""
+
+    points: list[tuple[float, float]]
+    kind: str
 
 
 @dataclass
@@ -75,6 +87,9 @@ class Plot:
     rows: list[tuple[str, ...]]
     bars: list[Bar] = field(default_factory=list)
     lines: list[Line] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    links: list[str | None] = field(default_factory=list)
+    """Of the rows: the anchor of the images that one is about."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +165,13 @@ def histogram(found: Scan) -> Plot:
     return plot
 
 
-def reliability(calibration: pa.Table) -> Plot:
-    """How often predictions of a probability were right, with 95 % Wilson intervals."""
+def reliability(calibration: pa.Table, linked: Container[int] = ()) -> Plot:
+    """How often predictions of a probability were right, with 95 % Wilson intervals.
+
+    Args:
+        calibration: the metrics table.
+        linked: numbers of the bins whose images the page shows, as `#binN`.
+    """
     plot = Plot(
         label="Accuracy by the probability of the first prediction, beside the diagonal of a "
         "network that is as sure as it is right",
@@ -163,7 +183,9 @@ def reliability(calibration: pa.Table) -> Plot:
         rows=[],
         lines=[Line(0, 0, 100, 100, "diagonal")],
     )
-    for row in calibration.to_pylist():
+    for number, row in enumerate(calibration.to_pylist()):
+        link = f"bin{number}" if number in linked else None
+        plot.links.append(link)
         name = f"{row['bin_low']:.2f} to {row['bin_high']:.2f}"
         if not row["n"]:
             plot.rows.append((name, "0", "", "", ""))
@@ -173,9 +195,42 @@ def reliability(calibration: pa.Table) -> Plot:
         numbers = (f"{row['n']:,}", f"{row['confidence']:.3f}", f"{row['accuracy']:.3f}")
         title = f"{name}: {numbers[0]} images, mean {numbers[1]}, accuracy {numbers[2]}"
         plot.lines.append(Line(x, 100 * low, x, 100 * high, "whisker"))
-        plot.lines.append(Line(x, y, x, y, "dot", title))
+        plot.lines.append(Line(x, y, x, y, "dot", title, link))
         plot.rows.append((name, *numbers, f"{low:.3f} to {high:.3f}"))
     return plot
+
+
+def thresholds(curve: pa.Table) -> Plot:
+    """Accuracy of the images whose first prediction has at least some probability, and how many.
+
+    Args:
+        curve: metrics/risk_coverage, by rising coverage, so by falling threshold.
+    """
+    points = [
+        (100 * row["threshold"], 100 * (1 - row["risk"]), 100 * row["coverage"])
+        for row in curve.to_pylist()
+    ]
+    steps = dict.fromkeys(
+        next(i for i, point in enumerate(points) if point[2] >= share - 1e-6 or point is points[-1])
+        for share in range(_COVERAGE_STEP, 101, _COVERAGE_STEP)
+    )
+    return Plot(
+        label="Accuracy of the images whose first prediction has at least a probability, and "
+        "their share of all labeled images",
+        x_ticks=_unit_ticks(),
+        y_ticks=[Tick(20 * i, f"{20 * i} %") for i in range(6)],
+        x_name="least probability",
+        y_name="",
+        header=("images kept", "least probability", "accuracy"),
+        rows=[
+            (f"{points[i][2]:.1f} %", f"{points[i][0] / 100:.3f}", f"{points[i][1]:.2f} %")
+            for i in steps
+        ],
+        curves=[
+            Curve([(x, kept) for x, _, kept in points], "kept"),
+            Curve([(x, accuracy) for x, accuracy, _ in points], "accuracy"),
+        ],
+    )
 
 
 def throughput(recorded: dict[str, Any] | None) -> Plot | None:

@@ -10,16 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vggbatch.metrics.comparison.compare import Comparison, PairedAccuracy, compare_runs
+from vggbatch.metrics.comparison.disagreement import wrong_differently
 from vggbatch.metrics.rescore import open_source
 from vggbatch.metrics.rows import Outputs
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.report import charts
+from vggbatch.report.example import Example
 from vggbatch.report.formats import flat
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
 from vggbatch.report.run import GALLERY
-from vggbatch.report.scan import Example, find
+from vggbatch.report.scan import find
 from vggbatch.report.thumbnails import thumbnails
 from vggbatch.storage.filesystem import Folder
 
@@ -37,6 +39,20 @@ class Parted:
     index: int | None
     """First prediction of the second run; None where it could not score the image."""
     probability: float | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric of both runs."""
+
+    metric: str
+    a: float
+    b: float
+
+    @property
+    def change(self) -> float:
+        """From the first to the second."""
+        return self.b - self.a
 
 
 def write_comparison(
@@ -84,7 +100,7 @@ def comparison_page(
     [labels] = label_sets(["embedded"], a.predictions, lines)
     compared = compare_runs(a.predictions, b.predictions, labels, class_lines=lines)
     galleries = _galleries(compared, gallery)
-    rows = [row for _, table in galleries for row in table.to_pylist()]
+    rows = [row for _, table, _ in galleries for row in table.to_pylist()]
     examples = find(a.predictions, labels, [row["image_id"] for row in rows])
     return render(
         "comparison.html",
@@ -92,11 +108,12 @@ def comparison_page(
         b=b,
         compared=compared,
         accuracies=[(line, _span(line)) for line in compared.accuracies],
+        changes=_changes(a, b, compared),
         movers=compared.movers.to_pylist(),
         settings=_settings(a.record, b.record),
         galleries=[
-            (title, [_parted(row, examples) for row in table.to_pylist()])
-            for title, table in galleries
+            (title, [_parted(row, examples) for row in table.to_pylist()], total)
+            for title, table, total in galleries
         ],
         class_lines=dict(enumerate(lines)),
         thumbnails=thumbnails(
@@ -115,18 +132,40 @@ def _span(line: PairedAccuracy) -> charts.Span:
     return charts.difference_span(line.ci_low, line.ci_high, line.difference)
 
 
-def _galleries(compared: Comparison, size: int) -> list[tuple[str, pa.Table]]:
-    """Titles, and the rows of `Comparison.differences` to show: the surest first."""
+def _galleries(compared: Comparison, size: int) -> list[tuple[str, pa.Table, int]]:
+    """Titles, the rows of `Comparison.differences` to show, the surest first, and their number."""
     parted = compared.differences.filter(pc.is_valid(compared.differences["index_a"]))
     parted = parted.filter(pc.is_valid(parted["index_b"]))
     if not compared.accuracies:
-        return [("Images that the runs see differently", _surest(parted, size))]
+        return [("Images that the runs see differently", _surest(parted, size), parted.num_rows)]
     only_a = pc.and_(parted["right_a"], pc.invert(parted["right_b"]))
     only_b = pc.and_(parted["right_b"], pc.invert(parted["right_a"]))
-    return [
-        ("Right in A, wrong in B", _surest(parted.filter(only_a), size)),
-        ("Right in B, wrong in A", _surest(parted.filter(only_b), size)),
-    ]
+    found = {
+        "Right in A, wrong in B": parted.filter(only_a),
+        "Right in B, wrong in A": parted.filter(only_b),
+        "Wrong in both, differently": wrong_differently(parted),
+    }
+    return [(title, _surest(rows, size), rows.num_rows) for title, rows in found.items()]
+
+
+def _changes(a: RunOutput, b: RunOutput, compared: Comparison) -> list[Change]:
+    """What became of the calibration error and the likelihoods.
+
+    Likelihoods are those that the runs have recorded: they count where they are of the same images.
+    """
+    found = []
+    if compared.ece_a is not None and compared.ece_b is not None:
+        found.append(Change("ece", compared.ece_a, compared.ece_b))
+    if compared.only_in_a or compared.only_in_b or not compared.labeled:
+        return found
+    first, second = ({line.metric: line for line in run.metrics()[::-1]} for run in (a, b))
+    for name in ("nll", "brier"):
+        one, other = first.get(name), second.get(name)
+        if one is None or other is None or one.value is None or other.value is None:
+            continue
+        if (one.label_set, one.n) == (other.label_set, other.n):
+            found.append(Change(name, one.value, other.value))
+    return found
 
 
 def _surest(parted: pa.Table, size: int) -> pa.Table:

@@ -46,6 +46,11 @@ class ClassName:
     """The first of its names."""
     full: str
 
+    @property
+    def more(self) -> str:
+        """Its other names."""
+        return self.full.partition(",")[2].strip()
+
     @staticmethod
     def of(line: str) -> ClassName:
         """From the line; one without a WordNet id is a name."""

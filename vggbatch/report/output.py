@@ -21,7 +21,12 @@ from vggbatch.metrics.rows import Outputs, Predictions
 from vggbatch.metrics.sets import label_sets
 from vggbatch.metrics.summary import SUMMARY_SCHEMA
 from vggbatch.metrics.superclasses import SUPERCLASSES_SCHEMA
-from vggbatch.metrics.tables import CALIBRATION_SCHEMA, CONFUSIONS_SCHEMA, PER_CLASS_SCHEMA
+from vggbatch.metrics.tables import (
+    CALIBRATION_SCHEMA,
+    CONFUSIONS_SCHEMA,
+    PER_CLASS_SCHEMA,
+    RISK_COVERAGE_SCHEMA,
+)
 from vggbatch.models.catalog import synset
 from vggbatch.output.checks.unchanged import Seen
 from vggbatch.output.documents.metadata import foreign, tables_of
@@ -37,6 +42,7 @@ _SCHEMAS = {
     "per_class": PER_CLASS_SCHEMA,
     "confusions": CONFUSIONS_SCHEMA,
     "calibration": CALIBRATION_SCHEMA,
+    "risk_coverage": RISK_COVERAGE_SCHEMA,
     "superclasses": SUPERCLASSES_SCHEMA,
 }
 

@@ -13,9 +13,13 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import PUBLISHED_TOLERANCE
 from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.report import charts
+from vggbatch.report.classes import classes_of, confusions_of, groups_of, predicted_of
+from vggbatch.report.failures import failures_of
+from vggbatch.report.groups import few_of_each
+from vggbatch.report.heatmap import heat_map
 from vggbatch.report.output import RunOutput, open_output
 from vggbatch.report.page import render
-from vggbatch.report.scan import Example, Scan, scan
+from vggbatch.report.scan import scan
 from vggbatch.report.thumbnails import thumbnails
 from vggbatch.storage.filesystem import Folder
 
@@ -23,8 +27,8 @@ REPORT = "report.html"
 
 GALLERY = 24
 """Images in each gallery."""
-_CONFUSIONS = 200
-"""Pairs listed: what follows are pairs of one image."""
+ROWS = 15
+"""Rows of a long table that are shown before more is asked for."""
 _HEADLINES = ("top1", "top5")
 _STAGES = (
     ("fetch_seconds", "Read"),
@@ -86,20 +90,33 @@ def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str
 
 def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str] = ()) -> str:
     """The page as HTML."""
-    lines = output.class_lines()
-    found = scan(output.predictions, output.label_set(lines), gallery)
+    lines, metrics = output.class_lines(), output.metrics()
+    per_class, confusions = output.table("per_class"), output.table("confusions")
+    kinds = output.table("superclasses")
+    pairs = confusions_of(confusions, per_class)
+    found = scan(
+        output.predictions,
+        output.label_set(lines),
+        gallery,
+        [(row["label"], row["predicted"]) for row in pairs],
+        by_prediction=not metrics,
+    )
     lines = _Lines({**found.class_lines, **lines})
+    classes, single = classes_of(per_class)
+    predicted = [] if metrics else predicted_of(found)
+    groups = groups_of(found, classes, pairs, predicted, lines)
     mistakes, unsure = found.mistakes.examples(), found.unsure.examples()
-    failed = [example for kind in found.errors.values() for example in kind]
+    failures = failures_of(found, metrics)
+    failed = [example for kind in failures.kinds for example in kind.examples] if failures else []
+    behind = [example for part in groups.values() for example in few_of_each(part, ROWS)]
     pictures = thumbnails(
         output.predictions,
-        [*mistakes, *unsure, *failed],
+        [*mistakes, *unsure, *failed, *behind],
         output.record,
         images,
         trusted=output.own,
     )
-    metrics = output.metrics()
-    calibration = output.table("calibration")
+    calibration, curve = output.table("calibration"), output.table("risk_coverage")
     return render(
         "run.html",
         output=output,
@@ -117,23 +134,31 @@ def run_page(output: RunOutput, *, gallery: int = GALLERY, images: Sequence[str]
         bounded=any(line.metric == "nll_at_least" for line in metrics),
         tolerance=PUBLISHED_TOLERANCE,
         flagged=[line for line in metrics if line.flagged],
+        failures=failures,
         stages=_stages(output.record),
         left_out=output.record.get("left_out", []),
         unused_labels=output.record.get("unused_labels", []),
         assumptions=output.record.get("assumptions", []),
         throughput=charts.throughput(output.record.get("throughput")),
-        reliability=charts.reliability(calibration) if _any_rows(calibration) else None,
+        reliability=charts.reliability(calibration, found.shown.bins.kept)
+        if _any_rows(calibration)
+        else None,
+        thresholds=charts.thresholds(curve) if curve is not None and curve.num_rows > 1 else None,
         histogram=charts.histogram(found),
         labeled=bool(found.right.any() or found.wrong.any()),
         found=found,
-        classes=_classes(output.table("per_class")),
-        kinds=_rows(output.table("superclasses")),
-        predicted=[] if metrics else _predicted(found),
-        confusions=_confusions(output.table("confusions"), output.table("per_class")),
+        limit=ROWS,
+        classes=classes,
+        single=single,
+        kinds=_rows(kinds),
+        heat=heat_map(per_class, confusions, kinds),
+        predicted=predicted,
+        confusions=pairs,
         class_lines=lines,
+        groups=groups,
+        anchors={group.anchor for part in groups.values() for group in part if group.examples},
         mistakes=mistakes,
         unsure=unsure,
-        errors=_errors(found),
         thumbnails=pictures,
     )
 
@@ -156,39 +181,10 @@ def _stages(record: dict[str, Any]) -> list[Stage]:
     ]
 
 
-def _any_rows(calibration: pa.Table | None) -> bool:
-    return calibration is not None and any(calibration["n"].to_pylist())
+def _any_rows(table: pa.Table | None) -> bool:
+    return table is not None and any(table["n"].to_pylist())
 
 
 def _rows(table: pa.Table | None) -> list[dict[str, Any]]:
-    return table.to_pylist() if table is not None else []
-
-
-def _classes(per_class: pa.Table | None) -> list[dict[str, Any]]:
-    """The classes that have images, the worst first."""
-    rows = per_class.to_pylist() if per_class is not None else []
-    return sorted((row for row in rows if row["n"]), key=lambda row: row["top1"])
-
-
-def _predicted(found: Scan) -> list[dict[str, Any]]:
-    """What was seen, where nothing is known of what is right: classes by their images."""
-    return [
-        {"class_index": cls, "n": n, "confidence": found.confidence[cls] / n}
-        for cls, n in found.predicted.most_common()
-    ]
-
-
-def _confusions(confusions: pa.Table | None, per_class: pa.Table | None) -> list[dict[str, Any]]:
-    """The most frequent pairs, each with its share of the label's images."""
-    if confusions is None or per_class is None:
-        return []
-    images = dict(zip(*(per_class[name].to_pylist() for name in ("class_index", "n")), strict=True))
-    return [
-        {**row, "share": 100 * row["count"] / max(1, images.get(row["label"], 0))}
-        for row in confusions.slice(0, _CONFUSIONS).to_pylist()
-    ]
-
-
-def _errors(found: Scan) -> list[tuple[str, int, list[Example]]]:
-    """Kinds of errors, the most frequent first, with their numbers and first images."""
-    return [(kind, count, found.errors[kind]) for kind, count in found.error_counts.most_common()]
+    """The rows with more than one image: the accuracy of a single one says nothing."""
+    return [row for row in table.to_pylist() if row["n"] > 1] if table is not None else []

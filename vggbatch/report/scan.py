@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,26 +15,13 @@ from vggbatch.metrics.labelset import Accepted, IntArray
 from vggbatch.metrics.partial import best_rank
 from vggbatch.metrics.rows import BATCH_ROWS, Predictions, Rows, open_predictions, prediction_files
 from vggbatch.output.reader import row_groups
+from vggbatch.report.example import Example
+from vggbatch.report.groups import Shown
 
 BINS = 20
 """Bars of the confidence histogram, of equal width over 0 to 1."""
 
 _COLUMNS = ["image_id", "source", "label", "top5_index", "top5_probability", "top5_synset", "error"]
-
-
-@dataclass(frozen=True)
-class Example:
-    """One image with what was predicted for it."""
-
-    image_id: str
-    source: str
-    labels: tuple[int, ...]
-    """Accepted classes; empty where unknown."""
-    index: tuple[int, ...]
-    probability: tuple[float, ...]
-    synsets: tuple[str, ...]
-    """`wnid name` of each prediction."""
-    error: str | None
 
 
 @dataclass
@@ -61,6 +48,8 @@ class Scan:
 
     gallery: int
     """How many examples each gallery keeps; of each kind of error a quarter."""
+    by_prediction: bool = False
+    """Whether to keep examples by their first prediction, of a run without metrics."""
     rows: int = 0
     right: IntArray = field(default_factory=lambda: np.zeros(BINS, np.int64))
     """Labeled images whose first prediction is right, by its probability."""
@@ -75,6 +64,8 @@ class Scan:
     error_counts: Counter[str] = field(default_factory=Counter)
     errors: dict[str, list[Example]] = field(default_factory=dict)
     """The first examples of each kind of error."""
+    shown: Shown = field(default_factory=Shown)
+    """Examples of each class, confusion and reliability bin."""
 
     def __post_init__(self) -> None:
         self.mistakes = Best(self.gallery)
@@ -95,6 +86,7 @@ class Scan:
         ):
             counts += np.histogram(confidence[which], bins=BINS, range=(0, 1))[0]
         self._count_classes(batch)
+        self._show(batch, right)
         wrong = np.flatnonzero(rows.scored & labeled & ~right)
         self.mistakes.add(batch, wrong, confidence)
         self.unsure.add(batch, np.flatnonzero(rows.scored), -confidence)
@@ -104,6 +96,22 @@ class Scan:
             kept = self.errors.setdefault(kind, [])
             if len(kept) < self.gallery // 4:
                 kept.append(batch.example(int(row)))
+
+    def _show(self, batch: _Batch, right: npt.NDArray[np.bool_]) -> None:
+        """Keep examples of each class, confusion and bin."""
+        rows, accepted = batch.rows, batch.accepted
+        competing = rows.competing(batch.label_set.classes)
+        place = competing.argmax(axis=1)
+        every = np.arange(len(rows))
+        first, probability = rows.index[every, place], rows.probability[every, place]
+        # a row of which no prediction competes has none
+        accepted = accepted.keep((rows.scored & competing.any(axis=1))[accepted.row])
+        row = accepted.row
+        self.shown.add(batch.example, row, accepted.cls, first[row], right[row], probability[row])
+        if self.by_prediction:
+            where = np.flatnonzero(rows.scored)
+            sure = rows.probability[where, 0].astype(np.float64)
+            self.shown.predicted.add(batch.example, where, rows.index[where, 0], sure)
 
     def _count_classes(self, batch: _Batch) -> None:
         rows = batch.rows
@@ -153,18 +161,27 @@ class _Batch:
         )
 
 
-def scan(predictions: Predictions, label_set: LabelSet, gallery: int) -> Scan:
+def scan(
+    predictions: Predictions,
+    label_set: LabelSet,
+    gallery: int,
+    pairs: Sequence[tuple[int, int]] = (),
+    *,
+    by_prediction: bool = False,
+) -> Scan:
     """Read all predictions of an output once, in bounded memory.
 
     Args:
         predictions: the output.
         label_set: what counts as right.
         gallery: how many images to keep for each gallery.
+        pairs: confusions to keep examples of: label and first prediction.
+        by_prediction: keep examples by their first prediction too.
 
     Raises:
         UsageError: there are no predictions.
     """
-    found = Scan(gallery)
+    found = Scan(gallery, by_prediction, shown=Shown.of_pairs(pairs))
     for record in _batches(predictions):
         found.add(_Batch(record, label_set))
     return found

@@ -11,9 +11,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from vggbatch import html_table
 from vggbatch.errors import UsageError
-from vggbatch.metrics.comparison.disagreement import differing_images, largest_difference
+from vggbatch.metrics.comparison.disagreement import (
+    differing_images,
+    largest_difference,
+    wrong_differently,
+)
 from vggbatch.metrics.comparison.pairing import Pairing
+from vggbatch.metrics.estimates.confidence import calibration_error
 from vggbatch.metrics.estimates.intervals import (
     false_discovery,
     mcnemar,
@@ -22,7 +28,7 @@ from vggbatch.metrics.estimates.intervals import (
     wilson,
 )
 from vggbatch.metrics.labelset import RECORDED, Accepted, IntArray, LabelSet
-from vggbatch.metrics.partial import best_rank
+from vggbatch.metrics.partial import BINS, best_rank, reliability_bins
 from vggbatch.metrics.rows import Predictions, Rows
 from vggbatch.metrics.summary import ErrorPolicy
 from vggbatch.output.schema import TOP_K
@@ -76,6 +82,14 @@ class Comparison:
     """Images that have another label in each of the runs; the first run's is used."""
     accuracies: list[PairedAccuracy]
     """top1 and top5; none without labels."""
+    both_wrong: int
+    """Labeled images whose first prediction is wrong in both runs."""
+    both_wrong_differently: int
+    """Of those, the ones that both have scored, as different classes."""
+    ece_a: float | None
+    """Calibration error over the labeled images that both have scored; None where there is none,
+    and with a subset of the classes."""
+    ece_b: float | None
     movers: pa.Table
     """class_index, wnid, name, n, top1_a, top1_b, difference, only_a, only_b, p_value, p_adjusted:
     classes whose top-1 differs, in percent, largest difference first. p_value is McNemar's mid-p
@@ -84,6 +98,27 @@ class Comparison:
     differences: pa.Table
     """Images whose first predictions differ: image_id, label, and index, probability and right
     of both (null where not scored or not labeled)."""
+
+    def _repr_html_(self) -> str:
+        """Accuracies and agreement, as a notebook shows them."""
+        rows: list[tuple[object, ...]] = [
+            (
+                f"{line.metric}, %",
+                f"{line.a:.2f}",
+                f"{line.b:.2f}",
+                f"{line.difference:+.2f}",
+                f"{line.ci_low:+.2f} to {line.ci_high:+.2f}",
+                f"{line.p_value:.3g}",
+            )
+            for line in self.accuracies
+        ]
+        if self.ece_a is not None and self.ece_b is not None:
+            change = self.ece_b - self.ece_a
+            rows.append(("ece", f"{self.ece_a:.4f}", f"{self.ece_b:.4f}", f"{change:+.4f}", "", ""))
+        if self.agreement is not None:
+            rows.append(("same first class, %", f"{self.agreement:.2f}", "", "", "", ""))
+        heads = ("", "a", "b", "b - a", "95 % interval", "p")
+        return html_table.as_html(rows, heads, f"{self.images:,} images in both runs")
 
     def to_json(self) -> dict[str, Any]:
         """All but the images that differ, as plain values."""
@@ -148,6 +183,8 @@ class _Tally:
     only_b: IntArray
     scored: IntArray
     """[in a, in b]"""
+    bins: IntArray
+    """[run, 3, bins] of the labeled images that both have scored, see `reliability_bins`"""
     same: int = 0
     labeled: int = 0
     conflicts: int = 0
@@ -158,7 +195,8 @@ class _Tally:
     def zeros(classes: int) -> _Tally:
         n, right_a, right_b, only_a, only_b = np.zeros((5, classes), np.int64)
         cells, scored = np.zeros((2, 2, 2), np.int64), np.zeros((2, 2), np.int64)
-        return _Tally(cells, n, right_a, right_b, only_a, only_b, scored)
+        bins = np.zeros((2, 3, BINS), np.int64)
+        return _Tally(cells, n, right_a, right_b, only_a, only_b, scored, bins)
 
     def add(self, a: Rows, b: Rows, accepted: Accepted, labels: LabelSet) -> None:
         classes = len(self.n)
@@ -187,6 +225,10 @@ class _Tally:
             self.conflicts += pc.sum(pc.not_equal(a.label, b.label)).as_py() or 0
         np.add.at(self.scored, (a.scored.astype(int), b.scored.astype(int)), 1)
         both = a.scored & b.scored
+        if labels.classes is None:
+            known = both & labeled
+            for bins, rows, right in ((self.bins[0], a, first), (self.bins[1], b, second)):
+                bins += reliability_bins(rows.probability[known, 0], right[known])
         self.same += int((a.index[both, 0] == b.index[both, 0]).sum())
         gaps = largest_difference(a, b, both)
         self.gap_sum += float(gaps.sum())
@@ -201,6 +243,7 @@ class _Tally:
             low, high = wilson(self.same, scored)
             agreement = (100 * self.same / scored, (100 * low, 100 * high))
         names = ("top1", "top5")
+        ece = [calibration_error(bins) if bins[0].any() else None for bins in self.bins]
         return Comparison(
             images=int(self.scored.sum()),
             only_in_a=pairing.only_a,
@@ -219,6 +262,10 @@ class _Tally:
             accuracies=[_accuracy(*pair) for pair in zip(names, self.cells, strict=True)]
             if self.labeled
             else [],
+            both_wrong=int(self.cells[0, 0, 0]),
+            both_wrong_differently=wrong_differently(differences).num_rows,
+            ece_a=ece[0],
+            ece_b=ece[1],
             movers=self._movers(class_lines),
             differences=differences,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vggbatch.metrics.labelset import Accepted, LabelSet
 from vggbatch.metrics.partial import best_rank
@@ -48,3 +49,12 @@ def differing_images(
         columns[f"probability_{name}"] = pa.array(rows.probability[parted, 0], mask=lost)
         columns[f"right_{name}"] = pa.array(right[parted], mask=~labeled[parted])
     return pa.table(columns)
+
+
+def wrong_differently(differences: pa.Table) -> pa.Table:
+    """The images of `Comparison.differences` that both runs have scored, and both wrongly."""
+    wrong = pc.and_(
+        pc.equal(differences["right_a"], False), pc.equal(differences["right_b"], False)
+    )
+    both = pc.and_(pc.is_valid(differences["index_a"]), pc.is_valid(differences["index_b"]))
+    return differences.filter(pc.and_(wrong, both))

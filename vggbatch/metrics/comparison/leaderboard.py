@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vggbatch.errors import UsageError
+from vggbatch.html_table import as_html
 from vggbatch.metrics.comparison.compare import Comparison, PairedAccuracy, compare_runs
 from vggbatch.metrics.estimates.intervals import holm, wilson
 from vggbatch.metrics.labelset import RECORDED, LabelSet
@@ -98,9 +99,35 @@ class Leaderboard:
             )
         return found
 
+    def _repr_html_(self) -> str:
+        """The runs, the best first, as a notebook shows them."""
+        return as_html(
+            (
+                (
+                    f"{entry.run} {entry.model}",
+                    None if entry.top1 is None else f"{entry.top1:.2f} %",
+                    _ends(entry.ci_low, entry.ci_high, ".2f"),
+                    *_beside(entry.against),
+                    f"{entry.n:,}",
+                )
+                for entry in self.ranked
+            ),
+            ("run", "top-1", "95 % interval", "from run 1", "95 % interval", "images"),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         return {"runs": [asdict(entry) for entry in self.entries], "same_images": self.same_images}
+
+
+def _beside(against: Against | None) -> tuple[str | None, str | None]:
+    if against is None or against.difference is None:
+        return None, None
+    return f"{against.difference:+.2f}", _ends(against.ci_low, against.ci_high, "+.2f")
+
+
+def _ends(low: float | None, high: float | None, form: str) -> str | None:
+    return None if low is None or high is None else f"{low:{form}} to {high:{form}}"
 
 
 def leaderboard_of(

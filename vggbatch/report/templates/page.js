@@ -1,7 +1,9 @@
 "use strict";
-// Tables that can be sorted by a click on a heading and searched. Without it they are complete.
+// Tables that can be sorted by a click on a heading and searched, and images that enlarge. Without
+// it the tables are complete.
 const value = (row, column) => {
-  const text = row.cells[column].textContent.trim();
+  const cell = row.cells[column];
+  const text = (cell.dataset.value ?? cell.textContent).trim();
   const number = Number(text.replace(/[,%\s]/g, "").replace("−", "-"));
   return text && !Number.isNaN(number) ? number : text;
 };
@@ -59,3 +61,46 @@ for (const table of document.querySelectorAll("table[data-limit]")) {
   tools.hidden = false;
   show();
 }
+
+// A link to images that are folded opens them; browsers that do so themselves have done it.
+const reveal = () => {
+  const wanted = location.hash && document.getElementById(location.hash.slice(1));
+  const folded = wanted && wanted.closest("details");
+  if (!folded) return;
+  folded.open = true;
+  wanted.scrollIntoView();
+};
+addEventListener("hashchange", reveal);
+reveal();
+const large = document.getElementById("large");
+let shown;
+const enlarge = (picture) => {
+  shown = picture;
+  const number = [...picture.classList].find((name) => /^p\d+$/.test(name));
+  const view = large.querySelector(".pic");
+  view.className = `pic ${number}`;
+  view.ariaLabel = picture.ariaLabel.replace(/^Enlarge /, "");
+  const text = [...picture.parentElement.children].filter((part) => part !== picture);
+  const caption = large.querySelector(".caption");
+  caption.replaceChildren(...text.map((part) => part.cloneNode(true)));
+  for (const name of caption.querySelectorAll("[title]")) name.textContent = name.title;
+  for (const fold of caption.querySelectorAll("details")) fold.open = true;
+  if (!large.open) large.showModal();
+};
+const step = (by) => {
+  const beside = [...shown.closest("ul").querySelectorAll(".pic")];
+  enlarge(beside[(beside.indexOf(shown) + by + beside.length) % beside.length]);
+};
+document.addEventListener("click", (event) => {
+  const picture = event.target.closest("button.pic");
+  if (picture) enlarge(picture);
+  else if (event.target === large) large.close();
+});
+for (const button of large.querySelectorAll("button[value]")) {
+  button.addEventListener("click", () => step(Number(button.value)));
+}
+large.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") step(-1);
+  if (event.key === "ArrowRight") step(1);
+});
+large.addEventListener("close", () => shown.focus());
