@@ -1,7 +1,9 @@
 import os
+import re
 
 import pytest
 
+import vggbatch
 from tests.support.images import cut, jpeg, write_folder
 from tests.support.outputs import owned
 from vggbatch.config import load_config
@@ -55,6 +57,27 @@ def test_labels_that_changed_are_named_and_not_their_digests(net, images):
     labels.write_text("file,class_index\n00000.jpg,2\n")
     with pytest.raises(UsageError, match=r"the content of .*labels\.csv changed\. Repeat"):
         opened(net, images, labels=str(labels))
+
+
+def test_labels_for_what_is_scored_lead_to_rescore(net, images):
+    labels = images.parent / "with space.csv"
+    labels.write_text("file,class_index\n00000.jpg,1\n")
+    output = str(images.parent / "out")
+    vggbatch.score(images, model=net, output=output)
+    command = f"`vggbatch rescore {output} -l '{labels}' -o METRICS`"
+    with pytest.raises(UsageError, match=re.escape(command)):
+        opened(net, images, labels=str(labels))
+    for settings, given in (
+        (["decode.truncated=true"], str(labels)),  # other rows
+        ([], "embedded"),  # which the rows do not have
+    ):
+        with pytest.raises(UsageError) as refused:
+            opened(net, images, *settings, labels=given)
+        assert "rescore" not in str(refused.value)
+    (images.parent / "out/_SUCCESS").unlink()  # not finished
+    with pytest.raises(UsageError) as refused:
+        opened(net, images, labels=str(labels))
+    assert "rescore" not in str(refused.value)
 
 
 def test_an_added_image_is_noticed(net, images):

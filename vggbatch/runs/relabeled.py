@@ -1,15 +1,45 @@
-"""Label files that have grown: new images get their labels, if scored ones keep those they have."""
+"""Other labels for an output: a label file that has grown, or metrics of what is scored."""
 
 from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow.compute as pc
 
 from vggbatch.errors import UsageError
-from vggbatch.labels import Labels
+from vggbatch.labels import EMBEDDED, Labels, LabelSpec
 from vggbatch.output.layout import Output
 from vggbatch.output.reader import open_for_arrow, open_parquet, row_groups
 
 _SHOWN = 3
+_OF_METRICS = ("labels", "row_labels", "errors")
+"""Settings that say how rows are evaluated, and not what is in them."""
+
+
+def rescore_instead(output: Output, planned: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The command that gives the metrics without scoring again, where nothing but labels differs.
+
+    Args:
+        output: of the run that is there.
+        planned: its settings.
+        wanted: those of the job.
+
+    Returns:
+        A sentence; nothing where the run is not finished or other settings differ too.
+    """
+    rest = dict.fromkeys(_OF_METRICS)
+    specs: list[str] = wanted["labels"]
+    if not specs or {**planned, **rest} != {**wanted, **rest} or not output.succeeded():
+        return ""
+    if any(LabelSpec.parse(spec).source == EMBEDDED for spec in specs):
+        return ""
+    words = ["vggbatch", "rescore", output.folder.uri]
+    for spec in specs:
+        words += ["-l", spec]
+    command = shlex.join([*words, "-o", "METRICS"])
+    return f"All of its images are scored: `{command}` gives the metrics by these labels. "
 
 
 def check_same_labels(output: Output, labels: Labels, named: str) -> None:

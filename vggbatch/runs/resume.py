@@ -17,7 +17,7 @@ from vggbatch.output.layout import Output
 from vggbatch.output.names import PLAN, PREDICTIONS
 from vggbatch.output.ownership.confined import check_confined
 from vggbatch.pipeline import content_check
-from vggbatch.runs.relabeled import check_same_labels
+from vggbatch.runs.relabeled import check_same_labels, rescore_instead
 from vggbatch.sources import Shard
 from vggbatch.storage.filesystem import public_uri
 
@@ -136,6 +136,7 @@ def check_output(output: Output, job: Job) -> Planned | None:
             changed.append(_input_changes(old, list(job.shards)))
         raise UsageError(
             f"{output.folder.uri} belongs to a run with other settings: {'; '.join(changed)}. "
+            f"{rescore_instead(output, planned, wanted)}"
             "Repeat those settings, name another output, or --overwrite to start again"
         )
     return sizes
