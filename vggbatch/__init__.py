@@ -30,14 +30,19 @@ if TYPE_CHECKING:
         load_predictions,
         load_run,
         merge,
+        pack,
         plan,
         predict,
+        pull,
+        quantize,
         rescore,
         score,
         status,
         write_report,
     )
+    from vggbatch.bench.benchmark import benchmark
     from vggbatch.config import JobConfig
+    from vggbatch.submit import submit_job
 
 __all__ = [
     "JobConfig",
@@ -46,6 +51,7 @@ __all__ = [
     "UsageError",
     "VggbatchError",
     "__version__",
+    "benchmark",
     "compare",
     "diagnose",
     "evaluate",
@@ -54,18 +60,26 @@ __all__ = [
     "load_predictions",
     "load_run",
     "merge",
+    "pack",
     "plan",
     "predict",
+    "pull",
+    "quantize",
     "rescore",
     "score",
     "status",
+    "submit_job",
     "write_report",
 ]
 
 
+_ELSEWHERE = {"benchmark": "vggbatch.bench.benchmark", "submit_job": "vggbatch.submit"}
+"""Modules of the functions that the commands need and other functions do not."""
+
+
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("vggbatch.api"), name)
+        return getattr(import_module(_ELSEWHERE.get(name, "vggbatch.api")), name)
     raise AttributeError(f"module 'vggbatch' has no attribute {name!r}")
 
 

@@ -4,6 +4,7 @@ from vggbatch.api.changes import forget, merge
 from vggbatch.api.comparisons import compare, leaderboard
 from vggbatch.api.diagnosis import Diagnosis, diagnose
 from vggbatch.api.jobs import Scored, evaluate, plan, predict, score
+from vggbatch.api.networks import pull, quantize
 from vggbatch.api.outputs import (
     load_predictions,
     load_run,
@@ -11,6 +12,7 @@ from vggbatch.api.outputs import (
     status,
     write_report,
 )
+from vggbatch.api.packing import pack
 from vggbatch.config import JobConfig
 
 __all__ = [
@@ -25,8 +27,11 @@ __all__ = [
     "load_predictions",
     "load_run",
     "merge",
+    "pack",
     "plan",
     "predict",
+    "pull",
+    "quantize",
     "rescore",
     "score",
     "status",

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from vggbatch import uris
+from vggbatch import html_table, uris
+from vggbatch.api.notebook import in_cell
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
@@ -28,6 +30,7 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
+from vggbatch.report.run import REPORT
 from vggbatch.runs.finish import finish
 from vggbatch.runs.planning.dry_run import Preview, preview
 from vggbatch.runs.progress.tracker import ProgressCallback
@@ -53,6 +56,28 @@ class Scored:
     def evaluation(self) -> Evaluation | None:
         """Metrics of the output itself."""
         return next(iter(self.evaluations.values()), None)
+
+    def _repr_html_(self) -> str:
+        """Counts, metrics and where the output is, as a notebook shows them."""
+        counts, uri = self.record["counts"], public_uri(self.result.output.folder.uri)
+        rows: list[tuple[object, ...]] = [
+            ("images", f"{counts['images']:,}"),
+            ("errors", f"{counts['errors']:,}"),
+            *((f"  {kind}", f"{count:,}") for kind, count in counts["errors_by_kind"].items()),
+        ]
+        if self.result.scored_now:
+            rows.append(("images/s", f"{self.result.images_per_second:,.1f}"))
+        several = len(self.evaluations) > 1
+        parts = [html_table.as_html(rows)]
+        for name, found in self.evaluations.items():
+            parts.append(f"<p>{escape(name)}</p>" if several else "")
+            parts.append(found._repr_html_())
+        where = f"output {uri}"
+        if self.result.output.folder.exists(REPORT):
+            where = html_table.link(f"{uri}/{REPORT}", "report")
+        else:
+            where = escape(f"{where}; vggbatch.write_report({uri!r}) makes a page of it")
+        return "".join([*parts, f"<p>{where}</p>"])
 
     def to_json(self) -> dict[str, Any]:
         """What `score --json` and `evaluate --json` print.
@@ -102,7 +127,7 @@ def score(
     Args:
         input: the images, or a whole job.
         on_progress: called with a Snapshot (`rows`, `total`, `errors`, `images_per_second`) while
-            results come in.
+            results come in; None: in a notebook a bar in the cell, else nothing.
         announce: called with the checked job before anything runs.
         executor: one that was entered before (`executor_for`); None: by `compute.executor`.
         **options: the job's settings, of which it needs an `output`.
@@ -255,11 +280,11 @@ def _run(
     """A job that has been run, under the lease of its output for the block."""
     # what an executor begins when it is entered continues while the job is checked
     entered = nullcontext(executor) if executor else executor_for(config.compute)
-    with entered as chosen:
+    with entered as chosen, in_cell(on_progress) as shown:
         job = _checked(config)
         if announce:
             announce(job)
-        with run(job, chosen, on_progress, metrics=metrics) as result:
+        with run(job, chosen, shown, metrics=metrics) as result:
             yield job, result
 
 

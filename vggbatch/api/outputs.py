@@ -17,6 +17,7 @@ from vggbatch import report, uris
 from vggbatch.api.locations import texts
 from vggbatch.config import LabelOptions, Location
 from vggbatch.errors import UsageError
+from vggbatch.html_table import link
 from vggbatch.metrics import Evaluation
 from vggbatch.metrics.rescore import rescore as rescore_source
 from vggbatch.metrics.rows import prediction_files
@@ -33,6 +34,15 @@ from vggbatch.runs.revisions.append import settle
 from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)
+
+
+class Page(str):
+    """Where a page was written, which a notebook shows as a link."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return link(self, self.rpartition("/")[2])
 
 
 def load_predictions(
@@ -142,7 +152,7 @@ def write_report(
     classes: str | None = None,
     gallery: int = GALLERY,
     images: Sequence[Location] = (),
-) -> str:
+) -> Page:
     """Write a page about a finished run into its output: report.html, or comparison.html.
 
     Of several outputs as one, the page goes to a file.
@@ -160,7 +170,7 @@ def write_report(
             this user on this machine; of one that was, all are.
 
     Returns:
-        The page's URI.
+        The page's URI, a text.
 
     Raises:
         UsageError: a run is not finished, the two have no image in common, a folder of images is
@@ -178,12 +188,14 @@ def write_report(
         )
     named = outputs_named(texts(output))
     if len(named) > 1 or page is not None:
-        return _joined_report(named, page, against, gallery, places)
+        return Page(_joined_report(named, page, against, gallery, places))
     settle(Output(Folder(named[0])))
     if against is None:
-        return report.write_report(Folder(named[0]), gallery=gallery, images=places)
-    return report.write_comparison(
-        Folder(against), Folder(named[0]), classes=classes, gallery=gallery, images=places
+        return Page(report.write_report(Folder(named[0]), gallery=gallery, images=places))
+    return Page(
+        report.write_comparison(
+            Folder(against), Folder(named[0]), classes=classes, gallery=gallery, images=places
+        )
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from vggbatch.cli import console, options
 
@@ -61,6 +62,29 @@ _SETTINGS = {
 """The settings of those that are not called as theirs."""
 
 
+_NO_SETTINGS = {"config", "settings", "verbose", "quiet", "no_progress", "as_json"}
+_ENV_PREFIX = "VGGBATCH_"
+"""As `vggbatch.config.load.ENV_PREFIX`, which takes long to import."""
+
+
+def variable(name: str) -> str | None:
+    """The environment variable of an option's setting; None where it has none."""
+    if name in _NO_SETTINGS:
+        return None
+    return _ENV_PREFIX + _SETTINGS.get(name, name).replace(".", "__").upper()
+
+
+def _naming_variable(name: str, kind: Any) -> Any:
+    """An option whose help names the environment variable of its setting."""
+    found = variable(name)
+    if found is None:
+        return kind
+    values, option = get_args(kind)
+    option = copy.copy(option)
+    option.help = f"{option.help} [${found}]"
+    return Annotated[values, option]
+
+
 def job_config(
     *,
     config: str | None,
@@ -113,7 +137,9 @@ def job_command(action: Callable[..., object], **further: tuple[Any, Any]) -> Ca
         own = {name: values.pop(name) for name in further}
         action(job_config(**values), **own)
 
-    given = {name: (kind, _default(kind)) for name, kind in _OF_JOBS.items()}
+    given = {
+        name: (_naming_variable(name, kind), _default(kind)) for name, kind in _OF_JOBS.items()
+    }
     command.__annotations__ = {name: kind for name, (kind, _) in (given | further).items()}
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [

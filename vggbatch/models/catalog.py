@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from vggbatch import class_list
+from vggbatch.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,19 @@ def catalog() -> dict[str, CatalogEntry]:
     """The zoo's VGG models by name, in the order of its page."""
     text = files("vggbatch.models").joinpath("vgg_zoo.yaml").read_text()
     return {facts["name"]: _entry(facts) for facts in yaml.safe_load(text)}
+
+
+def entry_named(name: str) -> CatalogEntry:
+    """The zoo's model of that name.
+
+    Raises:
+        UsageError: there is none; it names the nearest.
+    """
+    known = catalog()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
+        raise UsageError(f"no model {name!r} in the zoo: did you mean {near!r}?")
+    return known[name]
 
 
 def synset() -> tuple[str, ...]:

@@ -49,7 +49,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass
-class ImageBuffer:
+class PackedTotals:
     """What was written."""
 
     shards: int = 0
@@ -105,7 +105,7 @@ def pack(
     max_bytes: int = DecodeOptions().max_bytes,
     columns: ColumnOptions | None = None,
     writer: Writer | None = None,
-) -> Iterator[ImageBuffer]:
+) -> Iterator[PackedTotals]:
     """Write `shard-000000.tar` and so on; yields the running totals at least once.
 
     Images keep their ids as names, without what leads out of a folder, and the labels that came
@@ -143,7 +143,7 @@ def pack(
     folder.check_writable()
     packed = _still_there(begun, there) if begun is not None else PackedSet(plan=plan)
     target = writer or folder
-    totals = ImageBuffer(left_out=found.left_out)
+    totals = PackedTotals(left_out=found.left_out)
     for done in packed.shards:
         totals.take(done)
     if packed.complete:

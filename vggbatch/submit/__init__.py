@@ -5,7 +5,8 @@ unless resources were asked for. All state is in the command's output, so to res
 same command again.
 """
 
+from vggbatch.submit.job import SubmittedJob, submit_job
 from vggbatch.submit.jobs import RayJobs, Submitted
 from vggbatch.submit.submission import Submission, environment
 
-__all__ = ["RayJobs", "Submission", "Submitted", "environment"]
+__all__ = ["RayJobs", "Submission", "Submitted", "SubmittedJob", "environment", "submit_job"]

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib.resources import as_file, files
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from vggbatch.cli import console, options
 from vggbatch.cli.job_command import job_config
 
 _DEMO_MODEL = "vgg16-12@synthetic"
-_DEMO_IMAGES = 40
 _OUTPUT = "bench-output"
 
 
@@ -77,9 +73,7 @@ def bench(
     `prepared` is onnxruntime alone on the graph that vggbatch runs, of which the limit is made;
     `cold` is vggbatch with nothing prepared.
     """
-    from vggbatch.bench.bench import Settings
-    from vggbatch.bench.bench import bench as run
-    from vggbatch.bench.registry import choose
+    from vggbatch.bench.benchmark import OUTPUT, benchmark
     from vggbatch.bench.render import WIDTH, render
 
     job = job_config(
@@ -92,30 +86,20 @@ def bench(
         config=config,
         settings=settings,
     )
-    chosen = choose(only or (), skip or ())
-    names = [*(models or []), *([int8] if int8 else [])]
-    folder = Path(job.output or _OUTPUT)
     # what a benchmark has started must not outlive it
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    with console.interruptible(), as_file(files("vggbatch") / "demo" / "images") as demo:
-        summary = run(
-            Settings(
-                inputs=job.input or (str(demo),),
-                models=tuple(names or [job.model.name if job.input else _DEMO_MODEL]),
-                images=images or (None if job.input else _DEMO_IMAGES),
-                rounds=rounds,
-                systems=tuple(chosen),
-                score_settings=tuple(settings or ()),
-                select=None if job.select.everything else job.select.model_dump(),
-                address=job.compute.address,
-            ),
+    with console.interruptible():
+        summary = benchmark(
             job,
-            folder,
-            console.note,
+            models=[*(models or []), *([int8] if int8 else [])],
+            images=images,
+            rounds=rounds,
+            only=only or (),
+            skip=skip or (),
+            score_settings=settings or (),
+            on_progress=console.note,
         )
-    table = render(summary)
     # a table that is cut to the terminal loses figures; long lines wrap
-    console.out.print(table, width=max(console.out.width, WIDTH), crop=False)
-    with (folder / "bench.txt").open("w") as file:
-        Console(file=file, width=WIDTH).print(table)
+    console.out.print(render(summary), width=max(console.out.width, WIDTH), crop=False)
+    folder = job.output or OUTPUT
     console.out.print(f"\n{folder}/bench.json, bench.parquet, bench.txt", soft_wrap=True)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from vggbatch.cli import completion, console, options
-from vggbatch.errors import JobFailed
 
 
 class _Format(StrEnum):
@@ -42,32 +41,33 @@ def pack(
 
     What was interrupted is continued by the same command, to the same bytes.
     """
-    from vggbatch.config import load_config, load_label_options
-    from vggbatch.output.ownership.lease import OutputLease
-    from vggbatch.sources import pack as packing
+    from vggbatch import api
+    from vggbatch.config import load_label_options
     from vggbatch.sources.input_warnings import input_warnings_of
-    from vggbatch.storage.filesystem import Folder
+    from vggbatch.sources.pack import PackedTotals
 
     console.configure(quiet=quiet)
+    last = PackedTotals()
 
-    totals = packing.ImageBuffer()
-    with OutputLease(Folder(output)) as lease:
-        for totals in packing.pack(
+    def show(totals: PackedTotals) -> None:
+        nonlocal last
+        last = totals
+        shards = console.plural(totals.shards, "shard")
+        images = console.plural(totals.images, "image")
+        console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
+
+    try:
+        api.pack(
             inputs,
             output,
             shard_format=shard_format.value,
-            shard_size=shard_mb * 10**6,
-            max_bytes=load_config().decode.max_bytes,
+            shard_mb=shard_mb,
             columns=load_label_options(settings or ()).columns,
-            writer=lease.fence,
-        ):
-            shards = console.plural(totals.shards, "shard")
-            images = console.plural(totals.images, "image")
-            console.note(f"{shards}, {images}, {totals.size / 1e6:,.1f} MB")
-    for kind in input_warnings_of(totals.left_out):
-        console.note(f"not packed: {kind}")
-    for line in totals.unread[:3]:
-        console.warning(line)
-    if totals.unread or not totals.images:
-        raise JobFailed(f"{len(totals.unread)} images could not be read and are in no shard")
+            on_progress=show,
+        )
+    finally:
+        for kind in input_warnings_of(last.left_out):
+            console.note(f"not packed: {kind}")
+        for line in last.unread[1:4]:
+            console.warning(line)
     console.line(output)

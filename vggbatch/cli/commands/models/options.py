@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vggbatch.cli import completion
-from vggbatch.errors import UsageError
-
-if TYPE_CHECKING:
-    from vggbatch.models.catalog import CatalogEntry
 
 Name = Annotated[
     str,
@@ -57,16 +53,3 @@ def mirrors(given: list[str] | None) -> tuple[str, ...]:
     from vggbatch.config import load_config
 
     return (*(given or ()), *load_config().mirrors)
-
-
-def catalog_entry(name: str) -> CatalogEntry:
-    """The catalog's entry. Raises UsageError that names the nearest."""
-    import difflib
-
-    from vggbatch.models.catalog import catalog
-
-    known = catalog()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)[0]
-        raise UsageError(f"no model {name!r} in the zoo: did you mean {near!r}?")
-    return known[name]

@@ -15,7 +15,6 @@ from vggbatch.cli.commands.models.options import (
     Mirrors,
     Name,
     Offline,
-    catalog_entry,
     mirrors,
 )
 from vggbatch.cli.commands.models.quantize import quantize
@@ -92,7 +91,9 @@ def _show_list(cache_dir: str | None) -> None:
 @app.command()
 def info(model: Name, cache_dir: CacheDir = None, as_json: options.Json = False) -> None:
     """Show what is known of a zoo model."""
-    entry = catalog_entry(model)
+    from vggbatch.models.catalog import entry_named
+
+    entry = entry_named(model)
     console.configure(as_json=as_json)
     console.result(_document(entry, cache_dir), lambda: _show_info(entry, cache_dir))
 
@@ -134,18 +135,17 @@ def pull(
     no_progress: options.NoProgress = False,
 ) -> None:
     """Get a zoo model into the cache; size and SHA-256 are checked, a cut download continues."""
-    from vggbatch.models.fetch import pull
+    from vggbatch import api
 
     console.configure(progress=not no_progress)
-    entry = catalog_entry(model)
-    with console.interruptible(), console.transfer(entry.name) as progress:
-        path = pull(
-            entry,
+    with console.interruptible(), console.transfer(model) as on_progress:
+        path = api.pull(
+            model,
             test_data=test_data,
-            mirrors=mirrors(mirror),
+            mirrors=mirror or (),
             cache_dir=cache_dir,
             offline=offline,
-            progress=progress,
+            on_progress=on_progress,
         )
     console.line(str(path))
 
@@ -216,9 +216,10 @@ def synthesize(
     """Write a structural synthetic of a zoo model: its graph with random weights."""
     import onnx
 
+    from vggbatch.models.catalog import entry_named
     from vggbatch.models.synthesis import synthesize
 
-    entry = catalog_entry(model)
+    entry = entry_named(model)
     onnx.save(synthesize(entry.name, seed=seed, shrink=shrink), output)
     console.line(str(output))
     console.warning("its weights are random: what it predicts means nothing")
