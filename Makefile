@@ -22,7 +22,7 @@ LOWEST_RAY := $(shell sed -n 's/.*"ray\[data\]>=\([0-9.]*\),.*/\1/p' pyproject.t
 RAY_TESTS := tests/executors/ray_data tests/executors/test_same_rows.py tests/cluster \
 	tests/runs/progress/test_telemetry.py tests/submit/test_dashboard.py tests/api/test_effects.py
 
-.PHONY: help demo test test-all test-lowest test-newest test-rays coverage lint docs format bench clean
+.PHONY: help demo test test-unit test-all test-lowest test-newest test-rays coverage lint docs format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(VENV)/installed-demo ## score and evaluate a few built-in photographs
 
 test: $(VENV)/installed-dev ## run the tests that take minutes, not hours
 	@$(BIN)/python -m pytest -m "not slow" -n $(PROCESSES) --dist loadfile --max-worker-restart 0
+
+test-unit: $(VENV)/installed-dev ## run the tests that need nothing but this process: no server, no Ray
+	@$(BIN)/python -m pytest -m "unit and not slow" -n $(PROCESSES) --dist loadfile --max-worker-restart 0
 
 test-all: $(VENV)/installed-dev ## run every test: multi-node, long kill storms, full-size networks
 	@HYPOTHESIS_PROFILE=random $(BIN)/python -m pytest

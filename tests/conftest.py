@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.support.ray.shared",
     "tests.support.stores.s3",
     "tests.support.stores.clouds",
+    "tests.support.tiers",
 ]
 
 

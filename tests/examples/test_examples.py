@@ -32,9 +32,10 @@ MLFLOW = EXAMPLES / "mlflow/log_run.py"
 
 def test_the_page_names_every_example():
     page = (EXAMPLES / "README.md").read_text()
-    files = [path for path in EXAMPLES.rglob("*.*") if path.suffix in (".py", ".sh", ".yaml")]
+    kinds = (".py", ".sh", ".yaml", ".ipynb")
+    files = [path for path in EXAMPLES.rglob("*.*") if path.suffix in kinds]
     assert {str(path.relative_to(EXAMPLES)) for path in files} == set(
-        re.findall(r"`((?:\w+/)+\w+\.(?:py|sh|yaml))`", page)
+        re.findall(r"`((?:\w+/)+\w+\.(?:py|sh|yaml|ipynb))`", page)
     )
 
 
