@@ -9,7 +9,7 @@ from functools import cache
 
 from vggbatch.errors import VggbatchError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _SAME = ("vggbatch", "ray", "onnxruntime", "numpy", "pillow")
 
 

@@ -74,7 +74,7 @@ def test_a_finished_output_of_format_1_is_read(tmp_path):
     comparison = api.compare(out, out)
     assert (comparison.images, comparison.agreement) == (7, 100.0)
     page = Path(api.write_report(out, gallery=2)).read_text()
-    assert all(f'<section id="{part}"' in page for part in ("metrics", "classes", "kinds"))
+    assert all(f'<section id="{part}"' in page for part in ("metrics", "confidence", "images"))
 
 
 def contents(folder):

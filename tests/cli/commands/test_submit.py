@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.images import write_folder
 from tests.support.ray.ray_nodes import ray_nodes
-from vggbatch import api
+from vggbatch import __version__, api
 from vggbatch.errors import UsageError
 from vggbatch.runs.progress.status import read_status
 from vggbatch.storage.filesystem import Folder
@@ -68,7 +68,9 @@ def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, 
     checkout = tmp_path / "checkout"
     shutil.copytree("vggbatch", checkout / "vggbatch")
     versions = checkout / "vggbatch/versions.py"
-    versions.write_text(versions.read_text().replace('"0.1.0"', '"0.1.0+uploaded"'))
+    versions.write_text(
+        versions.read_text().replace(f'"{__version__}"', f'"{__version__}+uploaded"')
+    )
     (checkout / "my job.yaml").write_text(f"model: {net}\nmax_error_rate: 0.5\n")
     out = tmp_path / "out; touch oops"
     done = submit(
@@ -82,7 +84,7 @@ def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, 
     assert f"dashboard  {cluster.dashboard}/#/jobs/{job_of(done.stdout)}" in done.stdout
     assert re.search(rf"^images +{COUNT}$", done.stdout, re.MULTILINE)
     record = api.load_run(str(out))
-    assert record["versions"]["vggbatch"] == "0.1.0+uploaded"
+    assert record["versions"]["vggbatch"] == f"{__version__}+uploaded"
     assert record["config"]["chunk_size"] == 50
     assert record["config"]["decode"]["truncated"] is True
     # the cluster's one worker, not a Ray of its own beside it
