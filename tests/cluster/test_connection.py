@@ -12,6 +12,7 @@ import pytest
 import ray
 
 from tests.support.images import write_folder
+from tests.support.ports import dead_port
 from tests.support.ray.cluster import command
 from tests.support.ray.hosts import network_hosts
 from vggbatch import api
@@ -37,11 +38,6 @@ def web():
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-def dead_port():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def test_ray_client_is_refused_before_anything_is_begun(net, tmp_path, monkeypatch):

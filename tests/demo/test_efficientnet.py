@@ -2,7 +2,6 @@
 
 import csv
 import os
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from tests.support.demo import needs_package
 from vggbatch.config import ModelOptions, Preprocess
-from vggbatch.demo import PACKAGE, network, trained_network
+from vggbatch.demo import network, trained_network
 from vggbatch.demo.checkpoint import read_checkpoint
 from vggbatch.demo.efficientnet import build
 from vggbatch.errors import UsageError
@@ -23,16 +23,6 @@ from vggbatch.models.resolve import resolve
 DATA = Path(os.environ.get("IMAGENET_TEST_DATA", "IMAGENET_TEST_DATA is not set"))
 """Outside the project: PyTorch's export, and real ImageNet pictures that nobody may pass on."""
 PHOTOGRAPHS = files("vggbatch") / "demo"
-
-
-def installed():
-    try:
-        return bool(distribution(PACKAGE))
-    except PackageNotFoundError:
-        return False
-
-
-needs_package = pytest.mark.skipif(not installed(), reason=f"needs the package {PACKAGE}")
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.output.test_verify import score
 from tests.support import interrupted
+from tests.support.scored import score
 from vggbatch import api
 from vggbatch.errors import UsageError
 from vggbatch.job.job import Job

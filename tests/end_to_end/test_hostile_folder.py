@@ -7,8 +7,8 @@ import zlib
 import pyarrow.parquet as pq
 import pytest
 
-from tests.preprocess.test_effort import HOSTILE, bmp_rle, chunk
 from tests.support import hostile
+from tests.support.costly_images import HOSTILE, bmp_rle, chunk
 from tests.support.images import cut, jpeg
 from tests.support.ray.cluster import ENVIRON, ray_nodes
 from vggbatch import score

@@ -6,11 +6,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import vggbatch
-from tests.runs.planning.test_dry_run import job
 from tests.sources.samples import jpeg, tar_bytes
 from tests.support.configure import configure
 from tests.support.formats import HF_IMAGE, example, mxnet_pack, recordio, tfrecord
 from tests.support.images import write_folder
+from tests.support.planned import job
 from vggbatch.errors import UsageError
 from vggbatch.job.job import prepare_job
 from vggbatch.job.label_check import (

@@ -6,41 +6,16 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics as sk
 
+from tests.support.evaluated import Lookup, evaluate, labeled, lines
 from tests.support.outputs import take
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.errors import UsageError
-from vggbatch.metrics import RECORDED, Evaluation, LabelSet, Metric, evaluate_predictions
+from vggbatch.metrics import RECORDED, LabelSet, evaluate_predictions
 from vggbatch.storage.filesystem import Folder
-
-
-def evaluate(run, *label_sets: LabelSet, **options) -> Evaluation:
-    return evaluate_predictions(
-        run.folder, label_sets or (RECORDED,), class_lines=run.class_lines, **options
-    )
-
-
-def lines(evaluation: Evaluation, label_set: str = RECORDED.name) -> dict[str, Metric]:
-    return {m.metric: m for m in evaluation.metrics if m.label_set == label_set}
-
-
-def labeled(run) -> np.ndarray:
-    return np.array([label is not None for label in run.labels])
-
-
-class Lookup:
-    """Accepted classes by image id."""
-
-    def __init__(self, table: dict[str, list[int]]) -> None:
-        self.table = table
-
-    def match(self, image_ids, tokens):
-        assert tokens == [None] * len(image_ids)
-        return pa.array([self.table.get(i) for i in image_ids], pa.list_(pa.int32()))
 
 
 def test_equals_scikit_learn(run):

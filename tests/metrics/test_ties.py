@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tests.metrics.test_evaluate import Lookup, evaluate, labeled, lines
+from tests.support.evaluated import Lookup, evaluate, labeled, lines
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.classifier.topk import beyond_five, top_k
 from vggbatch.metrics import LabelSet

@@ -5,13 +5,13 @@ import logging
 import re
 import shutil
 import tarfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.support.images import write_folder
+from tests.support.scored import content, evaluate, score, without_ray
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError
@@ -50,24 +50,6 @@ def job(net, tmp_path_factory):
     return make
 
 
-@contextmanager
-def without_ray():
-    """Whether or not other tests have started it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
-        yield
-
-
-def evaluate(config):
-    with without_ray():
-        return api.evaluate(config).result.scored_now
-
-
-def score(config):
-    with without_ray():
-        return api.score(config).result.scored_now
-
-
 @pytest.fixture(scope="module")
 def finished(job, tmp_path_factory):
     """An output that was evaluated, without Ray; never changed."""
@@ -79,18 +61,6 @@ def finished(job, tmp_path_factory):
 @pytest.fixture
 def out(finished, tmp_path):
     return Path(shutil.copytree(finished, tmp_path / "out"))
-
-
-def content(path):
-    """What an output holds but for the times at which it was made."""
-    files = {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*.parquet")}
-    plan = json.loads((path / "_vggbatch/plan.json").read_text())["id"].encode()
-    # each run has an ID of its own, which the footers say
-    return {
-        name: data.replace(plan, b"ID")
-        for name, data in files.items()
-        if not name.startswith("_vggbatch")
-    }
 
 
 def first(out, folder="predictions", number=0):

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tests.runs.test_run import complete, job, score
 from tests.sources.samples import tar_bytes
 from tests.support.images import cut, jpeg, write_folder
+from tests.support.runs import complete, job, score
 from vggbatch.errors import JobFailed
 from vggbatch.report import write_report
 from vggbatch.sources.input_warnings import FURTHER, HIDDEN, LEFT_OUT, NO_MEMBERS

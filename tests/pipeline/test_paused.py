@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.output.test_verify import content, without_ray
 from tests.support.images import write_folder
+from tests.support.scored import content, without_ray
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.output.ownership import claim, fence

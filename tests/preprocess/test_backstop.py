@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.preprocess.test_effort import bmp_rle
+from tests.support.costly_images import bmp_rle
 from tests.support.images import cut, jpeg
 from vggbatch.config import DecodeOptions, Preprocess, Protocol
 from vggbatch.errors import ImageError

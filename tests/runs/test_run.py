@@ -2,21 +2,17 @@
 
 import json
 import shutil
-from contextlib import contextmanager
 
 import pytest
 
 from tests.executors import plain
 from tests.support.images import write_folder
+from tests.support.runs import complete, job, score, scored
 from vggbatch import api
-from vggbatch.config import ComputeOptions, load_config
 from vggbatch.errors import JobFailed, UsageError
-from vggbatch.executors.choose import executor_for
-from vggbatch.job.job import prepare_job
 from vggbatch.output.layout import Output
 from vggbatch.output.ownership.fence import LeaseLost
 from vggbatch.runs.finish import finish
-from vggbatch.runs.run import run
 from vggbatch.storage.filesystem import Folder
 
 COUNT = 26
@@ -28,33 +24,6 @@ def folder(tmp_path_factory):
     write_folder(path, COUNT)
     (path / "00003x.jpg").write_bytes(b"no image")
     return path
-
-
-def job(net, folder, output, *settings):
-    values = {"input": (str(folder),), "model": str(net), "output": str(output)}
-    return prepare_job(
-        load_config(options=values, settings=("chunk_size=4", *settings), environ={})
-    )
-
-
-@contextmanager
-def scored(job, on_progress=None):
-    with (
-        executor_for(ComputeOptions(executor="local")) as executor,
-        run(job, executor, on_progress) as result,
-    ):
-        yield result
-
-
-def score(job, on_progress=None):
-    """Scored, and killed before it is finished."""
-    with scored(job, on_progress) as result:
-        return result
-
-
-def complete(job):
-    with scored(job) as result:
-        return finish(job, result)
 
 
 def files(path):

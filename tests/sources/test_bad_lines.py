@@ -5,8 +5,8 @@ import os
 import pytest
 
 from tests.sources.samples import jpeg
-from tests.sources.test_discover import read_all
 from tests.support.ports import free_ports
+from tests.support.shards import read_all
 from vggbatch.errors import ImageError
 from vggbatch.sources.discover import survey
 

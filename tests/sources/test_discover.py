@@ -5,8 +5,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
+from tests.support.shards import read_all, write
 from vggbatch.errors import UsageError
-from vggbatch.sources.base import Member, Shard
+from vggbatch.sources.base import Member
 from vggbatch.sources.discover import discover, reader_for, survey
 from vggbatch.sources.formats.manifest import below_common_folder
 from vggbatch.sources.input_warnings import (
@@ -17,25 +18,6 @@ from vggbatch.sources.input_warnings import (
     SAME_NAME,
     input_warning,
 )
-
-
-def write(root, files: dict[str, bytes]) -> str:
-    for name, data in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return str(root)
-
-
-def read_all(shards: list[Shard]) -> dict[str, bytes]:
-    result: dict[str, bytes] = {}
-    for shard in shards:
-        reader = reader_for(shard.format)
-        members = reader.members(shard)
-        ids = shard.image_ids(members)
-        assert result.keys().isdisjoint(ids)
-        result.update(zip(ids, reader.read(shard, members), strict=True))
-    return result
 
 
 def test_folder_of_images_and_shards(tmp_path):

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.sources.test_discover import read_all, write
+from tests.support.shards import read_all, write
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.discover import reader_for, survey

@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.sources.test_discover import read_all, write
+from tests.support.shards import read_all, write
 from vggbatch.config import ColumnOptions
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import DAMAGED

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.storage.test_stores import fresh
 from tests.support import formats
+from tests.support.stores.clients import fresh
 from tests.support.stores.faulty_proxy import faulty
 from vggbatch.bounded import read_bounded
 from vggbatch.errors import ImageError, UsageError

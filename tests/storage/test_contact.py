@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg
-from tests.sources.test_discover import read_all
 from tests.support.ports import free_ports
+from tests.support.shards import read_all
 from vggbatch.errors import ImageError, UsageError
 from vggbatch.sources.discover import survey
 from vggbatch.storage import contact, stores

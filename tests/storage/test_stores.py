@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from tests.support.ports import free_ports
+from tests.support.stores.clients import fresh
 from tests.support.stores.faulty_proxy import faulty
 from vggbatch.storage import stores
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
@@ -27,12 +28,6 @@ def clients(uri):
     """Both ways of reading the URI's store."""
     fs, path = stores.filesystem(uri)
     return [stores._Fsspec(fs), stores._ArrowS3(fs, path.split("/")[0])], path
-
-
-def fresh():
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_retried_gives_up_with_the_reason(monkeypatch):

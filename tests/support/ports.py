@@ -54,3 +54,8 @@ def _free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def dead_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.test_efficientnet import needs_package
+from tests.support.demo import needs_package
 from tests.support.ray.cluster import command
 from vggbatch import api
 from vggbatch.demo import PACKAGE

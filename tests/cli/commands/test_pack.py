@@ -2,7 +2,7 @@ import typer
 from typer.testing import CliRunner
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.sources.test_discover import write
+from tests.support.shards import write
 from vggbatch.cli.commands.pack import pack
 from vggbatch.errors import JobFailed
 from vggbatch.sources.discover import discover

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.cluster.test_connection import dead_port
 from tests.support.images import write_folder
+from tests.support.ports import dead_port
 from tests.support.ray.cluster import ENVIRON, command, ray_nodes
 from vggbatch.config import ComputeOptions
 from vggbatch.errors import VggbatchError

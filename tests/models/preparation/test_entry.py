@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.models.preparation.test_prepare import SMALL, load
+from tests.support.prepared import SMALL, load
 from vggbatch.config import ModelOptions
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.preparation.entry import FILES, facts_of, seal

@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from tests.models import numpy_onnx
+from tests.support.prepared import SMALL, load
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.catalog import catalog
@@ -19,14 +20,6 @@ from vggbatch.models.preparation import making
 from vggbatch.models.preparation.prepare import prepare
 from vggbatch.models.resolve import resolve
 from vggbatch.models.synthesis import synthesize
-
-SMALL = {"shrink": 16, "size": 32}
-
-
-def load(prepared):
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(prepared.path, options)
 
 
 @pytest.fixture

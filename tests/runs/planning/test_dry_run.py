@@ -8,18 +8,12 @@ import pytest
 
 import vggbatch
 from tests.support.images import write_folder
-from vggbatch.config import load_config
+from tests.support.planned import job
 from vggbatch.errors import UsageError
-from vggbatch.job.job import prepare_job
 from vggbatch.job.label_check import UNLABELED, UNUSED
 from vggbatch.runs.planning.dry_run import preview
 from vggbatch.runs.planning.first_look import UNUSABLE
 from vggbatch.sources.input_warnings import LEFT_OUT
-
-
-def job(net, output, *inputs, **options):
-    values = {"input": tuple(map(str, inputs)), "model": str(net), "output": str(output)}
-    return prepare_job(load_config(options={**values, **options}, environ={}))
 
 
 def test_says_what_is_there_and_touches_nothing(net, tmp_path):

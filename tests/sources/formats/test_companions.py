@@ -1,7 +1,7 @@
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.sources.test_discover import read_all, write
+from tests.support.shards import read_all, write
 from vggbatch.config import ColumnOptions
 from vggbatch.sources.base import left_out_of
 from vggbatch.sources.discover import reader_for, survey

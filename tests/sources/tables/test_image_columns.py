@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg
-from tests.sources.test_discover import read_all
 from tests.support.formats import HF_IMAGE
+from tests.support.shards import read_all
 from vggbatch.config import ColumnOptions
 from vggbatch.errors import UsageError
 from vggbatch.sources.discover import reader_for, survey
