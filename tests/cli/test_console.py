@@ -2,11 +2,13 @@
 
 import io
 import logging
+import time
 
 import pytest
+import typer.main
 from rich.console import Console
 
-from vggbatch.cli import console
+from vggbatch.cli import app, console, silence
 from vggbatch.cli.one_line import cell
 from vggbatch.output.progress import Snapshot
 
@@ -108,3 +110,33 @@ def test_without_progress_only_notes_are_shown(capfd):
     finally:
         console.configure()
     assert capfd.readouterr().err == "no progress for 35 s\n"
+
+
+def test_a_command_that_is_silent_says_what_it_does_once(capsys, monkeypatch):
+    monkeypatch.setattr(silence, "_SECONDS", 0.2)
+    with silence.broken("report"):
+        time.sleep(0.6)
+        console.note("a word")
+        time.sleep(0.5)
+    words = f"{silence.WORDS['report']} ..."
+    assert capsys.readouterr().err.splitlines() == [words, "a word", words]
+
+
+@pytest.mark.parametrize(
+    ("command", "wanted"),
+    [("config", {}), ("report", {"quiet": True}), ("report", {"progress": False})],
+)
+def test_silence_that_is_wanted_or_short_stays(capsys, monkeypatch, command, wanted):
+    monkeypatch.setattr(silence, "_SECONDS", 0.1)
+    console.configure(**wanted)
+    try:
+        with silence.broken(command):
+            time.sleep(0.3)
+    finally:
+        console.configure()
+    assert capsys.readouterr().err == ""
+
+
+def test_the_words_are_of_commands_that_there_are():
+    commands = typer.main.get_command(app).commands
+    assert set(silence.WORDS) <= set(commands)

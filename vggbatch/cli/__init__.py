@@ -24,6 +24,7 @@ from vggbatch.cli.commands.score import evaluate, score
 from vggbatch.cli.commands.status import status
 from vggbatch.cli.commands.submit import submit
 from vggbatch.cli.help import Group, examples, polish
+from vggbatch.cli.silence import broken
 from vggbatch.cluster.quiet import own_stderr
 from vggbatch.errors import VggbatchError
 from vggbatch.versions import __version__
@@ -132,6 +133,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False,
         "--version",
@@ -142,6 +144,7 @@ def _options(
     ),
 ) -> None:
     del version
+    context.with_resource(broken(context.invoked_subcommand))
 
 
 def main() -> None:

@@ -35,6 +35,13 @@ _width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _UNWRAPPED
 class _Terminal(Console):
     """Shows text, from wherever it comes, without what a terminal would act on."""
 
+    last = 0.0
+    """When something was printed last."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        _Terminal.last = time.monotonic()
+        super().print(*objects, **options)
+
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterator[Segment]:
@@ -106,6 +113,17 @@ def note(message: str) -> None:
     """One line on what is continuing."""
     if not _wanted.quiet:
         err.print(cell(message), soft_wrap=True)
+
+
+def still(words: str) -> None:
+    """One line on what takes long, where progress is wanted."""
+    if _wanted.progress:
+        note(f"{words} ...")
+
+
+def last_word() -> float:
+    """When something was printed last, by the monotonic clock."""
+    return _Terminal.last
 
 
 def line(text: str) -> None:
