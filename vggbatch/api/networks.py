@@ -117,7 +117,12 @@ def quantize(
         raise UsageError(f"images is {images}: it takes one at least to calibrate on")
     cache = None if cache_dir is None else os.fspath(cache_dir)
     given = {"columns": columns, "indices": indices}
-    reading = {name: value for name, value in given.items() if value is not None}
+    reading = validate(
+        LabelOptions,
+        {name: value for name, value in given.items() if value is not None},
+        origin="options",
+    )
+    wanted = None if select is None else validate(Selection, select, origin="select")
     resolved = resolve(
         ModelOptions(name=os.fspath(model)),
         cache_dir=cache,
@@ -134,7 +139,7 @@ def quantize(
         calibration=calibration,
         cache_dir=cache,
         compute=ComputeOptions(address=address),
-        reading=validate(LabelOptions, reading, origin="options"),
-        wanted=None if select is None else validate(Selection, select, origin="select"),
+        reading=reading,
+        wanted=wanted,
         progress=on_progress or (lambda step: None),
     )
