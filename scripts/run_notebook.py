@@ -41,6 +41,8 @@ def settled(notebook: Any, folder: Path) -> Any:
         cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]
         for output in cell.outputs:
             output.metadata = {}
+            if "text/html" in output.get("data", {}):
+                del output.data["text/plain"]
             for kind, content in output.get("data", {}).items():
                 if isinstance(content, str) and kind.startswith("text/"):
                     text = content.replace(f"{folder}/", "")

@@ -9,7 +9,7 @@ import pytest
 NOTEBOOK = Path("examples/notebook/vgg.ipynb")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def committed():
     return json.loads(NOTEBOOK.read_text())
 
@@ -32,7 +32,10 @@ def test_it_is_shown_with_what_it_prints(committed):
 
 def test_it_is_small_and_names_no_folder_of_a_machine(committed):
     assert NOTEBOOK.stat().st_size < 60_000
-    assert not re.findall(r"(?<![\w.:/<])/(?:home|root|work|tmp|usr)/", NOTEBOOK.read_text())
+    for cell in code(committed):
+        for output in cell["outputs"]:
+            output.get("data", {}).pop("image/jpeg", None)
+    assert not re.findall(r"(?<![\w.:/<])/(?:home|root|work|tmp|usr)/", json.dumps(committed))
 
 
 @pytest.mark.slow
