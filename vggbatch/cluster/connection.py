@@ -21,13 +21,14 @@ from vggbatch.cluster.internals import (
     init_on_loopback,
     node_groups,
     safe_job,
+    wants_another_token,
     warn_of_unsafe,
 )
 from vggbatch.cluster.ports import check_grpc_port
 from vggbatch.cluster.private_ray import ensure_private_token
 from vggbatch.cluster.quiet import environment, log_level, silent_stderr
 from vggbatch.config import ComputeOptions
-from vggbatch.errors import VggbatchError
+from vggbatch.errors import UsageError, VggbatchError
 
 if TYPE_CHECKING:
     from vggbatch.cluster.placement import Growth
@@ -184,6 +185,7 @@ def reach(address: str) -> None:
 
     Raises:
         VggbatchError: it does not.
+        UsageError: it is Ray, and wants a token.
     """
     named = re.fullmatch(r"\[?(.+?)\]?:(\d+)", address)
     if named is None:
@@ -195,6 +197,12 @@ def reach(address: str) -> None:
             f"cannot join the Ray cluster at {address}: {error.strerror or error}; `ray start "
             "--head` prints the address, by default port 6379 (8265 is for `vggbatch submit`)"
         ) from None
+    if wants_another_token(address):
+        raise UsageError(
+            f"the Ray cluster at {address} wants a token, and there is none here or another one: "
+            "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN, or RAY_AUTH_TOKEN_PATH to its file "
+            "(else ~/.ray/auth_token)"
+        )
 
 
 def _growth() -> Growth:

@@ -16,6 +16,7 @@ import ray
 from ray.job_config import JobConfig
 
 from vggbatch import process
+from vggbatch.cluster.quiet import silent_stderr
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -103,6 +104,30 @@ def warn_of_unsafe(job: JobConfig) -> None:
             "this version of Ray keeps its workers' path of imports elsewhere: they may import "
             "Python files from the current folder; start runs in a folder that you trust"
         )
+
+
+def wants_another_token(address: str) -> bool:
+    """Whether the head of a cluster refuses the token that this process would send, or its lack.
+
+    Ray itself asks again for 20 s, and then says that it cannot connect.
+
+    Args:
+        address: `HOST:PORT`, at which something that speaks gRPC listens.
+    """
+    try:
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+        from ray.exceptions import AuthenticationError
+    except ImportError:
+        log.debug("this version of Ray has no client to try a token with")
+        return False
+    try:
+        with silent_stderr():
+            GcsClient(address=address)
+    except AuthenticationError:
+        return True
+    except Exception as error:  # what joining says of it is better
+        log.debug("no answer to a trial of the token: %s", error)
+    return False
 
 
 def node_groups() -> list[tuple[int, int]]:

@@ -109,7 +109,8 @@ def comparison_page(
         compared=compared,
         accuracies=[(line, _span(line)) for line in compared.accuracies],
         changes=_changes(a, b, compared),
-        movers=compared.movers.to_pylist(),
+        # of one image a class moves by all or nothing
+        movers=[row for row in compared.movers.to_pylist() if row["n"] > 1],
         settings=_settings(a.record, b.record),
         galleries=[
             (title, [_parted(row, examples) for row in table.to_pylist()], total)

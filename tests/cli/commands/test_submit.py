@@ -64,6 +64,29 @@ def one_line(done, status):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "environ", [{}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "another"}], ids=["none", "wrong"]
+)
+def test_to_join_it_without_its_token_is_one_line_within_seconds(cluster, net, tmp_path, environ):
+    write_folder(tmp_path / "images", 1)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    words = ["score", tmp_path / "images", "-m", net, "-o", tmp_path / "out"]
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "vggbatch", *words, "--address", cluster.address],
+        env=plain | {"HOME": str(tmp_path)} | environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert time.monotonic() - began < 15, "Ray itself gives up after 20 s"
+    assert done.returncode == 2, done.stderr
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert "wants a token, and there is none here or another one: set RAY_AUTH_MODE=token" in error
+
+
+@pytest.mark.slow
 def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, net, tmp_path):
     checkout = tmp_path / "checkout"
     shutil.copytree("vggbatch", checkout / "vggbatch")
