@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.sources.samples import jpeg, tar_bytes
-from tests.sources.test_discover import write
+from tests.support.shards import write
 from vggbatch.chunks.chunk import as_recorded, shard_table, shards_of
 from vggbatch.errors import UsageError
 from vggbatch.sources.base import DAMAGED, Packed

@@ -25,7 +25,8 @@ from vggbatch.models.fetch import pull as fetch
 from vggbatch.models.resolve import resolve
 from vggbatch.quantization.calibration import Calibration
 from vggbatch.quantization.quantizer import Format
-from vggbatch.quantization.workflow import Quantized, quantize_model
+from vggbatch.quantization.result import Quantized
+from vggbatch.quantization.workflow import quantize_model
 
 
 def pull(
@@ -87,15 +88,17 @@ def quantize(
 ) -> Quantized:
     """Write an int8 version of an fp32 network, calibrated on images of yours.
 
-    A YAML file beside it keeps the network's preprocessing, so that `score` takes it as it is.
+    A YAML file beside it keeps the network's preprocessing, so that `score` takes it as it is, and
+    FILE.quantized.json what was measured.
 
     Args:
         model: a name of the zoo, or an ONNX file or its URI.
         input: images to calibrate on, as `score` takes them.
         output: ONNX file or URI to write.
         images: how many to calibrate on, spread evenly over the input.
-        labels: of the input; int8 is then measured against fp32.
-        max_drop: leave the worst layers in fp32 until top-1 is this near to fp32's, in points.
+        labels: of the input; int8 is then measured against fp32, on other images of it.
+        max_drop: points of top-1 that int8 may lie below fp32; for that the worst layers stay in
+            fp32.
         quant_format: form of the int8 graph: `qdq` or `qoperator`.
         calibration: how the ranges of activations are chosen: `minmax`, `entropy` or `percentile`.
         select: the images of the input that all of this is about, as the setting `select`.
@@ -107,9 +110,10 @@ def quantize(
         on_progress: called with a line for each step.
 
     Raises:
-        UsageError: the network cannot be quantized, the output not be written, or there are no
-            images, or none with a label.
-        VggbatchError: the cluster does not answer, or a node of it has other versions.
+        UsageError: the network cannot be quantized, the output not be written, there are no images,
+            none with a label, or too few to show that the drop is within the limit.
+        VggbatchError: the drop is beyond the limit; the cluster does not answer, or a node of it
+            has other versions.
     """
     check_choice("quant_format", quant_format, Format)
     check_choice("calibration", calibration, Calibration)

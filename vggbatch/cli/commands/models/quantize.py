@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from vggbatch.cli import completion, console, options
-from vggbatch.cli.commands.models.options import AnyModel, CacheDir, Mirrors, mirrors
+from vggbatch.cli.commands.models.options import AnyModel, CacheDir, Mirrors
 from vggbatch.cli.one_line import cell
 
 if TYPE_CHECKING:
@@ -107,15 +107,14 @@ def quantize(
     FILE.quantized.json what was measured. With --address, or as a job of a Ray cluster, the
     cluster's tasks look at the images.
     """
-    from vggbatch.config import ComputeOptions, ModelOptions, load_label_options
-    from vggbatch.models.resolve import resolve
-    from vggbatch.quantization.workflow import quantize_model
+    from vggbatch import api
+    from vggbatch.config import load_label_options
 
     console.configure(as_json=as_json)
-    resolved = resolve(ModelOptions(name=model), cache_dir=cache_dir, mirrors=mirrors(mirror))
+    reading = load_label_options(settings or ())
     with console.interruptible(), console.steps() as step:
-        done = quantize_model(
-            resolved,
+        done = api.quantize(
+            model,
             inputs,
             output,
             images=images,
@@ -123,11 +122,13 @@ def quantize(
             max_drop=max_drop,
             quant_format=quant_format.value,
             calibration=calibration.value,
+            select=options.selection(limit, sample, seed),
+            columns=reading.columns,
+            indices=reading.indices,
+            address=address,
+            mirrors=mirror or (),
             cache_dir=cache_dir,
-            compute=ComputeOptions(address=address),
-            reading=load_label_options(settings or ()),
-            wanted=options.selection(limit, sample, seed),
-            progress=step,
+            on_progress=step,
         )
     for kind in done.left_out:
         console.note(f"not calibrated on: {kind}")
