@@ -98,11 +98,10 @@ class Heavy:
         return Histograms({"t": np.histogram(self.values, bins, (-limit, limit))[0]})
 
 
-@pytest.mark.parametrize(("calibration", "widest"), [("percentile", 6), ("entropy", 25)])
-def test_values_far_out_are_cut_off(calibration, widest):
-    low, high = calibrate(Heavy(), images(1, 0), calibration)["t"].range_value
-    assert -widest < low < -2
-    assert 2 < high < widest
+def test_values_far_out_are_cut_off():
+    low, high = calibrate(Heavy(), images(1, 0), "percentile")["t"].range_value
+    assert -6 < low < -2
+    assert 2 < high < 6
     assert calibrate(Heavy(), images(1, 0), "minmax")["t"].range_value == (-60, 90)
 
 
@@ -116,10 +115,7 @@ def test_the_percentile_is_numpys(observer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "calibration",
-    ["minmax", "percentile", pytest.param("entropy", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("calibration", ["minmax", "percentile"])
 def test_memory_does_not_grow_with_the_images(calibration, tmp_path):
     model = synthesize("vgg16-12", shrink=4, size=64)
     make_batchable(model, input_name="data")

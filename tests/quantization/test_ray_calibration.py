@@ -16,10 +16,7 @@ def network(tmp_path):
     return own("vgg16-12", tmp_path)[1]
 
 
-@pytest.mark.parametrize(
-    "calibration",
-    ["minmax", "percentile", pytest.param("entropy", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("calibration", ["minmax", "percentile"])
 def test_tasks_give_the_network_that_one_process_gives(calibration, network, ray_cluster, tmp_path):
     found = []
     # two tasks of a thread each, and here as many threads as there are cores

@@ -80,6 +80,7 @@ def test_a_real_drop_is_found_and_reported_on_other_images(net, folder, labels, 
     first, others, last = 16 * 48 * 64, 16 * 16 * 64, 40 * 16 * 64
     assert written.int8_share == pytest.approx(others / (first + 2 * others + last))
     assert done.hardly_int8
+    assert not done.at_chance
     described = resolve(ModelOptions(name=str(target)))
     assert (described.preprocess, described.classes) == (PROFILE, net.classes)
     record = json.loads(target.with_name("int8.quantized.json").read_text())
@@ -127,6 +128,7 @@ def test_no_layer_stays_in_fp32_where_int8_only_rounds(sturdy, folder, tmp_path,
     assert len(done.measured) == 2
     assert done.limit.shown != "beyond"
     assert not done.hardly_int8
+    assert done.at_chance
 
 
 def test_a_limit_that_cannot_be_resolved_is_refused_at_once(

@@ -21,9 +21,8 @@ import onnx
 from numpy.typing import NDArray
 
 from vggbatch.models.graphs.runtime import open_network
-from vggbatch.quantization import entropy
 
-Calibration = Literal["minmax", "entropy", "percentile"]
+Calibration = Literal["minmax", "percentile"]
 Normalize = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
@@ -142,7 +141,7 @@ def calibrate(observer: Observer, images: NDArray[np.uint8], calibration: Calibr
     Args:
         observer: looks at them.
         images: at least one, uint8 RGB [n, crop, crop, 3].
-        calibration: all values seen; all but a few; or the range that loses the least information.
+        calibration: all values seen, or all but a few.
     """
     from onnxruntime.quantization.calibrate import (
         CalibrationMethod,
@@ -156,14 +155,8 @@ def calibrate(observer: Observer, images: NDArray[np.uint8], calibration: Calibr
             name: (_scalar(low), _scalar(ranges.high[name])) for name, low in ranges.low.items()
         }
         return TensorsData(CalibrationMethod.MinMax, pairs)
-    if calibration == "entropy":
-        seen = observer.histograms(images, ranges, entropy.BINS)
-        return TensorsData(
-            CalibrationMethod.MinMax,
-            {name: _cut(ranges, name, counts) for name, counts in seen.counts.items()},
-        )
     seen = observer.histograms(images, ranges, _BINS)
-    # its number of quantized bins is for entropy alone
+    # its number of quantized bins is for another method
     collector = HistogramCollector(calibration, False, _BINS, 128, _PERCENTILE, scenario="same")
     collector.histogram_dict = {
         name: (
@@ -179,15 +172,6 @@ def calibrate(observer: Observer, images: NDArray[np.uint8], calibration: Calibr
     with contextlib.redirect_stdout(io.StringIO()):
         found = collector.compute_collection_result()
     return TensorsData(CalibrationMethod.Percentile, found)
-
-
-def _cut(
-    ranges: Ranges, name: str, counts: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The range of a tensor, cut off where the least information is lost."""
-    low, high = float(ranges.low[name]), float(ranges.high[name])
-    limit = ranges.limit(name) * entropy.least_divergence(counts, signed=low < 0)
-    return _scalar(np.float32(max(low, -limit))), _scalar(np.float32(min(high, limit)))
 
 
 def _with_activations(graph: Path) -> tuple[onnx.ModelProto, list[str]]:

@@ -71,6 +71,9 @@ class Quantized:
     """With a limit: int8, then with one layer more in fp32 each, on the images that choose."""
     measured: list[Version]
     """With labels: the original, int8, then what is written if layers were left in fp32."""
+    at_chance: bool
+    """Whether the original is right no more often than by chance, so that int8 has nothing to lose:
+    the labels may be of other classes."""
     limit: Limit | None
     left_float: tuple[str, ...]
     """Layers that --max-drop left in fp32."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from vggbatch.errors import UsageError
+from vggbatch.metrics.estimates.intervals import wilson
 from vggbatch.quantization.accuracy import Labeled, Paired, classify
 from vggbatch.quantization.arithmetic import int8_share, multiply_adds
 from vggbatch.quantization.quantizer import Quantizer
@@ -64,3 +65,9 @@ def measure(
         top1, share = against.quantized_top1, file.int8_share
         found.append(Version(file.left_float, top1, seen.rate, share, against))
     return found
+
+
+def is_chance(against: Paired, classes: int) -> bool:
+    """Whether the original's accuracy may be that of a guess: the 95 % interval has 1 / classes."""
+    n = against.images
+    return wilson(round(against.original_top1 / 100 * n), n)[0] <= 1 / classes

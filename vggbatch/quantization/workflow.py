@@ -22,7 +22,7 @@ from vggbatch.quantization.quantizer import Format, Observe, Quantizer
 from vggbatch.quantization.result import Limit, Quantized, publish
 from vggbatch.quantization.sampling import ImagePool
 from vggbatch.quantization.sensitivity import Progress, layer_noise, leave_worst
-from vggbatch.quantization.versions import measure, network_files
+from vggbatch.quantization.versions import is_chance, measure, network_files
 from vggbatch.storage.filesystem import Folder
 from vggbatch.uris import base_name
 
@@ -129,6 +129,7 @@ def quantize_model(
             noise=noise,
             steps=steps,
             measured=measured,
+            at_chance=against is not None and is_chance(against, len(model.classes)),
             limit=Limit.of(max_drop, against) if max_drop is not None and against else None,
             left_float=left,
             int8_share=files[-1].int8_share,

@@ -34,7 +34,6 @@ class Calibration(StrEnum):
     """As `vggbatch.quantization.quantizer.Calibration`."""
 
     minmax = "minmax"
-    entropy = "entropy"
     percentile = "percentile"
 
 
@@ -89,7 +88,7 @@ def quantize(
         typer.Option(
             "--calibration",
             metavar="NAME",
-            help="How activations' ranges are chosen: minmax, entropy, percentile.",
+            help="How activations' ranges are chosen: minmax, percentile.",
         ),
     ] = Calibration.minmax,
     limit: options.Limit = None,
@@ -136,6 +135,11 @@ def quantize(
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
     if done.repeated:
         console.note(f"left out, as others have the same pixels: {done.repeated} images")
+    if done.at_chance:
+        console.warning(
+            f"fp32 is right on {done.measured[0].top1:.2f} % of {done.reported_on:,} images, which "
+            "may be chance: what int8 loses does not show; are these labels of this network?"
+        )
     if done.hardly_int8:
         console.warning(
             f"{done.int8_share:.0%} of the multiply-adds are int8: this is hardly an int8 network"
