@@ -12,8 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import Requirement
-
 from vggbatch.classifier.cores import cpu_quota, pinning, usable_cpus
 from vggbatch.cluster.node_report import existing, vector_instructions
 from vggbatch.config.load import ENV_PREFIX
@@ -87,6 +85,8 @@ def diagnose(
 
 
 def _packages(problems: list[str]) -> dict[str, str]:
+    from packaging.requirements import Requirement
+
     found = {}
     for text in metadata.requires("vggbatch") or ():
         wanted = Requirement(text)

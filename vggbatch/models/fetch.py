@@ -9,9 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-import requests
 from filelock import FileLock
-from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models import hub
@@ -247,6 +245,10 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def _opened_http(address: str, offset: int, total: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    # here, for most commands get no file, and the two take a fifth of a short one's start
+    import requests
+    from urllib3.exceptions import HTTPError, ReadTimeoutError
+
     # identity: a compressed transfer has another length, and cannot be resumed
     headers = {"Accept-Encoding": "identity"}
     if offset:

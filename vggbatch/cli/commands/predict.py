@@ -27,9 +27,11 @@ def predict(
 ) -> None:
     """Show the top-5 of images on the terminal; no cluster, no output."""
     from vggbatch import api
+    from vggbatch.executors.pandas_later import postpone_pandas
     from vggbatch.sources.base import left_out_of
     from vggbatch.sources.input_warnings import input_warnings_of
 
+    postpone_pandas()
     console.configure(verbose=verbose, as_json=as_json)
     job = job_config(inputs=inputs, model=model, config=config, settings=settings)
     if job.model.name.endswith("@synthetic"):
