@@ -170,7 +170,7 @@ def _contents(
         members = reader_for(shard.format).members(shard, indexes)
         inside = [name.removeprefix(prefix) for name in left if name.startswith(prefix)]
         names = pa.array(inside, pa.string())
-        chosen = members.filter(pc.is_in(members["name"], value_set=names))
+        chosen = members.filter(pc.field("name").isin(names))
         contents = reader_for(shard.format).read(shard, chosen, max_bytes)
         for image_id, data in zip(shard.image_ids(chosen), contents, strict=True):
             left.discard(image_id)

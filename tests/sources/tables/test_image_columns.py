@@ -40,7 +40,10 @@ PLAIN = {
 
 
 def written(path, columns, **options):
-    pq.write_table(pa.table(columns), path, **options)
+    try:
+        pq.write_table(pa.table(columns), path, **options)
+    except pa.ArrowNotImplementedError as error:  # views, by an older pyarrow
+        pytest.skip(str(error))
     return str(path)
 
 
