@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 import pytest
@@ -264,6 +265,49 @@ def test_a_claim_is_given_back_though_each_removal_fails_at_first(
     with OutputLease(folder, interval=60):
         monkeypatch.setattr(os, name, fails_once)
     assert not list(tmp_path.iterdir())
+
+
+_FAILURES = [
+    (name, error, done)
+    for name, error in (
+        *(("mkdir", errno.EIO), ("fsync", errno.EIO), ("replace", errno.ENOSPC)),
+        *(("rename", errno.EIO), ("rename", errno.ENOENT)),
+    )
+    for done in (False, True)
+]
+_QUICK = [("replace", errno.ENOSPC, False), ("rename", errno.ENOENT, True)]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "done"),
+    [*_QUICK, *(pytest.param(*f, marks=pytest.mark.slow) for f in _FAILURES if f not in _QUICK)],
+)
+def test_an_output_that_could_not_be_claimed_is_free_for_the_same_process(
+    tmp_path, monkeypatch, name, error, done
+):
+    """A process that lives keeps what it has claimed, as where the disk was full in a notebook."""
+    real = getattr(os, name)
+    for at in range(1, 20):
+        folder, calls = Folder(str(tmp_path / str(at))), 0
+
+        def fails(*args, at=at, **options):
+            nonlocal calls
+            calls += 1
+            if calls != at or done:
+                real(*args, **options)
+            if calls == at:
+                raise OSError(error, os.strerror(error), args[0])
+
+        with suppress(OSError, UsageError), monkeypatch.context() as patch:
+            patch.setattr(os, name, fails)
+            with OutputLease(folder, interval=60):
+                patch.undo()
+        with OutputLease(folder, interval=60):
+            assert len(claim.claims(folder)) == 1
+        assert not os.listdir(folder.root), at
+        if calls < at:
+            break
+    assert 1 < at < 19
 
 
 def test_a_deletion_is_done_though_its_file_cannot_be_removed_yet(folder, tmp_path, monkeypatch):

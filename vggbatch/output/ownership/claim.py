@@ -18,7 +18,8 @@ import re
 import shutil
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -92,8 +93,20 @@ def create(folder: Folder, number: int, document: dict[str, Any]) -> Fence | Non
     """
     fence = Fence(folder, claim_name(number), document["token"])
     data = json.dumps(document, indent=1, default=str).encode() + b"\n"
-    made = _create_on_disk(fence, data) if folder.local else _create_in_store(fence, data)
+    with given_back_on_error(fence):
+        made = _create_on_disk(fence, data) if folder.local else _create_in_store(fence, data)
     return fence if made else None
+
+
+@contextmanager
+def given_back_on_error(fence: Fence) -> Iterator[None]:
+    """A block whose failure ends a claim: else this process, as it lives, would keep the output."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, LeaseLost):
+            give_back(fence)
+        raise
 
 
 def revoke(folder: Folder, claim: Claim) -> None:
@@ -170,13 +183,14 @@ def _create_on_disk(fence: Fence, data: bytes) -> bool:
             os.fsync(file.fileno())
         sync_directory(new)
         os.rename(new, fence.folder.path(fence.claim))
-    except (FileExistsError, FileNotFoundError):
-        return False
-    except OSError:
-        # ENOTEMPTY here; other systems say otherwise
-        if os.path.isdir(fence.folder.path(fence.claim)):
-            return False
-        raise
+    except OSError as error:
+        # NFS may fail a rename that it has done, where it was asked twice
+        if not _is_ours(fence):
+            # ENOTEMPTY here; other systems say otherwise
+            taken = isinstance(error, FileExistsError | FileNotFoundError)
+            if taken or os.path.isdir(fence.folder.path(fence.claim)):
+                return False
+            raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
     sync_directory(state)

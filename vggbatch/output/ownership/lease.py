@@ -154,11 +154,13 @@ class OutputLease:
         check_confined(self.folder)
         try:
             self.fence = self._take()
-            claim.sweep(self.fence)
-            written = self._renew()
+            with claim.given_back_on_error(self.fence):
+                claim.sweep(self.fence)
+                written = self._renew()
+                exclusive = claim.creates_exclusively(self.fence, NAME, written)
         except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
             raise unwritable(self.folder.uri, error) from None
-        if not claim.creates_exclusively(self.fence, NAME, written):
+        if not exclusive:
             _log.warning(
                 "%s: its store or the client for it does not create a file only where there is "
                 "none: do not begin two runs on this output at the same moment",
@@ -224,11 +226,12 @@ class OutputLease:
             fence = claim.create(self.folder, number, asdict(self._lease))
             if fence is None:
                 continue  # another run was faster: look who it is
-            others = [c for c in claim.claims(self.folder) if c.token != fence.token]
-            if all(found.token in dead for found in others):
-                for found in others:
-                    claim.revoke(self.folder, found)
-                return fence
+            with claim.given_back_on_error(fence):
+                others = [c for c in claim.claims(self.folder) if c.token != fence.token]
+                if all(found.token in dead for found in others):
+                    for found in others:
+                        claim.revoke(self.folder, found)
+                    return fence
             claim.give_back(fence)
             time.sleep(random.uniform(0.1, 0.5))
         raise UsageError(
