@@ -32,7 +32,7 @@ def test_a_network_is_quantized_and_scores(tmp_path):
 def test_values_that_there_are_not(tmp_path):
     for options, message in (
         ({"quant_format": "qqq"}, "quant_format is 'qqq': it is one of qdq, qoperator"),
-        ({"calibration": "max"}, "calibration is 'max': it is one of minmax, entropy, percentile"),
+        ({"calibration": "max"}, "calibration is 'max': it is one of minmax, percentile"),
         ({"images": 0}, "images is 0"),
         ({"select": {"limits": 3}}, "unknown key 'limits', did you mean 'limit'"),
     ):

@@ -100,7 +100,7 @@ def quantize(
         max_drop: points of top-1 that int8 may lie below fp32; for that the worst layers stay in
             fp32.
         quant_format: form of the int8 graph: `qdq` or `qoperator`.
-        calibration: how the ranges of activations are chosen: `minmax`, `entropy` or `percentile`.
+        calibration: how the ranges of activations are chosen: `minmax` or `percentile`.
         select: the images of the input that all of this is about, as the setting `select`.
         columns: how tables are read, as the setting `columns`.
         indices: what indices count, as the setting `indices`.
