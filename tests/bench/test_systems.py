@@ -118,9 +118,9 @@ def test_random_weights_are_not_timed_as_preparation(task):
 
 def test_an_unprepared_run_finds_weights_and_nothing_prepared(task, tmp_path):
     (tmp_path / "own" / "weights").mkdir(parents=True)
-    command = system("cold").command(replace(task, cache_dir=str(tmp_path / "own")))
-    assert f"cache_dir={tmp_path / 'cache'}" in command
+    own = f"cache_dir={tmp_path / 'own'}"
+    given = replace(task, cache_dir=str(tmp_path / "own"), score_settings=(own,))
+    command = system("cold").command(given)
+    assert command[-2:] == ["--set", f"cache_dir={tmp_path / 'cache'}"]
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["weights"]
-    assert f"cache_dir={tmp_path / 'own'}" in system("vggbatch").command(
-        replace(task, cache_dir=str(tmp_path / "own"))
-    )
+    assert own in system("vggbatch").command(replace(given, score_settings=()))

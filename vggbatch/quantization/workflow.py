@@ -26,6 +26,8 @@ from vggbatch.quantization.versions import is_chance, measure, network_files
 from vggbatch.storage.filesystem import Folder
 from vggbatch.uris import base_name
 
+_SMALLEST_DROP = 0.0001
+"""Points of top-1: it takes millions of images to show that no more are lost."""
 _NOISE_IMAGES = 8
 """Images that the layers are compared on: each gives a thousand scores."""
 
@@ -152,10 +154,10 @@ def _check(output: str, labels: str | None, max_drop: float | None) -> None:
         return
     if labels is None:
         raise UsageError("--max-drop is measured on labeled images: name their labels, --labels")
-    if not 0 < max_drop <= 100:
+    if not _SMALLEST_DROP <= max_drop <= 100:
         raise UsageError(
             f"--max-drop {max_drop:g}: no number of images shows that nothing at all is lost; name "
-            "points of top-1 above 0, 100 at most"
+            f"points of top-1 from {_SMALLEST_DROP:g} to 100"
         )
 
 

@@ -32,12 +32,12 @@ class Ours(System):
         """The command as a user gives it."""
         command = process.python("vggbatch", "score", task.images, "--model")
         command += [task.score_model, "-o", str(_output(task))]
-        for pair in (*self.settings(task), *task.score_settings):
+        for pair in (*task.score_settings, *self.settings(task)):
             command += ["--set", pair]
         return [*command, "--address", task.address] if task.address else command
 
     def settings(self, task: Task) -> list[str]:
-        """Settings that are not the user's."""
+        """Settings that are not the user's; they come last, and count."""
         return [] if task.cache_dir is None else [f"cache_dir={task.cache_dir}"]
 
     def watch(self, task: Task) -> None:
