@@ -82,7 +82,7 @@ def classify(
         networks: with the same ports.
         images: to run them on.
     """
-    sessions = [open_network(path) for path in networks]
+    sessions = [open_network(path, spin=False) for path in networks]
     outputs = [session.get_outputs()[0].name for session in sessions]
     right: list[list[NDArray[np.bool_]]] = [[] for _ in networks]
     seconds: list[list[float]] = [[] for _ in networks]

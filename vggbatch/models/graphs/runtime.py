@@ -49,6 +49,7 @@ def open_network(
     optimize: bool = True,
     threads: int | None = None,
     checked: bool = False,
+    spin: bool = True,
 ) -> InferenceSession:
     """Open a network to run it.
 
@@ -58,8 +59,12 @@ def open_network(
             what would be fused away is wanted.
         threads: None: as many as there are cores.
         checked: as `open_exactly` takes it.
+        spin: let threads wait for the next run with their core; not where several networks take
+            turns, for those of one would slow the next one down.
     """
     options = _options()
+    if not spin:
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.intra_op_num_threads = threads or 0
     if not optimize:
         options.graph_optimization_level = GraphOptimizationLevel.ORT_DISABLE_ALL
