@@ -250,3 +250,10 @@ def test_none_that_can_be_read_is_one_line(net, tmp_path):
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match="none of the 1 images tried"):
         quantize_model(net, [str(tmp_path / "a.png")], str(tmp_path / "x.onnx"), images=8)
+
+
+def test_the_original_is_not_written_over(net, folder, tmp_path):
+    (tmp_path / "link.onnx").symlink_to(net.uri)
+    for output in (net.uri, str(tmp_path / "link.onnx")):
+        with pytest.raises(UsageError, match="is the network itself"):
+            quantize_model(net, [str(folder)], output, images=8)

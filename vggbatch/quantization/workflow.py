@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -69,12 +70,13 @@ def quantize_model(
         progress: called with each step.
 
     Raises:
-        UsageError: the model cannot be quantized, the output not be written, there are no images,
-            none with a label, or too few to show that the drop is within the limit.
+        UsageError: the model cannot be quantized, the output not be written or is the model
+            itself, there are no images, none with a label, or too few to show that the drop is
+            within the limit.
         VggbatchError: the images that report show that the drop is beyond the limit; the cluster
             does not answer, or a node of it has other versions.
     """
-    _check(output, labels, max_drop)
+    _check(model, output, labels, max_drop)
     target = _folder_of(output)
     target.check_writable()
     _, profile = resolve_profile(model.preprocess)
@@ -147,9 +149,12 @@ def quantize_model(
     return done
 
 
-def _check(output: str, labels: str | None, max_drop: float | None) -> None:
+def _check(model: Model, output: str, labels: str | None, max_drop: float | None) -> None:
     if not base_name(output).endswith(".onnx"):
         raise UsageError(f"the output {output} must end in .onnx")
+    same = os.path.exists(output) and os.path.exists(model.uri or "")
+    if output == model.uri or (same and os.path.samefile(output, model.uri or "")):
+        raise UsageError(f"the output {output} is the network itself: name another file with -o")
     if max_drop is None:
         return
     if labels is None:
