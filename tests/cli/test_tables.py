@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import pyarrow as pa
 from rich.console import Console
 
+from vggbatch.cli.comparison_tables import _accuracies
 from vggbatch.cli.tables import render, render_profiles
 from vggbatch.metrics import Evaluation, LabelSetResult, Metric
+from vggbatch.metrics.comparison.compare import PairedAccuracy
 
 NONE = pa.table({})
 
@@ -62,3 +65,16 @@ def test_of_several_profiles_the_nearest_to_the_published_accuracy_is_named():
     out = io.StringIO()
     Console(file=out, width=200).print(render_profiles(unknown))
     assert "nearest" not in out.getvalue()
+
+
+def test_a_comparison_fits_eighty_columns():
+    def line(metric):
+        return PairedAccuracy(
+            metric, 50000, 90, 81.5, -8.5, -13.48, -3.89, 20, 3, 4.88e-10, 2.7e-10
+        )
+
+    console = Console(width=80, file=io.StringIO())
+    console.print(_accuracies(SimpleNamespace(accuracies=[line("top1"), line("top5")])))
+    shown = console.file.getvalue()
+    assert [row.split()[0] for row in shown.splitlines()[2:]] == ["top1", "top5"]
+    assert "2.7e-10" in shown

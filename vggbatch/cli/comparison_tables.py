@@ -74,9 +74,8 @@ def _facts(comparison: Comparison) -> Table:
 
 
 def _accuracies(comparison: Comparison) -> Table:
-    table = plain_table(
-        "accuracy %", "a", "b", "b - a", "95 % interval", "only a", "only b", "p", "mid-p"
-    )
+    table = plain_table("%", "a", "b", "b - a", "95 % interval", "only a", "only b", "p", "mid-p")
+    table.padding = (0, 1, 0, 0)  # nine columns in eighty
     for line in comparison.accuracies:
         table.add_row(
             line.metric,
