@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def as_html(rows: Iterable[Sequence[object]], heads: Sequence[str] = (), caption: str = "") -> str:
@@ -25,7 +28,7 @@ def as_html(rows: Iterable[Sequence[object]], heads: Sequence[str] = (), caption
 
 def link(uri: str, text: str) -> str:
     """A link to a file beside the notebook, or below an address; text where it is neither."""
-    if "://" in uri and not uri.startswith(("http://", "https://")):
+    if _SCHEME.match(uri) and not uri.startswith(("http://", "https://")):
         return escape(text)
     return f'<a href="{escape(uri)}" target="_blank">{escape(text)}</a>'
 

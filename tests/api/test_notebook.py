@@ -54,7 +54,8 @@ def test_results_are_tables(place, evaluated):
 def test_names_from_outside_are_text():
     assert as_html([["<b>", None]]).count("&lt;b&gt;") == 1
     assert "<script" not in Page('x"><script>/report.html')._repr_html_()
-    assert Page("s3://bucket/out/report.html")._repr_html_() == "report.html"
+    for elsewhere in ("s3://bucket/out/report.html", "JavaScript:alert(1)/report.html"):
+        assert Page(elsewhere)._repr_html_() == "report.html"
 
 
 class Shown:

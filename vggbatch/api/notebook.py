@@ -42,8 +42,8 @@ def in_cell(on_progress: ProgressCallback | None) -> Iterator[ProgressCallback |
 def _in_notebook() -> bool:
     """Whether this process is the kernel of a notebook. IPython is not imported to find out."""
     shell = sys.modules.get("IPython")
-    running = shell.get_ipython() if shell is not None else None
-    return running is not None and getattr(running, "kernel", None) is not None
+    running = getattr(shell, "get_ipython", lambda: None)()
+    return getattr(running, "kernel", None) is not None
 
 
 class _Bar:

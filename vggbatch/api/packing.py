@@ -47,6 +47,7 @@ def pack(
     check_choice("shard_format", shard_format, ShardFormat)
     if shard_mb < 1:
         raise UsageError(f"shard_mb is {shard_mb}: a shard has a megabyte at least")
+    reading = validate(ColumnOptions, columns or {}, origin="columns")
     totals = PackedTotals()
     with OutputLease(Folder(output)) as lease:
         for totals in pack_shards(
@@ -55,7 +56,7 @@ def pack(
             shard_format=shard_format,
             shard_size=shard_mb * 10**6,
             max_bytes=load_config().decode.max_bytes,
-            columns=validate(ColumnOptions, columns or {}, origin="columns"),
+            columns=reading,
             writer=lease.fence,
         ):
             if on_progress is not None:
