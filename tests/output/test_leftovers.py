@@ -69,6 +69,8 @@ def test_a_complete_output_has_no_leftovers_and_is_not_touched(folder, monkeypat
         "_vggbatch/{other}/staging/000000/00000000.000000.000002.000000004.0002.parquet",
         "_vggbatch/{other}/groups/000000.json",
         "_vggbatch/{other}/shards.parquet",
+        "_vggbatch/next/_vggbatch/{other}/staging/000000/x.parquet",
+        "_vggbatch/next/_vggbatch/plan.json",
         "_vggbatch/lease.json",
         "_vggbatch/.probe-x",
         "predictions/part-000009.parquet",
@@ -98,6 +100,18 @@ def test_files_of_a_user_stay(folder):
     folder.write_bytes("_vggbatch/lease.json", b"")
     remove_leftovers(Output(folder))
     assert names(folder) == before
+
+
+def test_what_a_killed_append_has_scored_stays(folder):
+    begun = [
+        f"_vggbatch/next/_vggbatch/{name}" for name in ("plan.json", f"{OTHER}/shards.parquet")
+    ]
+    for name in begun:
+        folder.write_bytes(name, b"")
+    folder.write_bytes("_vggbatch/.probe-x", b"")
+    assert leftovers(Output(folder)) == ["_vggbatch/.probe-x"]
+    remove_leftovers(Output(folder))
+    assert all(map(folder.exists, begun))
 
 
 def test_claims_of_dead_runs_go_and_those_of_others_stay(folder):

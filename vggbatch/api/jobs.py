@@ -257,13 +257,15 @@ def _written(evaluations: dict[str, Evaluation], result: RunResult) -> Metrics:
         return {name: WrittenMetrics([], []) for name in evaluations}
     revision = result.revision
     plan = revision.plan if revision is not None else result.output.read_plan() or {}
-    generation = revision.generation if revision is not None else 0
+    generation = int(plan.get("generation", 0))
     own, *_ = evaluations
     footers = {name: footer_of_plan(plan, "" if name == own else name) for name in evaluations}
     written = {}
     for name, evaluation in evaluations.items():
         some = evaluations if name == own else {name: evaluation}
-        tables = write_metrics(result.fence(name), some, footers, generation)
+        tables = write_metrics(
+            result.fence(name), some, footers, generation, beside=revision is not None
+        )
         written[name] = WrittenMetrics(tables, evaluation.lines() if tables else [])
     return written
 

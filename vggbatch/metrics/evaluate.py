@@ -161,6 +161,8 @@ def write_metrics(
     evaluations: Mapping[str, Evaluation],
     footers: Mapping[str, Mapping[str, str]],
     generation: int = 0,
+    *,
+    beside: bool = False,
 ) -> list[dict[str, Any]]:
     """Write the metrics of an output, in place of any that are there.
 
@@ -168,12 +170,14 @@ def write_metrics(
         place: the right to write there.
         evaluations: by profile; of several, each is a partition of the tables.
         footers: entries of the files' footers, by profile.
-        generation: how often the output was revised; the tables of those before stay.
+        generation: how often the output was revised.
+        beside: whether tables that are there stay, as of the generation before until this one is
+            declared.
 
     Returns:
         What run.json lists of the tables.
     """
-    if not generation:
+    if not beside:
         place.delete_tree(METRICS)
     facts = []
     for profile, evaluation in evaluations.items():

@@ -13,7 +13,7 @@ from contextlib import suppress
 from vggbatch.errors import UsageError
 from vggbatch.output.documents.metadata import tables_of
 from vggbatch.output.layout import Output, is_partial, is_plan_id
-from vggbatch.output.names import PREDICTIONS, PROFILES, RUN, STATE, SUCCESS
+from vggbatch.output.names import NEXT, PLAN, PREDICTIONS, PROFILES, RUN, STATE, SUCCESS
 from vggbatch.output.ownership import lease
 from vggbatch.output.ownership.claim import is_of_claims
 from vggbatch.output.ownership.fence import Fence, LeaseLost
@@ -72,6 +72,7 @@ def sweep(output: Output, fence: Fence) -> None:
 
 def _of_state(output: Output) -> Iterator[str]:
     own = f"{STATE}/{output.plan_id}"
+    coming: set[str] = set()
     for path in output.folder.walk(STATE):
         first, *rest = path.removeprefix(f"{STATE}/").split("/")
         top = f"{STATE}/{first}"
@@ -82,8 +83,13 @@ def _of_state(output: Output) -> Iterator[str]:
                 yield path
         elif is_plan_id(first) or is_of_claims(first):
             yield f"{top}/"
+        elif top == NEXT:
+            coming.add("/".join(rest[:1] + rest[-1:]))
         elif not rest and (path == lease.NAME or is_partial(path)):
             yield path
+    # what is to be added has both from its beginning; else it is a late request's alone
+    if coming and not {PLAN, f"{STATE}/shards.parquet"} <= coming:
+        yield f"{NEXT}/"
 
 
 def _of_rows(output: Output, *, ours: bool) -> Iterator[str]:

@@ -160,7 +160,8 @@ def _records(
         some = evaluations if not number else {name: evaluations[name]} if evaluations else {}
         footers = {other: footer_of_plan(plan, profile or _further(other, names)) for other in some}
         place = new.fence_of(profile)
-        tables = write_metrics(place, some, footers, plan["generation"]) if some else None
+        generation = plan["generation"]
+        tables = write_metrics(place, some, footers, generation, beside=True) if some else None
         records[profile] = {
             **record,
             "plan": new.plan_id,
