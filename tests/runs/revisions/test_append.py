@@ -50,6 +50,18 @@ def test_what_is_new_is_scored_and_what_is_there_stays_byte_for_byte(night):
     night.check()
 
 
+def test_metrics_that_an_appended_output_has_lost_come_back_as_they_were(night):
+    night.tar("b", 110)
+    night.score(append=True)
+    tables = {path: path.read_bytes() for path in night.out.glob("metrics/**/*.parquet")}
+    first, second = sorted(tables)[:2]
+    first.unlink()
+    second.write_bytes(b"of a late request")
+    night.score(append=True)
+    assert {p: p.read_bytes() for p in night.out.glob("metrics/**/*.parquet")} == tables
+    night.check()
+
+
 def test_labels_grow_with_the_images(night):
     lines = night.labels.read_text().splitlines()
     night.labels.write_text("\n".join(lines[:16]) + "\n")  # of the first fifteen images
