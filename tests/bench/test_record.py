@@ -10,12 +10,14 @@ SETTINGS = {"inputs": ("a", "b"), "images": 10, "rounds": 1}
 def test_goes_on_where_it_stopped(tmp_path):
     record = Record.open(tmp_path / "out", SETTINGS)
     record.keep_best("fp32", "bare", {"batch": 4, "sessions": 2})
+    record.keep_prepare_seconds("fp32", 7.5)
     record.add(measurement("loop"))
     with (tmp_path / "out" / "measurements.jsonl").open("a") as file:
         file.write('{"round": 1, "network": "fp')  # killed in the middle of a line
     again = Record.open(tmp_path / "out", {**SETTINGS, "rounds": 3})
     assert again.measurements == record.measurements
     assert again.best == {"fp32": {"bare": {"batch": 4, "sessions": 2}}}
+    assert again.prepare_seconds == {"fp32": 7.5}
     assert again.has(1, "fp32", "loop")
     assert not again.has(2, "fp32", "loop")
     again.add(measurement("daft"))

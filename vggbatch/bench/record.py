@@ -23,6 +23,8 @@ class Record:
     measurements: list[Measurement] = field(default_factory=list)
     best: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     """Network -> system -> batch and sessions with which onnxruntime alone is fastest."""
+    prepare_seconds: dict[str, float] = field(default_factory=dict)
+    """Network -> what preparing it took, where this benchmark did that."""
 
     @staticmethod
     def open(folder: Path, settings: dict[str, Any]) -> Record:
@@ -35,7 +37,9 @@ class Record:
         path = folder / _PLAN
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"settings": wanted, "best": {}}, indent=1))
+            path.write_text(
+                json.dumps({"settings": wanted, "best": {}, "prepare_seconds": {}}, indent=1)
+            )
             return Record(folder)
         try:
             return Record._continued(folder, wanted)
@@ -53,7 +57,7 @@ class Record:
         if other:
             was = ", ".join(f"{key} was {before.get(key)}" for key in other)
             raise UsageError(f"{folder} has another benchmark ({was}): name another folder with -o")
-        record = Record(folder, best=plan["best"])
+        record = Record(folder, best=plan["best"], prepare_seconds=plan["prepare_seconds"])
         if (folder / _MEASUREMENTS).exists():
             lines = (folder / _MEASUREMENTS).read_text().splitlines(keepends=True)
             # the last line may be cut where the process was killed
@@ -76,5 +80,14 @@ class Record:
     def keep_best(self, network: str, system: str, best: dict[str, int]) -> None:
         """Keep what a search has found."""
         self.best.setdefault(network, {})[system] = best
+        self._write()
+
+    def keep_prepare_seconds(self, network: str, seconds: float) -> None:
+        """Keep what preparing took: when the benchmark continues it is in the cache."""
+        self.prepare_seconds[network] = seconds
+        self._write()
+
+    def _write(self) -> None:
         plan = json.loads((self.folder / _PLAN).read_text())
-        (self.folder / _PLAN).write_text(json.dumps(plan | {"best": self.best}, indent=1))
+        found = {"best": self.best, "prepare_seconds": self.prepare_seconds}
+        (self.folder / _PLAN).write_text(json.dumps(plan | found, indent=1))
