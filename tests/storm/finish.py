@@ -104,10 +104,10 @@ class FinishStorm:
         driver = self._start(command, output)
         begun = self._until_begun(command, driver, output)
         driver.ended.wait(begun + self.random.uniform(0, self._lasts[command]) - time.monotonic())
-        if driver.ended.is_set():
+        if not _signaled(driver, signal.SIGKILL if kind == "killed" else signal.SIGSTOP):
+            assert driver.ended.wait(_TIMEOUT_S)
             self.result.missed += 1
             return driver.status, driver.log.read_text()
-        os.killpg(driver.pid, signal.SIGKILL if kind == "killed" else signal.SIGSTOP)
         self.result.disturbed[kind] += 1
         self.result.moments[_moment(output)] += 1
         if kind != "killed":
@@ -159,6 +159,17 @@ class FinishStorm:
             ids = [name.rpartition("/")[2] for name in rows.to_pylist()]
             self.result.lost += (expected - Counter(ids)).total()
             self.result.doubled += (Counter(ids) - expected).total()
+
+
+def _signaled(driver: Command, number: signal.Signals) -> bool:
+    """Whether a run got a signal; else it is over, or will be reported as that at once."""
+    if driver.ended.is_set():
+        return False
+    try:
+        os.killpg(driver.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _moment(output: Path) -> str:
