@@ -89,8 +89,9 @@ class FinishStorm:
         for _ in range(self.random.randint(0, 2)):
             self._disturb(command, output, "killed")
         kind = self.random.choice(KINDS)
+        missed = self.result.missed
         status, text = self._disturb(command, output, kind)
-        if kind == "overwritten meanwhile":
+        if kind == "overwritten meanwhile" and self.result.missed == missed:
             command = "other"
         verdict = self.bench.judge(command, str(output), status, text)
         self.result.outputs += 1
