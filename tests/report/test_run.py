@@ -15,6 +15,7 @@ from vggbatch import api
 from vggbatch.cli import app
 from vggbatch.cli.commands.report import report
 from vggbatch.errors import UsageError
+from vggbatch.output.ownership.fence import Fence, LeaseLost
 from vggbatch.report import write_report
 from vggbatch.storage.filesystem import Folder
 
@@ -204,3 +205,20 @@ def test_the_command_prints_where_the_page_is(run, capsys):
 def test_an_output_without_a_run_is_one_line(tmp_path):
     with pytest.raises(UsageError, match="not the output of a finished run"):
         report(str(tmp_path))
+
+
+def test_a_page_that_came_while_another_run_took_the_output_is_no_success(
+    run, tmp_path, monkeypatch
+):
+    """As a request to a store that stood still for as long as that takes."""
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    write = Fence.write_bytes
+
+    def late(fence, name, data):
+        write(fence, name, data)
+        shutil.rmtree(out / fence.claim)
+
+    monkeypatch.setattr(Fence, "write_bytes", late)
+    with pytest.raises(LeaseLost):
+        write_report(Folder(str(out)))

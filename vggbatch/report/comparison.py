@@ -84,6 +84,7 @@ def write_comparison(
         with first.reading(), second.reading():
             page = comparison_page(first, second, classes=classes, gallery=gallery, images=images)
         lease.fence.write_bytes(COMPARISON, page.encode())
+        lease.fence.check()  # in a store another run may have come while it was sent
     return f"{b.uri}/{COMPARISON}"
 
 

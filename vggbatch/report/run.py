@@ -85,6 +85,7 @@ def write_report(folder: Folder, *, gallery: int = GALLERY, images: Sequence[str
         with output.reading():
             page = run_page(output, gallery=gallery, images=images)
         lease.fence.write_bytes(REPORT, page.encode())
+        lease.fence.check()  # in a store another run may have come while it was sent
     return f"{folder.uri}/{REPORT}"
 
 
