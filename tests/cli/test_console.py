@@ -114,6 +114,8 @@ def test_without_progress_only_notes_are_shown(capfd):
 
 def test_a_command_that_is_silent_says_what_it_does_once(capsys, monkeypatch):
     monkeypatch.setattr(silence, "_SECONDS", 0.2)
+    terminal = console._Terminal(stderr=True, force_terminal=True, no_color=True)
+    monkeypatch.setattr(console, "err", terminal)
     with silence.broken("report"):
         time.sleep(0.6)
         console.note("a word")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 
 from vggbatch.chunks.result import ChunkResult
@@ -39,7 +40,9 @@ class Here:
 
     def run(self, work):
         context = work.context(self.placement)
+        cores = os.sched_getaffinity(0)
         classify = Classify(context)
+        os.sched_setaffinity(0, cores)  # a classifier has a process to itself elsewhere
         for number, chunk in enumerate(index(work.rows(work.shards), context)):
             if number == self.stop:
                 raise KeyboardInterrupt

@@ -116,8 +116,8 @@ def note(message: str) -> None:
 
 
 def still(words: str) -> None:
-    """One line on what takes long, where progress is wanted."""
-    if _wanted.progress:
+    """One line on what takes long, where progress is wanted and somebody may wait for it."""
+    if _wanted.progress and err.is_terminal:
         note(f"{words} ...")
 
 
