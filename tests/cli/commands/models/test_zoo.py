@@ -119,8 +119,8 @@ def test_quantize_shows_what_int8_costs_on_labeled_images(net, tmp_path):
     more = ("--max-drop", 60, "-o", tmp_path / "int8.onnx", "--cache-dir", tmp_path / "c")
     done = run(*words, *more)
     shown = done.stdout
-    assert re.search(r"^on 4 images that choose layers +top-1 %", shown, re.MULTILINE)
-    assert re.search(r"^on 4 other images, which report +top-1 %", shown, re.MULTILINE)
+    assert re.search(r"^on 4 images that choose layers$", shown, re.MULTILINE)
+    assert re.search(r"^on 4 other images, which report$", shown, re.MULTILINE)
     row = r"^int8 +[\d.]+ +-?[\d.]+ \(-[\d.]+ to [\d.]+\) +\d +\d +[\d.]+ +[\d.]+$"
     assert re.search(row, shown, re.MULTILINE)
     assert re.search(r"^calibrated on +4 images$", shown, re.MULTILINE)

@@ -180,7 +180,8 @@ def _show_noise(noise: list[LayerNoise]) -> None:
 
 def _show_steps(steps: list[Step]) -> None:
     """What was seen of the images that choose layers."""
-    table = _paired_table(f"on {steps[0].against.images:,} images that choose layers")
+    console.out.print(f"on {steps[0].against.images:,} images that choose layers")
+    table = _paired_table()
     for step in steps:
         name = f"int8 without {cell(step.left_float[-1])}" if step.left_float else "int8"
         table.add_row(name, f"{step.against.quantized_top1:.2f}", *_paired(step.against))
@@ -188,7 +189,8 @@ def _show_steps(steps: list[Step]) -> None:
 
 
 def _show_measured(done: Quantized) -> None:
-    table = _paired_table(f"on {done.reported_on:,} other images, which report")
+    console.out.print(f"on {done.reported_on:,} other images, which report")
+    table = _paired_table()
     table.add_column("images/s", justify="right")
     for version in done.measured:
         top1, rate = f"{version.top1:.2f}", f"{version.rate:.1f}"
@@ -198,9 +200,9 @@ def _show_measured(done: Quantized) -> None:
     console.out.print("images/s: the network alone, steady, in turns, batches of 4")
 
 
-def _paired_table(title: str) -> Table:
+def _paired_table() -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column(title)
+    table.add_column("network")
     for name in ("top-1 %", "points lost (95 %)", "only fp32", "only int8", "p"):
         table.add_column(name, justify="right", no_wrap=True)
     return table
