@@ -53,8 +53,9 @@ class WorkerProcess:
                 env=process.environment(),
             )
         self._outgoing: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for target in (self._read, self._write):
-            threading.Thread(target=target, name="local worker", daemon=True).start()
+        self._writer = threading.Thread(target=self._write, name="local worker", daemon=True)
+        self._writer.start()
+        threading.Thread(target=self._read, name="local worker", daemon=True).start()
 
     def __enter__(self) -> WorkerProcess:
         return self
@@ -109,6 +110,8 @@ class WorkerProcess:
             self._process.wait(_ENDING)  # its end of the pipe is closed before it is gone
         self._process.kill()
         self._process.wait()
+        self._outgoing.put(None)
+        self._writer.join(_ENDING)  # a pipe that is closed under it would be an error of its own
         self._pipe.close()
         self.events.put((self, None))
 
