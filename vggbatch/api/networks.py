@@ -98,7 +98,8 @@ def quantize(
         images: how many to calibrate on, spread evenly over the input.
         labels: of the input; int8 is then measured against fp32, on other images of it.
         max_drop: points of top-1 that int8 may lie below fp32; for that the worst layers stay in
-            fp32.
+            fp32. Whether the images show that it is kept is in the result's `limit.shown`, and
+            whether they could in `at_chance`.
         quant_format: form of the int8 graph: `qdq` or `qoperator`.
         calibration: how the ranges of activations are chosen: `minmax` or `percentile`.
         select: the images of the input that all of this is about, as the setting `select`.

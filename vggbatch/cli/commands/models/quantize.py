@@ -12,6 +12,7 @@ from rich.table import Table
 from vggbatch.cli import completion, console, options
 from vggbatch.cli.commands.models.options import AnyModel, CacheDir, Mirrors
 from vggbatch.cli.one_line import cell
+from vggbatch.errors import JobFailed
 
 if TYPE_CHECKING:
     from vggbatch.quantization.accuracy import Paired
@@ -135,19 +136,20 @@ def quantize(
         console.warning(f"{console.plural(done.failed, 'image')} cannot be read and is left out")
     if done.repeated:
         console.note(f"left out, as others have the same pixels: {done.repeated} images")
-    if done.at_chance:
-        console.warning(
-            f"fp32 is right on {done.measured[0].top1:.2f} % of {done.reported_on:,} images, which "
-            "may be chance: what int8 loses does not show; are these labels of this network?"
-        )
+    guesses = done.at_chance and _guesses(done)
+    if guesses and not done.limit:
+        console.warning(guesses)
     if done.hardly_int8:
         console.warning(
             f"{done.int8_share:.0%} of the multiply-adds are int8: this is hardly an int8 network"
         )
-    if done.limit and done.limit.shown == "neither":
-        console.warning(_not_shown(done, done.limit))
     document = {"file": output, **asdict(done), "hardly_int8": done.hardly_int8}
     console.result(document, lambda: _show(done, output))
+    # a script that goes on after status 0 would take the limit for shown
+    if done.limit and (guesses or done.limit.shown == "neither"):
+        raise JobFailed(
+            f"{guesses or _not_shown(done, done.limit)}; {output} is written all the same"
+        )
 
 
 def _show(done: Quantized, output: str) -> None:
@@ -221,6 +223,13 @@ def _name(version: Version) -> str:
     if version.left_float is None:
         return "fp32"
     return f"int8, {len(version.left_float)} layers in fp32" if version.left_float else "int8"
+
+
+def _guesses(done: Quantized) -> str:
+    return (
+        f"fp32 is right on {done.measured[0].top1:.2f} % of {done.reported_on:,} images, which "
+        "may be chance: what int8 loses does not show; are these labels of this network?"
+    )
 
 
 def _not_shown(done: Quantized, limit: Limit) -> str:
