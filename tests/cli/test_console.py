@@ -116,7 +116,7 @@ def test_a_command_that_is_silent_says_what_it_does_once(capsys, monkeypatch):
     monkeypatch.setattr(silence, "_SECONDS", 0.2)
     terminal = console._Terminal(stderr=True, force_terminal=True, no_color=True)
     monkeypatch.setattr(console, "err", terminal)
-    with silence.broken("report"):
+    with silence.explained("report"):
         time.sleep(0.6)
         console.note("a word")
         time.sleep(0.5)
@@ -132,7 +132,7 @@ def test_silence_that_is_wanted_or_short_stays(capsys, monkeypatch, command, wan
     monkeypatch.setattr(silence, "_SECONDS", 0.1)
     console.configure(**wanted)
     try:
-        with silence.broken(command):
+        with silence.explained(command):
             time.sleep(0.3)
     finally:
         console.configure()

@@ -24,7 +24,7 @@ from vggbatch.cli.commands.score import evaluate, score
 from vggbatch.cli.commands.status import status
 from vggbatch.cli.commands.submit import submit
 from vggbatch.cli.help import Group, examples, polish
-from vggbatch.cli.silence import broken
+from vggbatch.cli.silence import explained
 from vggbatch.cluster.quiet import own_stderr
 from vggbatch.errors import VggbatchError
 from vggbatch.versions import __version__
@@ -144,7 +144,7 @@ def _options(
     ),
 ) -> None:
     del version
-    context.with_resource(broken(context.invoked_subcommand))
+    context.with_resource(explained(context.invoked_subcommand))
 
 
 def main() -> None:

@@ -115,13 +115,13 @@ def note(message: str) -> None:
         err.print(cell(message), soft_wrap=True)
 
 
-def still(words: str) -> None:
+def taking_long(words: str) -> None:
     """One line on what takes long, where progress is wanted and somebody may wait for it."""
     if _wanted.progress and err.is_terminal:
         note(f"{words} ...")
 
 
-def last_word() -> float:
+def last_printed() -> float:
     """When something was printed last, by the monotonic clock."""
     return _Terminal.last
 

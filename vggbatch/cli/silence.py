@@ -32,7 +32,7 @@ WORDS = {
 
 
 @contextmanager
-def broken(command: str | None) -> Iterator[None]:
+def explained(command: str | None) -> Iterator[None]:
     """Say what a command does whenever it has said nothing for two seconds, for the block.
 
     It is said once until something else is said. Where progress is not wanted, or a bar is drawn,
@@ -58,7 +58,7 @@ def broken(command: str | None) -> Iterator[None]:
 def _watch(words: str, ended: threading.Event) -> None:
     began, said = time.monotonic(), None
     while not ended.wait(_LOOK):
-        last = max(began, console.last_word())
+        last = max(began, console.last_printed())
         if last != said and time.monotonic() - last >= _SECONDS:
-            console.still(words)
-            said = max(began, console.last_word())
+            console.taking_long(words)
+            said = max(began, console.last_printed())
