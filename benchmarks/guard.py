@@ -29,15 +29,44 @@ LOWEST = 0.95
 """The ratio that noise does not explain where rounds take turns on a quiet machine."""
 
 
+def at_least_one(text: str) -> int:
+    """A number of the command line. Raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
+    return int(text)
+
+
 @contextmanager
 def tree_of(commit: str, folder: Path) -> Iterator[Path]:
-    """The files of a commit, in a work tree of their own for as long as it lasts."""
+    """The files of a commit, in a work tree of their own for the block.
+
+    Raises:
+        VggbatchError: there is no such commit.
+    """
     tree = folder / "before"
-    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], check=True)
+    words = ["git", "worktree", "add", "--quiet", "--detach", str(tree), commit]
+    made = subprocess.run(words, capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise VggbatchError(made.stderr.strip())
     try:
         yield tree
     finally:
         subprocess.run(["git", "worktree", "remove", "--force", tree], check=True)
+
+
+def check_package(tree: Path, folder: Path) -> None:
+    """Make sure that a command with this tree in PYTHONPATH runs its package and no installed one.
+
+    Raises:
+        VggbatchError: it does not.
+    """
+    words = [sys.executable, "-c", "import vggbatch; print(vggbatch.__file__)"]
+    environ = {**os.environ, "PYTHONPATH": str(tree)}
+    done = subprocess.run(
+        words, cwd=folder, env=environ, capture_output=True, text=True, check=True
+    )
+    if not Path(done.stdout.strip()).resolve().is_relative_to(tree.resolve()):
+        raise VggbatchError(f"{done.stdout.strip()} would run, not the package of {tree}")
 
 
 def seconds_of(tree: Path, images: Path, network: str, folder: Path) -> float:
@@ -71,9 +100,23 @@ def main() -> None:
     parser.add_argument("commit", help="the earlier one: a tag, a branch or a hash")
     parser.add_argument("inputs", nargs="*", metavar="INPUT", default=["vggbatch/demo"])
     parser.add_argument("--model", help="default: a network that hardly computes")
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=at_least_one, default=2000)
+    parser.add_argument("--rounds", type=at_least_one, default=5)
     args = parser.parse_args()
+    try:
+        ratio = measure(args)
+    except VggbatchError as error:
+        sys.exit(f"error: {error}")
+    print(f"whole command, {args.images:,} images: {ratio:.3f} times the rate before")
+    sys.exit(ratio < LOWEST)
+
+
+def measure(args: argparse.Namespace) -> float:
+    """The median over the rounds of the rate now to the rate before.
+
+    Raises:
+        VggbatchError: there is no such commit or no image, or a run failed.
+    """
     with tempfile.TemporaryDirectory() as name, tree_of(args.commit, Path(name)) as before:
         folder = Path(name)
         images = folder / "images"
@@ -81,6 +124,7 @@ def main() -> None:
         network = str(Path(args.model).resolve()) if args.model else str(small_network(folder))
         trees = {"before": before, "now": Path.cwd()}
         for tree in trees.values():
+            check_package(tree, folder)
             seconds_of(tree, images, network, folder)  # prepares the network, warms the disk
         ratios = []
         for number in range(args.rounds):
@@ -91,9 +135,7 @@ def main() -> None:
                 f"round {number + 1}: before {took['before']:.2f} s, now {took['now']:.2f} s",
                 flush=True,
             )
-    ratio = statistics.median(ratios)
-    print(f"whole command, {args.images:,} images: {ratio:.3f} times the rate before")
-    sys.exit(ratio < LOWEST)
+    return statistics.median(ratios)
 
 
 if __name__ == "__main__":
