@@ -39,6 +39,8 @@ vggbatch.score(images, output="out", model=net, compute={"executor": executor, "
 after_score = state()
 vggbatch.score(images, output="again", model=net, compute={"executor": executor, "num_cpus": 2})
 vggbatch.write_report("out", images=[images])
+vggbatch.plan(images, output="third", model=net, measure=False)
+vggbatch.predict(f"{images}/00001.jpg", model=net)
 after = state()
 for now in (after_score, after):
     for key, value in before.items():

@@ -30,6 +30,7 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import check_subsets, label_sets
 from vggbatch.output.footer import footer_of_plan
+from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.report.run import REPORT
 from vggbatch.runs.finish import finish
 from vggbatch.runs.planning.dry_run import Preview, preview
@@ -175,6 +176,7 @@ def evaluate(
             return Scored(result, record, evaluations)
 
 
+@kept_globals()
 def plan(
     input: Input,
     *,
@@ -206,6 +208,7 @@ def plan(
     return preview(job, measure=measure, within=within, listing=listing)
 
 
+@kept_globals()
 def predict(
     input: Input, *, announce: Announce | None = None, **options: Unpack[JobOptions]
 ) -> pa.Table:

@@ -15,6 +15,7 @@ from vggbatch.bench.registry import choose
 from vggbatch.bench.render import WIDTH, render
 from vggbatch.bench.summary import Summary
 from vggbatch.config import Input, JobOptions, Location, job_config
+from vggbatch.preprocess.pillow_globals import kept_globals
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -24,6 +25,7 @@ DEMO_MODEL = "vgg16-12@synthetic"
 _DEMO_IMAGES = 40
 
 
+@kept_globals()
 def benchmark(
     input: Input = (),
     *,
