@@ -73,7 +73,11 @@ __all__ = [
 ]
 
 
-_ELSEWHERE = {"benchmark": "vggbatch.bench.benchmark", "submit_job": "vggbatch.submit"}
+_ELSEWHERE = {
+    "JobConfig": "vggbatch.config",
+    "benchmark": "vggbatch.bench.benchmark",
+    "submit_job": "vggbatch.submit",
+}
 """Modules of the functions that the commands need and other functions do not."""
 
 

@@ -31,7 +31,7 @@ def test_the_examples_of_the_docstrings_run_in_their_order(workplace):
     finder = doctest.DocTestFinder(recurse=False)
     tests = [test for name in order for test in finder.find(getattr(api, name), name, globs={})]
     for test in tests:
-        test.globs = dict(vars(api))
+        test.globs = {name: getattr(api, name) for name in api.__all__}
         runner.run(test)
     assert (runner.failures, runner.tries > len(order)) == (0, True)
 
@@ -49,6 +49,20 @@ def test_the_package_has_the_functions_and_loads_them_when_used():
         assert getattr(vggbatch, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'scroe'"):
         vggbatch.scroe  # noqa: B018
+
+
+def test_a_function_loads_what_it_needs_and_not_what_others_do():
+    for name in api.__all__:
+        assert getattr(api, name).__module__.startswith("vggbatch.")
+    with pytest.raises(AttributeError, match="no attribute 'scroe'"):
+        api.scroe  # noqa: B018
+    code = (
+        "import sys, vggbatch\n"
+        "others = {'metrics', 'quantization', 'report', 'runs'}\n"
+        "assert callable(vggbatch.predict)\n"
+        "assert not others & {name.split('.')[1] for name in sys.modules if 'vggbatch.' in name}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_every_setting_can_be_an_option():

@@ -1,4 +1,4 @@
-"""Jobs: score, evaluate, plan and predict.
+"""Jobs: score and evaluate.
 
 A job is given as its input and keyword options, the keys of a YAML file, or as a JobConfig:
 `score("images", output="out", model="vgg16-12-int8", compute={"threads": 2})`.
@@ -6,38 +6,32 @@ A job is given as its input and keyword options, the keys of a YAML file, or as 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
-from vggbatch import html_table, uris
+from vggbatch import html_table
 from vggbatch.api.notebook import in_cell
+from vggbatch.api.planning import checked_job
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
 from vggbatch.executors.choose import executor_for
-from vggbatch.job.job import Job, prepare_job
-from vggbatch.job.label_check import check_labeled
-from vggbatch.job.predict import predict as predict_job
+from vggbatch.job.job import Job
 from vggbatch.metrics import Evaluation, evaluate_predictions
 from vggbatch.metrics.evaluate import write_metrics
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
-from vggbatch.metrics.sets import check_subsets, label_sets
+from vggbatch.metrics.sets import label_sets
 from vggbatch.output.footer import footer_of_plan
-from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.report.run import REPORT
 from vggbatch.runs.finish import finish
-from vggbatch.runs.planning.dry_run import Preview, preview
 from vggbatch.runs.progress.tracker import ProgressCallback
 from vggbatch.runs.result import Metrics, RunResult, WrittenMetrics
 from vggbatch.runs.run import run
-from vggbatch.storage.filesystem import Folder, public_uri
+from vggbatch.storage.filesystem import public_uri
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -176,63 +170,6 @@ def evaluate(
             return Scored(result, record, evaluations)
 
 
-@kept_globals()
-def plan(
-    input: Input,
-    *,
-    measure: bool = False,
-    within: float | None = None,
-    **options: Unpack[JobOptions],
-) -> Preview:
-    """Check a job as `score` would, and say what would run and what it takes; nothing is written.
-
-    >>> found = plan("images", output="elsewhere", model="net.onnx")
-    >>> found.output, sum(count.images for count in found.formats)
-    ('new', 3)
-
-    Args:
-        input: the images, or a whole job.
-        measure: score a few of the images on this machine for some seconds, so that the estimate
-            says how long the job takes; a small network is prepared for it.
-        within: seconds in which it is to be done: the estimate says with how many cores.
-        **options: the job's settings.
-
-    Raises:
-        UsageError: the job is impossible as asked.
-    """
-    started = time.perf_counter()
-    config = job_config(input, options)
-    config.compute.check_address()
-    job = _checked(config)
-    listing = time.perf_counter() - started
-    return preview(job, measure=measure, within=within, listing=listing)
-
-
-@kept_globals()
-def predict(
-    input: Input, *, announce: Announce | None = None, **options: Unpack[JobOptions]
-) -> pa.Table:
-    """The predictions of a few images, in this process and without Ray.
-
-    >>> table = predict("images/00001.jpg", model="net.onnx")
-    >>> len(table["top5_synset"][0])
-    5
-
-    Args:
-        input: the images, or a whole job.
-        announce: called with the checked job before anything runs.
-        **options: the job's settings.
-
-    Returns:
-        A table of image_id, error, and lists top5_index, top5_probability, top5_synset, one row an
-        image in input order.
-    """
-    job = prepare_job(job_config(input, options))
-    if announce:
-        announce(job)
-    return predict_job(job)
-
-
 def _evaluated(job: Job, result: RunResult) -> dict[str, Evaluation]:
     """The metrics of a run, by profile."""
     config, classes = job.config, job.model.classes
@@ -286,18 +223,8 @@ def _run(
     # what an executor begins when it is entered continues while the job is checked
     entered = nullcontext(executor) if executor else executor_for(config.compute)
     with entered as chosen, in_cell(on_progress) as shown:
-        job = _checked(config)
+        job = checked_job(config)
         if announce:
             announce(job)
         with run(job, chosen, shown, metrics=metrics) as result:
             yield job, result
-
-
-def _checked(config: JobConfig) -> Job:
-    if not config.output:
-        raise UsageError("no output: name a folder or URI with -o OUTPUT")
-    # an unknown protocol shows before anything is listed
-    uris.check_utf8(Folder(config.output).uri)
-    job = prepare_job(config)
-    check_subsets(config.labels, job.model.classes)
-    return replace(job, input_warnings=(*job.input_warnings, *check_labeled(job)))

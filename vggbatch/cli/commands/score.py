@@ -10,7 +10,7 @@ from vggbatch.cli import console
 from vggbatch.cli.job_command import job_command
 
 if TYPE_CHECKING:
-    from vggbatch.api import Scored
+    from vggbatch.api.jobs import Scored
     from vggbatch.config import JobConfig
     from vggbatch.executors.base import Executor
     from vggbatch.job.job import Job
