@@ -13,8 +13,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from vggbatch import html_table
+from vggbatch.api.checked import checked_job
 from vggbatch.api.notebook import in_cell
-from vggbatch.api.planning import checked_job
 from vggbatch.config import Input, JobConfig, JobOptions, job_config
 from vggbatch.errors import UsageError
 from vggbatch.executors.base import Executor
@@ -26,7 +26,7 @@ from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.rescore import published_accuracies
 from vggbatch.metrics.sets import label_sets
 from vggbatch.output.footer import footer_of_plan
-from vggbatch.report.run import REPORT
+from vggbatch.output.names import REPORT
 from vggbatch.runs.finish import finish
 from vggbatch.runs.progress.tracker import ProgressCallback
 from vggbatch.runs.result import Metrics, RunResult, WrittenMetrics

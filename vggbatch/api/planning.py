@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vggbatch import uris
-from vggbatch.config import Input, JobConfig, JobOptions, job_config
-from vggbatch.errors import UsageError
-from vggbatch.job.job import Job, prepare_job
-from vggbatch.job.label_check import check_labeled
-from vggbatch.metrics.sets import check_subsets
+from vggbatch.api.checked import checked_job
+from vggbatch.config import Input, JobOptions, job_config
 from vggbatch.preprocess.pillow_globals import kept_globals
 from vggbatch.runs.planning.dry_run import Preview, preview
-from vggbatch.storage.filesystem import Folder
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -50,18 +44,3 @@ def plan(
     job = checked_job(config)
     listing = time.perf_counter() - started
     return preview(job, measure=measure, within=within, listing=listing)
-
-
-def checked_job(config: JobConfig) -> Job:
-    """The job of a configuration, as everything that has an output needs it.
-
-    Raises:
-        UsageError: it is impossible as asked, or has no output.
-    """
-    if not config.output:
-        raise UsageError("no output: name a folder or URI with -o OUTPUT")
-    # an unknown protocol shows before anything is listed
-    uris.check_utf8(Folder(config.output).uri)
-    job = prepare_job(config)
-    check_subsets(config.labels, job.model.classes)
-    return replace(job, input_warnings=(*job.input_warnings, *check_labeled(job)))

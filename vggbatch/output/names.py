@@ -5,6 +5,7 @@ PREDICTIONS = "predictions"
 PROFILES = "profiles"
 SUCCESS = "_SUCCESS"
 RUN = "run.json"
+REPORT = "report.html"
 
 PLAN = f"{STATE}/plan.json"
 NEXT = f"{STATE}/next"

@@ -11,6 +11,7 @@ import pyarrow as pa
 from vggbatch.metrics import Metric
 from vggbatch.metrics.nearest import nearest
 from vggbatch.metrics.summary import PUBLISHED_TOLERANCE
+from vggbatch.output.names import REPORT
 from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.report import charts
 from vggbatch.report.classes import classes_of, confusions_of, groups_of, predicted_of
@@ -22,8 +23,6 @@ from vggbatch.report.page import render
 from vggbatch.report.scan import scan
 from vggbatch.report.thumbnails import thumbnails
 from vggbatch.storage.filesystem import Folder
-
-REPORT = "report.html"
 
 GALLERY = 24
 """Images in each gallery."""
