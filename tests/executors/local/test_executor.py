@@ -20,6 +20,8 @@ from vggbatch.output.progress import Progress
 from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
 
+pytestmark = pytest.mark.usefixtures("cold_workers")
+
 COUNT = 60
 CHUNK = plain.CHUNK
 
