@@ -152,3 +152,9 @@ def test_many_labels():
     labels = Labels.of(names, values.tolist(), CLASSES)
     ids = [f"s.tar/{n}.JPEG" for n in names[::1000]]
     assert match(labels, *ids) == values[::1000].tolist()
+
+
+def test_names_of_an_unusual_form_are_compared_as_plain_ones():
+    labels = labels_of(**{"val\\a.jpg": 0, "./val/b.jpg": 1, "val//c.jpg": 2, "val/.d.jpg": 1})
+    ids = ["val/a.jpg", "val/b.jpg", "val/c.jpg", "val/.d.jpg", "x.tar/val/x/../a.jpg", "val/d.jpg"]
+    assert match(labels, *ids) == [0, 1, 2, 1, 0, None]

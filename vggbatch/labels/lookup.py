@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,9 @@ from vggbatch.sources.classes import Classes, as_integer, is_unlabeled
 from vggbatch.storage.filesystem import public_uri
 
 _Keys = npt.NDArray[np.bytes_]
+
+_PLAIN = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+"""Names that are their own path, as nearly all are: `_as_path` is most of what a name costs."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +165,8 @@ class Labels:
 
     def _find(self, image_id: str) -> int | None:
         assert self.indices is not None
-        values = self.indices[self.places(image_id)]
-        return int(values[0]) if len(values) and (values == values[0]).all() else None
+        values = {int(self.indices[place]) for place in self.places(image_id)}
+        return values.pop() if len(values) == 1 else None
 
     def _places(self, image: _Name) -> list[int]:
         assert self.keys is not None
@@ -194,8 +199,7 @@ class Labels:
         return ranked[max(ranked)] if ranked else []
 
 
-@dataclass(frozen=True)
-class _Name:
+class _Name(NamedTuple):
     """The name of an image or of a label, apart for comparison."""
 
     key: bytes
@@ -205,17 +209,13 @@ class _Name:
 
     @classmethod
     def of(cls, name: str) -> _Name:
-        if uris.protocol(name) == uris.FILE:
-            name = uris.local_path(name)
-        elif "://" in name:
-            name = public_uri(name)
-        name = names.printable(name)
-        # a label file from Windows
-        path = posixpath.normpath(name.replace("\\", "/"))
+        path = name if _PLAIN.fullmatch(name) else _as_path(name)
         stem = names.published_stem(path)
-        suffix = names.suffix(path) if names.is_image(path) else ""
+        end = names.suffix(path)
+        suffix = end if end in names.IMAGE_SUFFIXES else ""
         written = _reversed(stem)
-        return cls(_reversed(unicodedata.normalize("NFC", stem)), suffix, written)
+        key = written if stem.isascii() else _reversed(unicodedata.normalize("NFC", stem))
+        return cls(key, suffix, written)
 
     @property
     def form(self) -> bytes:
@@ -223,6 +223,8 @@ class _Name:
 
     def likeness(self, form: bytes) -> int | None:
         """How like this image's name is one with the same key; None if it is another image's."""
+        if form == self.form:
+            return 6 + bool(self.suffix)
         suffix, _, written = form.partition(b"\0")
         other = suffix.decode()
         if other and self.suffix and _format(other) != _format(self.suffix):
@@ -230,6 +232,16 @@ class _Name:
         end = written or b""
         same = (self.written == self.key) if not end else _is_end(self.written, end)
         return 4 * same + 2 * (other == self.suffix) + bool(other and self.suffix)
+
+
+def _as_path(name: str) -> str:
+    """A name as a path of printable text."""
+    if uris.protocol(name) == uris.FILE:
+        name = uris.local_path(name)
+    elif "://" in name:
+        name = public_uri(name)
+    # a label file from Windows
+    return posixpath.normpath(names.printable(name).replace("\\", "/"))
 
 
 def _format(suffix: str) -> str:

@@ -67,7 +67,7 @@ def from_table(
     check_indices([token for _, token in pairs], classes)
     found = [(name, _class(token, classes, name)) for name, token in pairs]
     plain = classes.start is None and classes.names is None
-    numbered = plain and all(as_integer(token) is not None for _, token in pairs)
+    numbered = plain and all(as_integer(token) is not None for token in {t for _, t in pairs})
     return Labels.of(
         [name for name, _ in found], [index for _, index in found], classes, numbered=numbered
     )
@@ -97,7 +97,7 @@ def check_signs(labels: Iterable[str], classes: Classes) -> None:
     Raises:
         ValueError: they are, and the network has other classes than two.
     """
-    found = {as_integer(label.strip()) for label in labels if label.strip()}
+    found = {as_integer(label) for label in {label.strip() for label in labels} if label}
     signs = sorted(number for number in found if number is not None)
     plain = classes.start is None and classes.names is None
     if plain and len(classes) > 2 and signs in ([-1, 1], [-1, 0, 1]):

@@ -53,9 +53,8 @@ def shard_format(name: str) -> str | None:
 
 def suffix(name: str) -> str:
     """What follows the last dot of the last path component, in lower case; "" if nothing does."""
-    base = name.rsplit("/", 1)[-1]
-    stem, dot, end = base.rpartition(".")
-    return end.lower() if dot and stem else ""
+    stem, dot, end = name.rpartition(".")
+    return end.lower() if dot and stem and stem[-1] != "/" and "/" not in end else ""
 
 
 def is_image(name: str) -> bool:
@@ -92,7 +91,7 @@ def visible(name: str) -> str:
 
 def without_query(name: str) -> str:
     """The name without the digest that stands for the query of an address on the web."""
-    return _QUERY.sub("", name)
+    return _QUERY.sub("", name) if "?" in name else name
 
 
 def without_image_suffix(name: str) -> str:
@@ -106,7 +105,8 @@ def published_stem(name: str) -> str:
     The Hugging Face edition appends the WordNet id to ILSVRC2012's own names, as in
     `ILSVRC2012_val_00000293_n01440764`; that goes too.
     """
-    return _HUGGING_FACE.sub(r"\1", without_image_suffix(without_query(name)))
+    stem = without_image_suffix(without_query(name))
+    return _HUGGING_FACE.sub(r"\1", stem) if "_n" in stem else stem
 
 
 def image_suffix(name: str) -> str:
@@ -117,7 +117,7 @@ def image_suffix(name: str) -> str:
 
 def without_repeat(name: str) -> str:
     """The name without the `#2` of a name that came before."""
-    return _REPEAT.sub("", name)
+    return _REPEAT.sub("", name) if "#" in name else name
 
 
 def printable(name: str) -> str:

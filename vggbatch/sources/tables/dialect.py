@@ -100,7 +100,7 @@ def is_file(cell: str) -> bool:
 
 def is_label(cell: str) -> bool:
     """Whether a cell is a WordNet id or an integer."""
-    return not is_file(cell) and (as_integer(cell) is not None or bool(names.WNID.match(cell)))
+    return (as_integer(cell) is not None or bool(names.WNID.match(cell))) and not is_file(cell)
 
 
 def mostly(cells: Sequence[str], kind: object) -> bool:
@@ -121,8 +121,11 @@ def _rows(content: str, lines: list[str], known: Sequence[str]) -> list[list[str
     best = max(delimiters, key=lambda d: _score(_split("\n".join(sample), d)), default=None)
     rows = _split(text_file.unix_lines(content), best) if best is not None else []
     words = [_split_label(line.strip(), known) for line in lines]
+    if best is None:
+        return words
     # a space parts a name and a label only where no delimiter does so for more of the lines
-    return words if best is None or _score(rows)[0] < _score(words)[0] else rows
+    parted = _score(words)[0]
+    return words if parted > 0 and _score(rows)[0] < parted else rows
 
 
 def _split(content: str, delimiter: str) -> list[list[str]]:
