@@ -41,7 +41,9 @@ def test_the_package_has_the_functions_and_loads_them_when_used():
         "import sys, vggbatch\n"
         "heavy = {'ray', 'onnxruntime', 'pyarrow', 'numpy', 'pydantic', 'rich'}\n"
         "assert not heavy & set(sys.modules)\n"
-        "assert callable(vggbatch.score) and 'pyarrow' in sys.modules"
+        "assert callable(vggbatch.write_report) and 'pyarrow' in sys.modules\n"
+        "assert not {'onnxruntime', 'onnx'} & set(sys.modules), 'what only scoring needs'\n"
+        "assert callable(vggbatch.score) and 'onnxruntime' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     for name in vggbatch.__all__:

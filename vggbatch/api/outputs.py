@@ -30,7 +30,7 @@ from vggbatch.output.reader import naming_damage, open_for_arrow, open_parquet, 
 from vggbatch.output.verify import believe
 from vggbatch.report.run import GALLERY
 from vggbatch.runs.progress.status import Status, read_status
-from vggbatch.runs.revisions.append import settle
+from vggbatch.runs.revisions.settling import settle
 from vggbatch.storage.filesystem import Folder
 
 _log = logging.getLogger(__name__)

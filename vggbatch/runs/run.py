@@ -25,9 +25,10 @@ from vggbatch.runs.opening import reopen, whole_progress
 from vggbatch.runs.progress.tracker import ProgressCallback, RunTracker
 from vggbatch.runs.result import RunResult
 from vggbatch.runs.resume import check_continuable, open_output
-from vggbatch.runs.revisions.append import append, arranged, forget_begun, settle
+from vggbatch.runs.revisions.append import append, arranged
 from vggbatch.runs.revisions.gained import wanted
 from vggbatch.runs.revisions.retry import wanted_again
+from vggbatch.runs.revisions.settling import forget_begun, settle
 from vggbatch.storage.filesystem import Folder
 
 

@@ -59,9 +59,11 @@ def compare(
     from vggbatch.cli.comparison_tables import render_comparison, render_leaderboard
     from vggbatch.config import load_label_options
     from vggbatch.errors import UsageError
+    from vggbatch.executors.pandas_later import postpone_pandas
     from vggbatch.metrics.comparison.compare import write_differences
     from vggbatch.metrics.several import open_sources
 
+    postpone_pandas()
     console.configure(as_json=as_json)
     if len(outputs) > 2 and differences is not None:
         raise UsageError("--differences is for two outputs: name the two whose images to list")

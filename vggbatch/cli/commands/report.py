@@ -47,7 +47,9 @@ def report(
     With --against, OUTPUT/comparison.html: what changed between two runs, image by image.
     """
     from vggbatch import api
+    from vggbatch.executors.pandas_later import postpone_pandas
 
+    postpone_pandas()
     written = api.write_report(
         outputs, page=page, against=against, classes=classes, gallery=gallery, images=images or ()
     )

@@ -84,8 +84,10 @@ def rescore(
     from vggbatch import api
     from vggbatch.cli.tables import render
     from vggbatch.config import load_label_options
+    from vggbatch.executors.pandas_later import postpone_pandas
     from vggbatch.metrics.several import open_sources
 
+    postpone_pandas()
     console.configure(as_json=as_json)
     source = open_sources(predictions, classes, partial=partial)
     if source.synthetic:

@@ -22,9 +22,7 @@ from vggbatch.executors.base import Executor
 from vggbatch.job.job import Job, input_digest
 from vggbatch.output.layout import Output
 from vggbatch.output.names import NEXT
-from vggbatch.output.ownership.confined import check_confined
 from vggbatch.output.ownership.lease import OutputLease
-from vggbatch.output.switch import complete_switch, is_unfinished
 from vggbatch.runs.progress.tracker import ProgressCallback
 from vggbatch.runs.result import Revision, RunResult
 from vggbatch.runs.revisions.arrangement import Arrangement, arrange
@@ -61,22 +59,6 @@ def arranged(job: Job, output: Output) -> tuple[Job, Arrangement | None]:
     if revising or found.same:
         return replace(job, shards=tuple(shard for _, _, shard in found.kept)), found
     return job, None
-
-
-def settle(output: Output) -> None:
-    """Complete the switch to a generation that a killed command has prepared and begun."""
-    check_confined(output.folder)
-    if is_unfinished(output):
-        with OutputLease(output.folder) as lease:
-            complete_switch(Output(output.folder, fence=lease.fence))
-            lease.fence.delete_tree(NEXT)
-
-
-def forget_begun(output: Output) -> None:
-    """Remove what an append has left that was killed when all was done."""
-    if output.folder.exists(NEXT):
-        with OutputLease(output.folder) as lease:
-            lease.fence.delete_tree(NEXT)
 
 
 @contextmanager

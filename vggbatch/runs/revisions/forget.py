@@ -27,8 +27,8 @@ from vggbatch.output.ownership.lease import OutputLease
 from vggbatch.output.switch import remove_earlier, switch
 from vggbatch.output.verify import unmarked
 from vggbatch.output.without import files_with
-from vggbatch.runs.revisions.append import settle
 from vggbatch.runs.revisions.revision import Change, prepare, take_out
+from vggbatch.runs.revisions.settling import settle
 from vggbatch.runs.run_record import stats_in
 from vggbatch.sources import Shard, reader_for
 from vggbatch.sources.base import DAMAGED
