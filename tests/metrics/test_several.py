@@ -84,7 +84,7 @@ def test_a_page_over_all_of_them(days, merged, folder, tmp_path):
 
 
 def test_they_are_compared_as_one_run(days, merged, folder, net):
-    again = folder / "again"
+    again = folder / "copied"
     shutil.copytree(folder / "days", again)
     found = api.compare(f"{folder}/days/*", f"{again}/*")
     assert (found.images, found.agreement, found.only_in_a) == (DAYS * EACH, 100.0, 0)

@@ -31,13 +31,15 @@ from vggbatch.labels import (
     load_labels,
 )
 from vggbatch.metrics.labelset import LabelSet
-from vggbatch.metrics.rows import Predictions, open_predictions, prediction_files, read_batches
+from vggbatch.metrics.rows import Predictions, open_predictions, prediction_files
 from vggbatch.sources.names import unique
 from vggbatch.storage.filesystem import filesystem
 
 ILSVRC2012 = "ILSVRC2012"
 """The benchmark of the zoo's published accuracies: the 50,000 validation images."""
 
+_FIRST = 1000
+"""Images by which a data set is known."""
 _VALIDATION_IMAGE = re.compile(r"(^|/)ILSVRC2012_val_\d{8}\.\w+$")
 
 
@@ -169,8 +171,8 @@ def _first_ids(folder: Predictions) -> list[str]:
     """The ids of the first images of an output; enough to tell which data set it is."""
     for name in prediction_files(folder):
         with open_predictions(folder, name) as file:
-            for batch in read_batches(file):
-                ids: list[str] = batch.column("image_id").slice(0, 1000).to_pylist()
+            for batch in file.iter_batches(_FIRST, columns=["image_id"]):
+                ids: list[str] = batch.column("image_id").to_pylist()
                 if ids:
                     return ids
     return []

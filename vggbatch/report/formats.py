@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from vggbatch.metrics import Metric
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+_REMEMBERED = 2**14
+"""Classes whose names are kept as they read: a page has each of them many times."""
 
 _NAMES = {
     "top1": "Top-1 accuracy",
@@ -52,12 +59,22 @@ class ClassName:
         return self.full.partition(",")[2].strip()
 
     @staticmethod
+    @lru_cache(_REMEMBERED)
     def of(line: str) -> ClassName:
         """From the line; one without a WordNet id is a name."""
         wnid, _, name = line.partition(" ")
         if not name:
             wnid, name = "", wnid
         return ClassName(wnid, name.partition(",")[0], name)
+
+
+@lru_cache(_REMEMBERED)
+def class_span(line: str) -> Markup:
+    """The first name of a class, and all of them on pointing at it."""
+    from markupsafe import Markup  # comes with jinja2, which is not always there
+
+    name = ClassName.of(line)
+    return Markup('<span title="{}">{}</span>').format(name.full, name.short)
 
 
 def metric_name(metric: str) -> str:
@@ -125,6 +142,7 @@ def flat(value: Any, key: str = "") -> list[tuple[str, str]]:
 
 FILTERS = {
     "class_name": ClassName.of,
+    "class_span": class_span,
     "metric_name": metric_name,
     "number": number,
     "signed": signed,

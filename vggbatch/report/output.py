@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -87,6 +88,10 @@ class RunOutput:
 
     def metrics(self) -> list[Metric]:
         """The lines of metrics/summary.parquet; none for a run that was not evaluated."""
+        return self._summary
+
+    @cached_property
+    def _summary(self) -> list[Metric]:
         return _metrics(self.folder, self._profile)
 
     @property
