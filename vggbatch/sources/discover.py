@@ -145,8 +145,8 @@ class _Found:
     """Names under their input root."""
     reading: Reading
     shards: dict[str, tuple[str, Listed]] = field(default_factory=dict)
-    loose: dict[str, tuple[Member, str]] = field(default_factory=dict)
-    named: list[tuple[Member, str]] = field(default_factory=list)
+    loose: dict[str, Member] = field(default_factory=dict)
+    named: list[Member] = field(default_factory=list)
     alone: set[str] = field(default_factory=set)
     """URIs of files that the user named one by one, as shells do for a glob."""
     unknown: list[Listed] = field(default_factory=list)
@@ -214,8 +214,8 @@ class _Found:
 
     def _add_image(self, file: Listed) -> None:
         known = self.loose.get(file.uri)
-        if known is None or len(known[0].name) < len(file.name):
-            self.loose[file.uri] = member_of(file), file.version
+        if known is None or len(known.name) < len(file.name):
+            self.loose[file.uri] = member_of(file)
 
     def look_into_parquet(self) -> None:
         """Separate Parquet files with images from manifests and from those that are neither."""
@@ -281,26 +281,23 @@ class _Found:
         Raises:
             UsageError: all of the input is in stores that cannot be reached.
         """
-        errors = [member.error or "" for member, _ in self.named]
+        errors = [member.error or "" for member in self.named]
         unreached = errors and all(error.startswith(manifest.UNREACHED) for error in errors)
         if unreached and not self.shards and not self.loose:
             raise UsageError(errors[0].removeprefix(manifest.UNREACHED))
 
-    def images(self) -> Iterable[tuple[Member, str]]:
+    def images(self) -> list[Member]:
         """All image files, those of manifests as often as they are named."""
         loose = self.loose
         if len(self.alone) > 1:
-            chosen = [uri for uri in loose if uri in self.alone and "/" not in loose[uri][0].name]
-            members = below_common_folder([loose[uri][0] for uri in chosen])
-            renamed = {
-                uri: (member, loose[uri][1]) for uri, member in zip(chosen, members, strict=True)
-            }
-            loose = {**loose, **renamed}
+            chosen = [uri for uri in loose if uri in self.alone and "/" not in loose[uri].name]
+            members = below_common_folder([loose[uri] for uri in chosen])
+            loose = {**loose, **dict(zip(chosen, members, strict=True))}
         return [*loose.values(), *self.named]
 
     def input_warnings(self) -> tuple[InputWarning, ...]:
         """What is odd about all that was found."""
-        images = [member for member, _ in self.images()]
+        images = self.images()
         files = [file for _, file in self.shards.values()]
         empty = [member.name for member in images if member.size == 0 and not member.error]
         empty += [file.name for file in files if file.size == 0]
@@ -323,7 +320,7 @@ class _Found:
             if names.shard_format(name) and member.source and not member.error:
                 shards.append(member.source)
             else:
-                self.named.append((member, ""))
+                self.named.append(replace(member, version=""))
         with ThreadPoolExecutor(_THREADS) as pool:
             for found in pool.map(self._listed, shards):
                 for shard in found:

@@ -15,6 +15,8 @@ _HUDI = "_hoodie_commit_time"
 
 def format_of(name: str) -> str | None:
     """Whose log a file is, by its name; None if it is none."""
+    if not name.endswith((".json", ".parquet")):
+        return None
     return next((table for log, table in _LOGS if log.search(name)), None)
 
 

@@ -1,10 +1,10 @@
+from vggbatch.sources.base import Member
 from vggbatch.sources.formats.folder import SLICE, FileReader, member_of, slices
 from vggbatch.sources.listing import Listed
 
 
-def listed(name: str, root: str = "/r", size: int = 1, version: str = "v") -> tuple:
-    file = Listed(f"{root}/{name}", name, size, version)
-    return member_of(file), file.version
+def listed(name: str, root: str = "/r", size: int = 1, version: str = "v") -> Member:
+    return member_of(Listed(f"{root}/{name}", name, size, version))
 
 
 def test_slices_are_sorted_and_bounded():

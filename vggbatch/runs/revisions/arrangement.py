@@ -186,7 +186,7 @@ def _sliced(files: pa.Table, listed: Sequence[Shard]) -> list[Shard]:
         table = listed[number].members
         assert table is not None
         members += [Member(**row) for row in table.take(wanted).to_pylist()]
-    return slices((member, member.version or "") for member in members)
+    return slices(members)
 
 
 def _renamed(name: str, before: str, now: str) -> UsageError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import BinaryIO
 
 from vggbatch.sources import names
@@ -28,29 +27,22 @@ class FileReader(Reader):
 
 def member_of(file: Listed) -> Member:
     """An image file as a member, labeled by the WordNet id of its folder if it has one."""
-    if file.error is not None:
-        return Member(file.name, 0, 0, names.wnid_of_folder(file.uri), file.uri, file.error)
-    return Member(file.name, 0, file.size, names.wnid_of_folder(file.uri), file.uri)
+    size = file.size if file.error is None else 0
+    label = names.wnid_of_folder(file.uri)
+    return Member(file.name, 0, size, label, file.uri, file.error, version=file.version)
 
 
-def slices(files: Iterable[tuple[Member, str]]) -> list[Shard]:
+def slices(files: Iterable[Member]) -> list[Shard]:
     """Image files, each with its version, as shards: sorted by name, so the same every time."""
-    ordered = sorted(files, key=lambda item: (item[0].name, item[0].source or ""))
-    members = with_unique_names([member for member, _ in ordered])
-    versions = [version for _, version in ordered]
-    return [
-        _slice(members[start : start + SLICE], versions[start : start + SLICE])
-        for start in range(0, len(members), SLICE)
-    ]
+    members = with_unique_names(sorted(files, key=lambda file: (file.name, file.source or "")))
+    return [_slice(members[start : start + SLICE]) for start in range(0, len(members), SLICE)]
 
 
-def _slice(members: Sequence[Member], versions: Sequence[str]) -> Shard:
+def _slice(members: Sequence[Member]) -> Shard:
     digest = hashlib.sha256()
-    for member, version in zip(members, versions, strict=True):
+    for member in members:
         source = public_uri(member.source or "")  # a signature may be renewed
-        digest.update(f"{member.name}\0{source}\0{member.size}\0{version}\n".encode())
+        line = f"{member.name}\0{source}\0{member.size}\0{member.version or ''}\n"
+        digest.update(line.encode())
     size = sum(max(member.size, 0) for member in members)
-    table = members_table(
-        [replace(m, version=version) for m, version in zip(members, versions, strict=True)]
-    )
-    return Shard(FileReader.format, "", "", size, digest.hexdigest(), table)
+    return Shard(FileReader.format, "", "", size, digest.hexdigest(), members_table(members))
