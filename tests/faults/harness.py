@@ -1,7 +1,7 @@
 """Runs whose k-th operation fails, kills them or pauses them, each followed by the same command.
 
     python -m tests.faults.harness [--command NAME ...] [--action NAME ...] [--store disk|s3]
-                                   [--every N] [--first K]
+                                   [--every N] [--first K] [--log FILE]
 
 Commands: score, evaluate (two profiles), rescore, overwrite, pack, report, cold (an empty cache),
 merge (of two parts), append (and prune), retry, forget. Actions on a disk: eio, enospc (that
@@ -17,6 +17,11 @@ run leaves them. Afterwards the same command must complete the output byte for b
 leaves it, with no other file, or refuse in one line, in which case the command with --overwrite
 must complete it. An output that is revised (append, retry, forget) has to be complete and
 readable after every fault, before anything is repeated.
+
+Commands are real ones, with real processes that score, but are forked (`forking.py`) rather than
+started; the second driver watches a silent lease for one second instead of 30 (`elsewhere.py`); on
+S3 botocore does not repeat requests. After `kill-after` at k all is as after `kill` at k + 1, where
+no two processes write at the same time.
 """
 
 from __future__ import annotations
@@ -264,6 +269,7 @@ class Bench:
 
     def count(self, command: str) -> list[str]:
         """The operations of an undisturbed run, by name and path."""
+        self.environ.pop("FAULT_ONLY", None)
         return self._disturb(command, "", 0)[2]
 
     def disturb(self, command: str, action: str, at: int, only: str = "") -> Outcome:

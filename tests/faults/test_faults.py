@@ -45,6 +45,17 @@ def test_an_evaluation_survives_faults_where_it_declares_something(bench):
         assert outcome.operation.endswith(f"/{name}"), outcome
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", ["score", "rescore", "overwrite"])
+def test_a_command_survives_a_fault_of_each_kind(bench, command):
+    bench.prepare(command)
+    count = len(bench.count(command))
+    kinds = ("eio", "kill", "stop", "stop-overwrite")
+    for number, action in enumerate(kinds, start=1):
+        outcome = bench.disturb(command, action, number * count // (len(kinds) + 1))
+        assert not outcome.wrong, outcome
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("command", COMMANDS)
@@ -62,7 +73,7 @@ def test_every_command_survives_its_faults_on_a_disk(bench, command):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("command", ["score", "evaluate"])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "cold"])
 def test_every_command_survives_its_faults_on_s3(tmp_path, command):
     with s3_bench(tmp_path) as bench:
         bench.prepare(command)
