@@ -46,7 +46,7 @@ def test_the_headline_is_the_accuracy_with_its_interval(run, page):
     right = [row for row in labeled if row["top5_index"] and row["top5_index"][0] == row["label"]]
     assert 0 < len(right) < len(labeled)
     assert f'<p class="big">{100 * len(right) / len(labeled):.2f}<small>%' in page
-    assert "95 % interval" in page
+    assert re.search(rf"95 % interval [\d.]+ to [\d.]+, of {len(labeled)} images", page)
 
 
 def test_mistakes_are_the_wrong_ones_and_the_surest_come_first(run, page):
@@ -194,7 +194,7 @@ def test_the_page_about_rescored_predictions(run, images, tmp_path):
     # the truncated image has a label: what it does to the accuracy stands first
     sides = section(page, "errors")
     assert "With failed images, as wrong" in sides
-    assert re.findall(r"; (\d+) images</small>", sides) == ["60", "59", "60", "59"]
+    assert re.findall(r"<small>(\d+) images</small>", sides) == ["60", "59", "60", "59"]
 
 
 def test_the_command_prints_where_the_page_is(run, capsys):

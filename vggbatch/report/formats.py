@@ -21,7 +21,7 @@ _NAMES = {
     "top1_at_most": "Top-1 at most",
     "top5_at_most": "Top-5 at most",
     "ece": "Calibration error (ECE)",
-    "nll": "Log-likelihood (NLL)",
+    "nll": "Negative log-likelihood (NLL)",
     "nll_at_least": "NLL at least",
     "top1_at_least": "Top-1 at least",
     "top5_at_least": "Top-5 at least",
