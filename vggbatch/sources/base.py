@@ -54,7 +54,7 @@ DAMAGED = "#damaged"
 """Name of the member that stands for what a damaged shard has lost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """One image in a shard, as `Reader.index` yields it; the fields are those of MEMBERS_SCHEMA."""
 
