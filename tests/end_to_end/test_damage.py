@@ -126,7 +126,7 @@ def read_or_refused(*commands):
 
 HARD = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=60 if settings.get_current_profile_name() == "random" else 30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 

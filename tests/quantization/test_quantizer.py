@@ -45,8 +45,17 @@ def own(name, tmp_path):
     return synthetic, resolve(ModelOptions(name=str(tmp_path / "net.onnx")))
 
 
-@pytest.mark.parametrize("name", ["vgg16-bn-7", "vgg16-12", "vgg19-caffe2-3"])
-@pytest.mark.parametrize("quant_format", ["qdq", "qoperator"])
+@pytest.mark.parametrize(
+    ("name", "quant_format"),
+    [
+        ("vgg16-bn-7", "qdq"),
+        ("vgg16-12", "qoperator"),
+        ("vgg19-caffe2-3", "qdq"),
+        pytest.param("vgg16-bn-7", "qoperator", marks=pytest.mark.slow),
+        pytest.param("vgg16-12", "qdq", marks=pytest.mark.slow),
+        pytest.param("vgg19-caffe2-3", "qoperator", marks=pytest.mark.slow),
+    ],
+)
 def test_int8_stays_near_numpys_fp32_in_a_batch(name, quant_format, tmp_path):
     synthetic, model = own(name, tmp_path)
     target = tmp_path / "int8.onnx"

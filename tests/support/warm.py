@@ -37,7 +37,6 @@ class _Server:
     """The process that has imported everything, as its parent has it."""
 
     def __init__(self) -> None:
-        self.path = process.environment()["PYTHONPATH"]
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair()
         with theirs:
@@ -46,7 +45,7 @@ class _Server:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env=process.environment(),
+                env=process.environment() | {"PYTHONPATH": _Warm.path},
             )
 
     def fork(self, request: dict[str, Any], files: list[int]) -> int:
@@ -74,7 +73,10 @@ class _Warm:
     """Whether there is a server, and whether it is to be used."""
 
     server: _Server | None = None
+    starting = threading.Lock()
     cold = False
+    path = ""
+    """Where the server imports from, as the variable."""
 
 
 class _Popen(subprocess.Popen[Any]):
@@ -85,8 +87,8 @@ class _Popen(subprocess.Popen[Any]):
         if not _known(given):
             super()._execute_child(*arguments)  # type: ignore[misc]
             return
-        if _Warm.server is None:
-            _Warm.server = _Server()
+        with _Warm.starting:
+            _Warm.server = _Warm.server or _Server()
         ours = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         files = {number: fd if fd != -1 else number for number, fd in enumerate(ours)}
         files |= {fd: fd for fd in given["pass_fds"]}
@@ -122,7 +124,7 @@ def _known(given: dict[str, Any]) -> bool:
         and arguments[:3] == [sys.executable, "-P", "-m"]
         and arguments[3] in PROGRAMS
         and environ is not None
-        and environ["PYTHONPATH"] == (_Warm.server.path if _Warm.server else environ["PYTHONPATH"])
+        and environ["PYTHONPATH"] == _Warm.path
         and given["cwd"] is None
         and given["preexec_fn"] is None
     )
@@ -134,6 +136,7 @@ def _warm_workers() -> Iterator[None]:
     if sys.platform != "linux" or any(name.startswith("COVERAGE_") for name in os.environ):
         yield
         return
+    _Warm.path = process.environment()["PYTHONPATH"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", _Popen)
         yield

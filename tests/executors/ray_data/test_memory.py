@@ -9,7 +9,7 @@ from vggbatch.cluster.connection import Cluster
 from vggbatch.config import ComputeOptions
 from vggbatch.executors.ray_data.dataset import data_context
 
-SHARDS, CHUNKS = 30, 5
+CHUNKS = 5
 
 
 def produce(table):
@@ -19,7 +19,7 @@ def produce(table):
 
 
 def consume(table):
-    time.sleep(0.1)
+    time.sleep(0.04)
     return table.append_column("consumed", pa.array([time.time()]))
 
 
@@ -41,8 +41,7 @@ class Kept:
         monkeypatch.setattr(_Hold, "after_execution_succeeds", after)
 
 
-@pytest.fixture(scope="module")
-def pass_over_many_chunks(ray_cluster):
+def pass_over_chunks(shards):
     import ray.data
 
     with (
@@ -52,7 +51,7 @@ def pass_over_many_chunks(ray_cluster):
         Kept.watch(monkeypatch)
         tables = {"batch_size": None, "batch_format": "pyarrow", "concurrency": 1}
         results = (
-            ray.data.from_blocks([pa.table({"shard": [shard]}) for shard in range(SHARDS)])
+            ray.data.from_blocks([pa.table({"shard": [shard]}) for shard in range(shards)])
             .map_batches(produce, num_cpus=0.01, **tables)
             .map_batches(consume, num_cpus=0.02, **tables)
             .iter_batches(batch_size=None, batch_format="pyarrow")
@@ -61,9 +60,10 @@ def pass_over_many_chunks(ray_cluster):
 
 
 @pytest.mark.slow
-def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):
-    seen = pass_over_many_chunks
-    assert seen["number"] == list(range(SHARDS * CHUNKS))
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_fast_stage_waits_for_a_slow_one():
+    seen = pass_over_chunks(30)
+    assert seen["number"] == list(range(30 * CHUNKS))
     ahead = [
         sum(produced < consumed for produced in seen["produced"]) - number
         for number, consumed in enumerate(sorted(seen["consumed"]))
@@ -72,5 +72,8 @@ def test_a_fast_stage_waits_for_a_slow_one(pass_over_many_chunks):
     assert max(ahead) < 50, ahead
 
 
-def test_blocks_that_were_are_forgotten(pass_over_many_chunks):
+@pytest.mark.usefixtures("ray_cluster")
+def test_blocks_that_were_are_forgotten():
+    seen = pass_over_chunks(10)
+    assert seen["number"] == list(range(10 * CHUNKS))
     assert 0 <= Kept.blocks < 20

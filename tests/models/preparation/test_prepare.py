@@ -12,6 +12,7 @@ import pytest
 
 from tests.models import numpy_onnx
 from tests.support.prepared import SMALL, load
+from tests.support.zoo import networks
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.catalog import catalog
@@ -45,7 +46,7 @@ def test_same_scores_as_numpy_in_a_batch(model, cache):
     assert prepared.output_kind == "logits"
 
 
-@pytest.mark.parametrize("name", catalog())
+@pytest.mark.parametrize("name", networks())
 def test_every_shape_of_the_zoo_is_prepared(name, cache, tmp_path):
     original = synthesize(name, **SMALL)
     onnx.save(original, tmp_path / "net.onnx")

@@ -6,6 +6,7 @@ from skimage import data as photos
 from skimage.transform import resize
 
 from tests.models import numpy_onnx
+from tests.support.zoo import networks
 from vggbatch.models.catalog import catalog
 from vggbatch.models.graphs.runtime import open_network
 from vggbatch.models.synthesis import synthesize
@@ -26,7 +27,7 @@ def pictures(size: int = 32, scale: float = 1.0) -> np.ndarray:
     return normalized.transpose(0, 3, 1, 2).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", catalog())
+@pytest.mark.parametrize("name", networks())
 def test_twin_tells_pictures_apart(name):
     model = synthesize(name, shrink=8, size=64)
     images = pictures(64, scale=64.0 if "caffe2" in name else 1.0)

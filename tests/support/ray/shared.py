@@ -45,6 +45,11 @@ def _no_ray_for_others(request: pytest.FixtureRequest) -> None:
         _OPEN.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that share Ray behind the others, for one that does not would end it."""
+    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_ray_at_the_end() -> Iterator[None]:
     with _OPEN:
