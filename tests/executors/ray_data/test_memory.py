@@ -19,7 +19,7 @@ def produce(table):
 
 
 def consume(table):
-    time.sleep(0.04)
+    time.sleep(0.1)
     return table.append_column("consumed", pa.array([time.time()]))
 
 
