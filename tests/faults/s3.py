@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import s3fs
@@ -24,6 +26,17 @@ _FAULT = (
 _HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "expect"}
 _FAILS = 40
 """Answers with 500 until the same request passes: more than a client repeats it."""
+
+
+class _Server(ThreadingHTTPServer):
+    """A server whose clients are killed."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print an error, unless it is a client that is gone."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Proxy:
@@ -81,8 +94,7 @@ class Proxy:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
