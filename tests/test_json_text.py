@@ -11,7 +11,7 @@ from vggbatch.errors import UsageError
 from vggbatch.output.documents import metadata
 from vggbatch.sources.tables import columns
 
-DEEP = ("[" * 200_000, '{"a":' * 100_000, "[" * 2000 + "]" * 2000)
+DEEP = ("[" * 200_000, '{"a":' * 100_000, "[" * 200_000 + "]" * 200_000)
 
 
 @pytest.mark.parametrize("text", DEEP)

@@ -1,6 +1,6 @@
-import subprocess
 import sys
 
+import psutil
 import pytest
 
 from vggbatch.bench.measure import last_line, run, steady_rate
@@ -48,5 +48,11 @@ def test_an_interrupted_run_ends_what_it_started(tmp_path):
     marker = f"marker-{tmp_path.name}"
     with pytest.raises(KeyboardInterrupt):
         run([sys.executable, "-c", HUNGRY, marker], tmp_path / "log", watch=interrupt)
-    listing = subprocess.run(["ps", "-ef"], capture_output=True, text=True, check=True).stdout
-    assert marker not in listing
+    assert not [process for process in psutil.process_iter() if marker in command_of(process)]
+
+
+def command_of(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -202,6 +202,8 @@ def task(number, net, folder):
     return subprocess.run(words, cwd=folder, env=environ, check=False, timeout=120).returncode
 
 
+# of MLflow itself, on Python 3.14
+@pytest.mark.filterwarnings(r"ignore:codecs.open\(\) is deprecated:DeprecationWarning")
 def test_mlflow_gets_the_metrics_and_the_record(net, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file:{tmp_path}/mlruns")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
