@@ -11,8 +11,8 @@ from vggbatch.storage.s3_level import S3Level
 def names():
     chance = random.Random(0)
     return {
-        "numbers": [f"val_{number:08d}.jpg" for number in range(0, 1500, 7)],
-        "hashes": [f"{chance.getrandbits(64):016x}.jpg" for _ in range(200)],
+        "numbers": [f"val_{number:08d}.jpg" for number in range(0, 2500, 7)],
+        "hashes": [f"{chance.getrandbits(64):016x}.jpg" for _ in range(300)],
         "mixed": [f"{i:03d}.jpg" for i in range(150)] + [f"{i:03d}/x.jpg" for i in range(90, 170)],
         "strange": [f"a{letter}{i}.jpg" for letter in " ~+\u00e9\u6f22" for i in range(30)],
         "few": ["a.jpg", "b.jpg"],
