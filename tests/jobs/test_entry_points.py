@@ -23,6 +23,7 @@ def test_a_script_is_its_command(name, command, wrong, tmp_path):
         )
 
     script = Path("jobs", f"{name}.py").absolute()
+    assert f"vggbatch {command}" in run("-m", "vggbatch", *command.split(), "--help").stdout
     shown = run(script, "--help")
     assert shown.returncode == 0, shown.stderr
     assert f"{command} [OPTIONS]" in shown.stdout
