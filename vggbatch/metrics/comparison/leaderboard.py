@@ -89,10 +89,10 @@ class Leaderboard:
         """What must be known to read it."""
         found = []
         if self.labeled:
-            found.append(
-                f"p and mid-p are McNemar's, those with * corrected for "
-                f"{len(self.entries) - 1} comparisons (Holm)"
-            )
+            tests = len(self.entries) - 1
+            corrected = f"those with * corrected for {tests} comparisons (Holm)"
+            alone = "one comparison needs no correction, so those with * are the same"
+            found.append(f"p and mid-p are McNemar's, {corrected if tests > 1 else alone}")
         if not self.same_images:
             found.append(
                 "the runs have different images: each is compared with run 1 on those in both"
