@@ -83,7 +83,9 @@ def decoders() -> Iterator[tuple[str, Callable[[bytes], Crop]]]:
             image = decode_jpeg(encoded, mode=ImageReadMode.RGB)
             width, height = _size(image.shape[2], image.shape[1])
             resized = functional.resize(image, [height, width], antialias=True)
-            crop: Crop = functional.center_crop(resized, [_SIDE]).permute(1, 2, 0).numpy()
+            left, top = (width - _SIDE) // 2, (height - _SIDE) // 2
+            window = resized[:, top : top + _SIDE, left : left + _SIDE]
+            crop: Crop = window.permute(1, 2, 0).numpy()
             return crop
 
         yield "torchvision", by_torchvision

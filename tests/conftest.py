@@ -31,7 +31,6 @@ pytest_plugins = [
     "tests.support.stores.s3",
     "tests.support.stores.clouds",
     "tests.support.tiers",
-    "tests.support.warm",
 ]
 
 

@@ -78,7 +78,7 @@ _ELSEWHERE = {
     "benchmark": "vggbatch.bench.benchmark",
     "submit_job": "vggbatch.submit",
 }
-"""Modules of the functions that the commands need and other functions do not."""
+"""Where what is not in `vggbatch.api` is."""
 
 
 def __getattr__(name: str) -> Any:

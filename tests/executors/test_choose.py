@@ -66,7 +66,6 @@ def test_local_with_an_address_is_refused():
         load_config(options={"input": ("x",)}, settings=settings, environ={})
 
 
-@pytest.mark.usefixtures("cold_workers")
 def test_what_is_begun_ends_with_the_block():
     with executor_for(ComputeOptions()) as executor:
         assert executor.name == "local"

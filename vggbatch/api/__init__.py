@@ -1,7 +1,7 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions.
 
-Each function's module is loaded when the function is first used: `predict` needs a fifth of what
-all of them need.
+Each function's module is loaded when the function is first used, for none needs what all of them
+need.
 """
 
 from importlib import import_module

@@ -20,8 +20,6 @@ from vggbatch.output.progress import Progress
 from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
 
-pytestmark = pytest.mark.usefixtures("cold_workers")
-
 COUNT = 60
 CHUNK = plain.CHUNK
 
