@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.arguments import at_least_one
 from benchmarks.growth import small_network
 from vggbatch.bench.setup import collect_images
 from vggbatch.errors import VggbatchError
@@ -118,8 +119,10 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", nargs="*", metavar="INPUT", default=["vggbatch/demo"])
-    parser.add_argument("--old", nargs="+", type=int, default=[1000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--new", type=int, default=1000)
+    parser.add_argument(
+        "--old", nargs="+", type=at_least_one, default=[1000, 10_000, 100_000, 1_000_000]
+    )
+    parser.add_argument("--new", type=at_least_one, default=1000)
     parser.add_argument("--folder", type=Path, help="for what is in between; default: temporary")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from benchmarks.arguments import at_least_one
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
-from vggbatch.errors import ImageError
+from vggbatch.errors import ImageError, VggbatchError
 from vggbatch.preprocess.image_buffer import ImageResizer
 from vggbatch.sources import discover, reader_for
 
@@ -92,16 +94,22 @@ def decoders() -> Iterator[tuple[str, Callable[[bytes], Crop]]]:
 
 
 def contents(inputs: list[str], most: int) -> list[bytes]:
-    """The bytes of the first images."""
+    """The bytes of the first images.
+
+    Raises:
+        VggbatchError: an input cannot be read, or there is no image in them.
+    """
     found: list[bytes] = []
     for shard in discover(inputs):
         reader = reader_for(shard.format)
         for data in reader.read(shard, reader.members(shard)):
             if isinstance(data, ImageError):
-                raise SystemExit(f"{shard.uri}: {data}")
+                raise VggbatchError(f"{shard.uri}: {data}")
             found.append(data)
             if len(found) == most:
                 return found
+    if not found:
+        raise VggbatchError("there is no image in the inputs")
     return found
 
 
@@ -109,13 +117,24 @@ def main() -> None:
     """Print a line for each decoder."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", nargs="+", metavar="INPUT")
-    parser.add_argument("-n", "--images", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("-n", "--images", type=at_least_one, default=200)
+    parser.add_argument("--rounds", type=at_least_one, default=7)
     args = parser.parse_args()
-    images = contents(args.inputs, args.images)
+    try:
+        measure(contents(args.inputs, args.images), args.rounds)
+    except VggbatchError as error:
+        sys.exit(f"error: {error}")
+
+
+def measure(images: list[bytes], rounds: int) -> None:
+    """Print the table.
+
+    Raises:
+        VggbatchError: an image cannot be decoded.
+    """
     known = dict(decoders())
     seconds: dict[str, list[float]] = {name: [] for name in known}
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for name, decode in known.items():
             started = time.process_time()
             for data in images:

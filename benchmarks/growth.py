@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.arguments import at_least_one
 from vggbatch.bench import machine
 from vggbatch.bench.measure import measure
 from vggbatch.bench.setup import collect_images, prepare_networks
@@ -113,7 +114,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("inputs", nargs="+", metavar="INPUT")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 50_000])
+    parser.add_argument("--sizes", type=at_least_one, nargs="+", default=[1_000, 10_000, 50_000])
     parser.add_argument("--model")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()

@@ -21,19 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.arguments import at_least_one
 from benchmarks.growth import small_network
 from vggbatch.bench.setup import collect_images
 from vggbatch.errors import VggbatchError
 
 LOWEST = 0.95
 """The ratio that noise does not explain where rounds take turns on a quiet machine."""
-
-
-def at_least_one(text: str) -> int:
-    """A number of the command line. Raises ArgumentTypeError."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 1 on")
-    return int(text)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
+from benchmarks.arguments import at_least_one
 from vggbatch.errors import ImageError
 from vggbatch.sources import Shard, discover, reader_for
 from vggbatch.storage.filesystem import filesystem
@@ -76,7 +77,7 @@ def main() -> None:
     """Measure the inputs of the command line and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("input", nargs="+", help="as `vggbatch score` takes it; measured by itself")
-    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--repeat", type=at_least_one, default=5)
     options = parser.parse_args()
     width = max(map(len, options.input))
     print(f"{'input':{width}}  images      MB  index s  MB/s read  MB/s plain loop  ratio")

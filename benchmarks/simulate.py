@@ -27,6 +27,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import waiting
+from benchmarks.arguments import at_least_one
 from vggbatch.bench.processes import memory, tree
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
@@ -274,11 +275,11 @@ def _actor_bytes() -> float:
 def main() -> None:
     """Print what was seen."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--actors", type=int, default=64)
-    parser.add_argument("--nodes", type=int, default=4)
+    parser.add_argument("--actors", type=at_least_one, default=64)
+    parser.add_argument("--nodes", type=at_least_one, default=4)
     parser.add_argument("--seconds-an-image", type=float, default=0.074)
-    parser.add_argument("--shards", type=int, default=10_000)
-    parser.add_argument("--images-a-shard", type=int, default=100)
+    parser.add_argument("--shards", type=at_least_one, default=10_000)
+    parser.add_argument("--images-a-shard", type=at_least_one, default=100)
     parser.add_argument("--seconds", type=float, default=60.0, help="that the rate is taken for")
     what = Simulation(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="vggbatch-simulate-") as folder:

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from benchmarks.arguments import at_least_one
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
 from vggbatch.errors import VggbatchError
@@ -113,7 +114,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=at_least_one, default=2)
     parser.add_argument("--cache-dir")
     options = parser.parse_args()
     print("| model | processes | shared MB | private MB | weights | whole MB | open s |")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -44,8 +45,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Print what faults led to.")
     parser.add_argument("log", nargs="+", type=Path)
     logs = parser.parse_args().log
-    lines = (line for log in logs for line in log.read_text().splitlines())
-    print("\n".join(table(json.loads(line) for line in lines)))
+    try:
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        print("\n".join(table(json.loads(line) for line in lines)))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"error: this is no log of the harness: {error!r}")
 
 
 if __name__ == "__main__":
