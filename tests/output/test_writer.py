@@ -1,3 +1,6 @@
+import gc
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -261,3 +264,21 @@ def test_chunks_larger_than_files_leave_no_empty_file(output, tmp_path):
     commit(output, 0, 0, 1, list("abcdefgh"))
     assert [file["rows"] for file in compact(output, 0, [0], 2)["files"]] == [8]
     assert len(list((tmp_path / "predictions").iterdir())) == 1
+
+
+def test_a_run_overwritten_between_two_profiles_ends_with_one_error(output, monkeypatch):
+    own, other = table(["a"]), table(["a"]).drop_columns(["image_id"])
+    write_part(output, ChunkKey(0, 0, 0, 1, 1), with_profile(own, "squash", other), TWO)
+    real, of_destructors = Output.fence_of, []
+
+    def fence_of(self, profile):
+        if profile == "squash":
+            owned(output.folder)
+        return real(self, profile)
+
+    monkeypatch.setattr(Output, "fence_of", fence_of)
+    monkeypatch.setattr(sys, "unraisablehook", of_destructors.append)
+    with pytest.raises(JobFailed, match="taken over"):
+        compact(output, 0, [0], 1000)
+    gc.collect()
+    assert not of_destructors

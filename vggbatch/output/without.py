@@ -119,7 +119,9 @@ def _without(
             staying = table.filter(pc.invert(going))
             kept += len(staying)
             if file is not None and len(staying):
-                writer = writer or open_writer(file, staying.schema.remove_metadata())
+                if writer is None:
+                    schema = staying.schema.remove_metadata()
+                    writer = stack.enter_context(open_writer(file, schema))
                 writer.write_table(staying.replace_schema_metadata(None))
         found = pa.chunked_array(errors, pa.string()).combine_chunks()
         likelihood = LabelLikelihood.from_metadata(metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -221,7 +221,7 @@ def _write_file(
                     place = output.fence_of(profile)
                     file = stack.enter_context(place.open_atomic(name))
                     written[profile] = file
-                    writers[profile] = open_writer(file, rows.schema)
+                    writers[profile] = stack.enter_context(open_writer(file, rows.schema))
                 writers[profile].write_table(rows)
             sums += stats
         for (profile, writer), likelihood in zip(
@@ -234,10 +234,19 @@ def _write_file(
     return sums, facts
 
 
-def open_writer(file: BinaryIO, schema: pa.Schema) -> pq.ParquetWriter:
+@contextmanager
+def open_writer(file: BinaryIO, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """A writer of a predictions file, whose row groups are sorted by image id."""
     order = pq.SortingColumn.from_ordering(schema, [(_ORDER, "ascending")])
-    return pq.ParquetWriter(file, schema, write_page_index=True, sorting_columns=order, **_PARQUET)
+    writer = pq.ParquetWriter(
+        file, schema, write_page_index=True, sorting_columns=order, **_PARQUET
+    )
+    try:
+        yield writer
+        writer.close()
+    finally:
+        # after an error its destructor would write to a file that is closed by then
+        writer.is_open = False
 
 
 def _missing(parts: list[tuple[ChunkKey, int, str]], shards: Sequence[int]) -> str:
