@@ -1,5 +1,7 @@
 """Both executors write the same files, byte by byte, but for the ID of the run."""
 
+import tarfile
+
 import pytest
 
 from tests.support.images import write_folder
@@ -20,13 +22,20 @@ def files(output):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_files_are_the_same(net, tmp_path):
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_are_the_same(net, tmp_path, packed):
+    """Listed files, whose chunks the driver cuts, and a tar, which a task indexes."""
     names = write_folder(tmp_path / "images", COUNT)
     (tmp_path / "images/00003x.jpg").write_bytes(b"no image")
     lines = "".join(f"{name},{number}\n" for number, name in enumerate(names[::2]))
     (tmp_path / "labels.csv").write_text(lines)
     zoo, squash = {"resize": 36, "crop": 32}, {"resize": 40, "crop": 32, "resize_mode": "squash"}
-    options = {"input": (str(tmp_path / "images"),), "model": str(net)}
+    source = tmp_path / ("images.tar" if packed else "images")
+    if packed:
+        with tarfile.open(source, "w") as tar:
+            for path in sorted((tmp_path / "images").iterdir()):
+                tar.add(path, path.name)
+    options = {"input": (str(source),), "model": str(net)}
     options |= {"labels": [str(tmp_path / "labels.csv")]}
     options |= {"profiles": {"zoo": zoo, "squash": squash}}
     records = {}

@@ -36,9 +36,16 @@ _CROP_TIMEOUT_S = 3
 
 
 def build(
-    source: ray.data.Dataset, context: StageContext, placement: Placement
+    source: ray.data.Dataset, context: StageContext, placement: Placement, *, indexed: bool
 ) -> ray.data.Dataset:
-    """The plan over a dataset of shards; each row that comes out is a ChunkResult."""
+    """The plan over a dataset of shards; each row that comes out is a ChunkResult.
+
+    Args:
+        source: a row for each shard; for each chunk, where they are `indexed`.
+        context: what the stages need to know.
+        placement: where they run.
+        indexed: whether the first stage has been done.
+    """
     tables: dict[str, Any] = {
         "batch_size": None,
         "batch_format": "pyarrow",
@@ -46,14 +53,15 @@ def build(
     }
     plain = context.without_networks()
     calls = _RETRIES if context.isolate else _CALLS
-    source = source.map_batches(
-        functools.partial(index, context=plain),
-        num_cpus=INDEX_CPUS,
-        concurrency=placement.index_tasks,
-        **tables,
-    )
-    # Ray's default is without end, which an image that kills its process would take
-    source = limit_retries(source, max_retries=_RETRIES)
+    # Ray's default of retries is without end, which an image that kills its process would take
+    if not indexed:
+        source = source.map_batches(
+            functools.partial(index, context=plain),
+            num_cpus=INDEX_CPUS,
+            concurrency=placement.index_tasks,
+            **tables,
+        )
+        source = limit_retries(source, max_retries=_RETRIES)
     source = source.map_batches(
         functools.partial(capture_failure, stage=decode, context=plain),
         num_cpus=DECODE_CPUS,

@@ -43,6 +43,7 @@ class RayDataExecutor:
         self._ended = ExitStack()
         self._thread = ThreadPoolExecutor(1, "beside the run")
         self._watchdog: Watchdog | None = None
+        self._few = False
         self._report: Report = lambda line: None
 
     def __enter__(self) -> RayDataExecutor:
@@ -81,7 +82,7 @@ class RayDataExecutor:
         from vggbatch.executors.ray_data.dataset import data_context
         from vggbatch.executors.ray_data.gauges import StageGauges
         from vggbatch.executors.ray_data.model_broadcast import StoredLabels, broadcast_models
-        from vggbatch.executors.ray_data.passes import Passes
+        from vggbatch.executors.ray_data.passes import Passes, few_listed
         from vggbatch.executors.ray_data.watchdog import Watchdog
         from vggbatch.job.networks import network_opener
 
@@ -94,6 +95,7 @@ class RayDataExecutor:
         if job.labels is not None:
             context = replace(context, labels=StoredLabels(ray.put(job.labels)))
         placement = _worthwhile(work, context, self.placement)
+        self._few = few_listed(work.remaining(), work.chunk_size)
         gauges = StageGauges(work.run_id, work.output.folder.uri)
         with (
             data_context(self._cluster, job.config.compute, chunk_work=work.chunk_work),
@@ -106,8 +108,8 @@ class RayDataExecutor:
         return self._watchdog.waiting_for if self._watchdog is not None else None
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
-        """Call a function in a task; before the cluster is joined, in a thread here."""
-        if self._cluster is None:
+        """Call a function in a task; for few rows, or before a cluster is joined, in a thread."""
+        if self._cluster is None or self._few:
             return self._thread.submit(function, *arguments)
         import ray
 

@@ -92,9 +92,10 @@ def read_stages() -> dict[str, Stage] | None:
         return {}
     try:
         states = list(executor._topology.items())[1:]  # without the input
-        return {
+        done = STAGES[: len(STAGES) - len(states)]  # before Ray Data was given the rest
+        return dict.fromkeys(done, Stage(0, 0)) | {
             name: _stage(operator, state)
-            for name, (operator, state) in zip(STAGES, states, strict=True)
+            for name, (operator, state) in zip(STAGES[len(done) :], states, strict=True)
         }
     except Exception as error:
         _report(_BLIND, error)

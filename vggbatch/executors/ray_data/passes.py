@@ -9,7 +9,7 @@ every run ends.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -25,10 +25,23 @@ from vggbatch.executors.ray_data.dataset import build
 from vggbatch.executors.ray_data.results import PassResults
 from vggbatch.executors.ray_data.watchdog import Watchdog
 from vggbatch.pipeline.run_logging import RunLogger
-from vggbatch.pipeline.stages import StageContext
+from vggbatch.pipeline.stages import StageContext, index
 
 _BLOCKS_OF_SHARDS = 1000
 """Indexing tasks at most, however many shards there are."""
+_FEW = 256
+"""Chunks of listed files that the driver can see to in milliseconds each. The process of a task
+takes four seconds of a core to start, and nothing is decoded before the chunks are cut."""
+
+
+def few_listed(shards: Sequence[NumberedShard], chunk_size: int) -> bool:
+    """Whether the members of all shards are known, and so few that no task is worth its start."""
+    chunks = 0
+    for _, _, shard in shards:
+        if shard.members is None:
+            return False
+        chunks += -(-shard.members.num_rows // chunk_size)
+    return chunks <= _FEW
 
 
 @dataclass
@@ -94,10 +107,13 @@ class Passes:
         """One pass; what came of it is noted in `this`."""
         fields = {"shards_left": len(left), "isolate": context.isolate}
         self._log.info("pass started", extra=fields)
+        indexed = few_listed(left, self._work.chunk_size)
+        blocks = index(self._work.rows(left), context) if indexed else self._blocks(left)
         # not from_arrow, whose tasks take a whole CPU: classifiers may hold all there are
-        source = ray.data.from_blocks(list(self._blocks(left)))
+        source = ray.data.from_blocks(list(blocks))
+        plan = build(source, context, self._placement, indexed=indexed)
         try:
-            with PassResults(build(source, context, self._placement)) as results:
+            with PassResults(plan) as results:
                 for result in results:
                     if result is not None:
                         self._watchdog.progressed()
