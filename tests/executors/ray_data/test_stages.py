@@ -52,6 +52,6 @@ def test_a_pool_of_classifiers_follows_what_the_nodes_have_cores_for(tmp_path, m
     assert max(stages["classify"].actors for stages in seen if stages) == 2
 
 
-def one_of_two(node_cpus, options, growth):
+def one_of_two(*nodes, **what):
     """As if the second core had come after the start."""
-    return replace(place(node_cpus, options, growth), actors=1, max_actors=2)
+    return replace(place(*nodes, **what), actors=1, max_actors=2)
