@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from benchmarks.growth import small_network
 from vggbatch.bench.setup import collect_images
 from vggbatch.errors import VggbatchError
@@ -142,4 +142,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from vggbatch.config import DecodeOptions, Preprocess
 from vggbatch.config.protocol import Protocol
 from vggbatch.errors import ImageError, VggbatchError
@@ -120,17 +119,14 @@ def main() -> None:
     parser.add_argument("-n", "--images", type=at_least_one, default=200)
     parser.add_argument("--rounds", type=at_least_one, default=7)
     args = parser.parse_args()
-    try:
-        measure(contents(args.inputs, args.images), args.rounds)
-    except VggbatchError as error:
-        sys.exit(f"error: {error}")
+    measure(contents(args.inputs, args.images), args.rounds)
 
 
 def measure(images: list[bytes], rounds: int) -> None:
     """Print the table.
 
     Raises:
-        VggbatchError: an image cannot be decoded.
+        ImageError: an image cannot be decoded.
     """
     known = dict(decoders())
     seconds: dict[str, list[float]] = {name: [] for name in known}
@@ -152,4 +148,4 @@ def measure(images: list[bytes], rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,7 +20,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from vggbatch.bench import machine
 from vggbatch.bench.measure import measure
 from vggbatch.bench.setup import collect_images, prepare_networks
@@ -130,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from benchmarks.growth import small_network
 from vggbatch.bench.setup import collect_images
 from vggbatch.errors import VggbatchError
@@ -97,10 +97,7 @@ def main() -> None:
     parser.add_argument("--images", type=at_least_one, default=2000)
     parser.add_argument("--rounds", type=at_least_one, default=5)
     args = parser.parse_args()
-    try:
-        ratio = measure(args)
-    except VggbatchError as error:
-        sys.exit(f"error: {error}")
+    ratio = measure(args)
     print(f"whole command, {args.images:,} images: {ratio:.3f} times the rate before")
     sys.exit(ratio < LOWEST)
 
@@ -133,4 +130,4 @@ def measure(args: argparse.Namespace) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import pyarrow as pa
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from vggbatch.errors import ImageError
 from vggbatch.sources import Shard, discover, reader_for
 from vggbatch.storage.filesystem import filesystem
@@ -102,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -27,7 +27,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks import waiting
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from vggbatch.bench.processes import memory, tree
 from vggbatch.chunks.chunk import NumberedShard
 from vggbatch.config import ComputeOptions, DecodeOptions, Preprocess
@@ -287,4 +287,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

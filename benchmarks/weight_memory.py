@@ -23,10 +23,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from benchmarks.arguments import at_least_one
+from benchmarks.command_line import at_least_one, run
 from vggbatch.classifier.session import INT8_MICRO_BATCH, MICRO_BATCH, Session, SessionSpec
 from vggbatch.config import ModelOptions
-from vggbatch.errors import VggbatchError
 from vggbatch.models.preparation.prepare import PreparedModel, prepare
 from vggbatch.models.resolve import resolve
 
@@ -120,11 +119,8 @@ def main() -> None:
     print("| model | processes | shared MB | private MB | weights | whole MB | open s |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in options.models:
-        try:
-            model = resolve(ModelOptions(name=name), cache_dir=options.cache_dir)
-            prepared = prepare(model, cache_dir=options.cache_dir)
-        except VggbatchError as error:
-            parser.error(str(error))
+        model = resolve(ModelOptions(name=name), cache_dir=options.cache_dir)
+        prepared = prepare(model, cache_dir=options.cache_dir)
         alone = 0.0
         for count in (1, options.processes):
             found = measure(prepared, model.input_size or (224, 224), count)
@@ -137,4 +133,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

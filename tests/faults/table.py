@@ -48,8 +48,10 @@ def main() -> None:
     try:
         lines = [line for log in logs for line in log.read_text().splitlines()]
         print("\n".join(table(json.loads(line) for line in lines)))
-    except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"error: this is no log of the harness: {error!r}")
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    except (ValueError, KeyError, TypeError) as error:
+        sys.exit(f"error: these are not all logs of the harness: {error!r}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the commands do, for Python; `import vggbatch` offers the same functions.
 
-Each function's module is loaded when the function is first used, for none needs what all of them
-need.
+The module of a function is loaded when the function is first used: no function needs the modules of
+all the others.
 """
 
 from importlib import import_module

@@ -17,7 +17,13 @@ from vggbatch.cluster.connection import Cluster
 from vggbatch.cluster.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
 from vggbatch.cluster.quiet import log_level
 from vggbatch.config import ComputeOptions
-from vggbatch.executors.ray_data.internals import bound_queues, limit_retries, observe
+from vggbatch.executors.ray_data.internals import (
+    bound_queues,
+    limit_retries,
+    name_stages,
+    observe,
+)
+from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
 _RETRIES = 3
@@ -44,7 +50,7 @@ def build(
         source: a row for each shard; for each chunk, where they are `indexed`.
         context: what the stages need to know.
         placement: where they run.
-        indexed: whether the first stage has been done.
+        indexed: whether the first stage, `index`, has been done by the caller.
     """
     tables: dict[str, Any] = {
         "batch_size": None,
@@ -53,6 +59,7 @@ def build(
     }
     plain = context.without_networks()
     calls = _RETRIES if context.isolate else _CALLS
+    name_stages(STAGES[1:] if indexed else STAGES)
     # Ray's default of retries is without end, which an image that kills its process would take
     if not indexed:
         source = source.map_batches(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -61,6 +62,8 @@ class Control:
         self.executor: weakref.ref[Any] | None = None
         self.wanted_classifiers = 0
         """Classifiers that the run has cores for; 0: as Ray Data likes."""
+        self.stages: Sequence[str] = STAGES
+        """Those that the plan of the pass has, in its order."""
         self.stop = threading.Event()
 
 
@@ -81,6 +84,11 @@ def stop_pass(stop: bool) -> None:
     (_control.stop.set if stop else _control.stop.clear)()
 
 
+def name_stages(stages: Sequence[str]) -> None:
+    """Say which stages the plan of the next pass has, in its order; the others have been done."""
+    _control.stages = stages
+
+
 def read_stages() -> dict[str, Stage] | None:
     """The stages of the pass at work in this process, by name; empty between passes.
 
@@ -92,10 +100,9 @@ def read_stages() -> dict[str, Stage] | None:
         return {}
     try:
         states = list(executor._topology.items())[1:]  # without the input
-        done = STAGES[: len(STAGES) - len(states)]  # before Ray Data was given the rest
-        return dict.fromkeys(done, Stage(0, 0)) | {
+        return dict.fromkeys(STAGES, Stage(0, 0)) | {
             name: _stage(operator, state)
-            for name, (operator, state) in zip(STAGES[len(done) :], states, strict=True)
+            for name, (operator, state) in zip(_control.stages, states, strict=True)
         }
     except Exception as error:
         _report(_BLIND, error)
