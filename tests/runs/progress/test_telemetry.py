@@ -58,13 +58,20 @@ def run(ray_cluster, net, tmp_path_factory):
     options = {"input": (str(folder / "images"),), "model": str(net), "output": str(folder / "out")}
     scored = api.score(load_config(options=options, settings=["chunk_size=4"], environ={}))
     now = scored.record["this_run"]
-    # both gauges of classifiers are at 0 only once the run has counted all
-    at_rest = {(options["output"], state): 0 for state in ("ready", "pending")}
+    # gauges are at 0 only once the run has counted all; Ray does not hand all on at the same moment
+    at_rest = {
+        f"ray_vggbatch_{name}": {(options["output"], which): 0 for which in of}
+        for name, of in {
+            "classifiers": ("ready", "pending"),
+            "queue_chunks": STAGES,
+            "running_chunks": STAGES,
+        }.items()
+    }
     found = scrape_until(
         now["run_id"],
         lambda found: (
             found["ray_vggbatch_images_total"] == {(options["output"],): now["images"]}
-            and found["ray_vggbatch_classifiers"] == at_rest
+            and all(found[name] == values for name, values in at_rest.items())
         ),
     )
     return options["output"], scored.record, found
