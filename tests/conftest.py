@@ -27,6 +27,7 @@ settings.register_profile("random", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 pytest_plugins = [
+    "tests.support.here",
     "tests.support.ray.shared",
     "tests.support.stores.s3",
     "tests.support.stores.clouds",

@@ -10,6 +10,8 @@ import time
 import pytest
 
 from tests.support.images import write_folder
+from vggbatch import cli
+from vggbatch.cli import console
 
 
 def vggbatch(*words, **environ):
@@ -28,6 +30,14 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("images")
     write_folder(path, 3)
     return path
+
+
+def in_this_process(words, capfd, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["vggbatch", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    console.configure()
+    return subprocess.CompletedProcess(words, stopped.value.code or 0, *capfd.readouterr())
 
 
 def one_line(done, status):
@@ -51,7 +61,7 @@ def test_help_loads_nothing_heavy():
     assert done.stdout.split() == []
 
 
-def test_mistakes_are_one_line(net, folder, tmp_path):
+def test_mistakes_are_one_line(net, folder, tmp_path, capfd, monkeypatch):
     out = tmp_path / "out"
     cases = {
         ("score", folder, "-m", net): "no output",
@@ -64,7 +74,8 @@ def test_mistakes_are_one_line(net, folder, tmp_path):
         ("score", folder, "-m", net, "-o", out, "--set", "compute.num_cpus=0"): "num_cpus",
     }
     for words, expected in cases.items():
-        assert expected in one_line(vggbatch(*words), 2), words
+        assert expected in one_line(in_this_process(words, capfd, monkeypatch), 2), words
+    assert expected in one_line(vggbatch(*words), 2)
     assert not out.exists()
 
 

@@ -11,6 +11,8 @@ from tests.support.images import write_folder
 from vggbatch import cli
 from vggbatch.cli import completion, console
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, net):

@@ -32,7 +32,7 @@ def silent():
 def web():
     """The port of a web server, as Ray's dashboard is one."""
     server = HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server.server_port
     server.shutdown()

@@ -22,7 +22,7 @@ from vggbatch.sources.listing import list_input
 from vggbatch.storage.filesystem import filesystem
 from vggbatch.storage.ranges import Range, read_ranges
 
-COUNT = 8
+COUNT = 4
 DATA = bytes(range(256)) * 8000
 
 

@@ -27,7 +27,7 @@ from vggbatch.report import write_report
 from vggbatch.storage.filesystem import Folder
 
 PROFILE = Preprocess(resize=36, crop=32)
-COUNT = 20
+COUNT = 12
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,17 @@ PROFILES = {
 }
 
 
-def check_profiles(net, folder, output, tmp_path, labels):
-    """Every profile's output is that of a run of its own."""
-    for number, (name, parts) in enumerate(PROFILES.items()):
+def runs_of_their_own(net, folder, tmp_path, labels):
+    """The output of each profile alone, and its metrics."""
+    for name, parts in PROFILES.items():
         alone = tmp_path / f"alone-{name}"
         config = configure(net, alone, folder, labels=labels, profiles={name: parts})
-        expected = api.evaluate(config).evaluation
+        yield name, parts, alone, api.evaluate(config).evaluation
+
+
+def check_profiles(runs, output, labels):
+    """Every profile's output is that of a run of its own."""
+    for number, (name, parts, alone, expected) in enumerate(runs):
         found = output / "profiles" / name if number else output
         assert rows(found) == rows(alone)
         for table in ("summary", "per_class", "confusions", "calibration"):
@@ -148,14 +153,15 @@ def test_profiles_in_one_pass_are_runs_of_their_own(net, folder, tmp_path):
     assert done.result.scored_now <= done.result.rows - safe
     assert list(done.evaluations) == list(PROFILES)
     assert len({evaluation.metrics[3].value for evaluation in done.evaluations.values()}) == 3
-    check_profiles(net, folder, output, tmp_path, labels)
+    runs = list(runs_of_their_own(net, folder, tmp_path, labels))
+    check_profiles(runs, output, labels)
     assert api.evaluate(config).result.complete_before
     # what a profile lost is scored again, and only the rows of the state say what is there
     (output / "_SUCCESS").unlink()
     for path in (output / "profiles/squash/predictions").iterdir():
         path.unlink()
     assert api.evaluate(config).result.scored_now == COUNT + 1
-    check_profiles(net, folder, output, tmp_path, labels)
+    check_profiles(runs, output, labels)
     check_pages(output)
     result = compare_runs(
         Folder(str(output)), Folder(str(output / "profiles/squash")), class_lines=synset()

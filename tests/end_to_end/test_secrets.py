@@ -15,6 +15,7 @@ import pytest
 from tests.support.images import write_folder
 from vggbatch import cli, predict, score, write_report
 from vggbatch.errors import VggbatchError
+from vggbatch.runs.progress import status
 
 SECRETS = (b"TOPSECRET", b"PASSWORD")
 
@@ -41,7 +42,7 @@ def server(tmp_path_factory):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"127.0.0.1:{server.server_port}/images"
     server.shutdown()
     server.server_close()
@@ -197,6 +198,7 @@ def test_names_do_not_act_on_the_terminal(tmp_path, net, monkeypatch, capsys):
     holder |= {"since": ESCAPES, "snapshot": None, "beat_at": 1.0}
     lease = out / "_vggbatch" / "lease.json"
     lease.write_text(json.dumps(holder))
+    monkeypatch.setattr(status, "_WATCHED", 0.1)
     for command in commands:
         monkeypatch.setattr(sys, "argv", ["vggbatch", *command.split(" ")])
         with pytest.raises(SystemExit):

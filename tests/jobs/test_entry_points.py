@@ -5,6 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from vggbatch.cli import app
 
 
 @pytest.mark.parametrize(
@@ -23,7 +26,8 @@ def test_a_script_is_its_command(name, command, wrong, tmp_path):
         )
 
     script = Path("jobs", f"{name}.py").absolute()
-    assert f"vggbatch {command}" in run("-m", "vggbatch", *command.split(), "--help").stdout
+    own = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert f"{command} [OPTIONS]" in own.stdout
     shown = run(script, "--help")
     assert shown.returncode == 0, shown.stderr
     assert f"{command} [OPTIONS]" in shown.stdout

@@ -55,7 +55,7 @@ def http_server(folder):
             super().do_GET()
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", read
@@ -242,7 +242,7 @@ def test_a_network_on_the_web_names_no_class_list_of_this_machine(folder, tmp_pa
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
     monkeypatch.setattr(handler.func, "log_message", lambda *_: None)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     options = ModelOptions(name=f"http://127.0.0.1:{server.server_port}/net.onnx")
     assert resolve(options).classes[0] == "n00000000 thing"
     for named in (f"{tmp_path}/secret.txt", f"file://{tmp_path}/secret.txt"):

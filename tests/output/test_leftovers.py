@@ -14,6 +14,8 @@ from vggbatch.output.ownership import claim
 from vggbatch.output.ownership.lease import _new_lease
 from vggbatch.storage.filesystem import Folder
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 OTHER = "0123456789abcdef"
 
 
@@ -31,9 +33,7 @@ def job(net, tmp_path_factory):
         "output": str(root / "out"),
         "chunk_size": 2,
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
-        api.evaluate(str(root / "images"), **options)
+    api.evaluate(str(root / "images"), **options)
     return str(root / "images"), options
 
 

@@ -9,6 +9,8 @@ from tests.support.images import write_folder
 from vggbatch import api, score
 from vggbatch.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, net):

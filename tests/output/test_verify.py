@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.here import Here
 from tests.support.images import write_folder
-from tests.support.scored import content, evaluate, score, without_ray
+from tests.support.scored import content, evaluate, score
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.errors import JobFailed, UsageError
-from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
 from vggbatch.output.verify import believe, problems
 from vggbatch.runs.finish import finish
@@ -257,7 +257,7 @@ def test_score_keeps_metrics_of_the_same_rows_and_evaluate_adds_them(finished, j
 def test_files_that_go_while_the_run_is_at_work_are_noticed(job, tmp_path):
     out = tmp_path / "out"
     asked = prepare_job(job(out))
-    with without_ray(), executor_for(asked.config.compute) as local, run(asked, local) as result:
+    with run(asked, Here()) as result:
         first(out).unlink()
         with pytest.raises(JobFailed, match=r"is missing, though this run wrote it"):
             finish(asked, result)

@@ -12,6 +12,8 @@ from vggbatch import score
 from vggbatch.errors import JobFailed, UsageError
 from vggbatch.runs import resume
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 COUNT = 20
 
 

@@ -9,8 +9,9 @@ import time
 
 import pytest
 
+from tests.support.here import runs_here
 from tests.support.images import write_folder
-from tests.support.scored import content, without_ray
+from tests.support.scored import content
 from vggbatch import api
 from vggbatch.config import load_config
 from vggbatch.output.ownership import claim, fence
@@ -44,7 +45,7 @@ def job(net, tmp_path_factory):
 def calm(job, tmp_path_factory):
     """What the second driver leaves where there is no first."""
     path = tmp_path_factory.mktemp("calm") / "out"
-    with without_ray():
+    with runs_here():
         api.score(job(path, "decode.truncated=true", labels=False))
     return path
 
@@ -73,13 +74,13 @@ def test_between_the_last_look_and_the_write(job, calm, tmp_path, monkeypatch, p
         if point in str(target) and not left:
             left.append({})
             take_over(out)
-            with without_ray():
+            with runs_here():
                 api.score(job(out, "decode.truncated=true", labels=False, overwrite=True))
             left[0] = state(out)
         plain(source, target, *args)
 
     monkeypatch.setattr(fence.os, "replace", stopped)
-    with pytest.raises(LeaseLost), without_ray():
+    with pytest.raises(LeaseLost), runs_here():
         api.evaluate(job(out))
     assert left
     assert state(out) == left[0]
@@ -92,20 +93,20 @@ def test_between_the_last_look_and_the_write(job, calm, tmp_path, monkeypatch, p
 def test_between_the_last_look_and_a_deletion(job, calm, tmp_path, monkeypatch, what):
     """The first driver is about to clear an output that it was to overwrite."""
     out, plain, left = tmp_path / "out", os.rename, []
-    with without_ray():
+    with runs_here():
         api.evaluate(job(out))
 
     def stopped(source, target, *args):
         if str(source) == str(out / what) and not left:
             left.append({})
             take_over(out)
-            with without_ray():
+            with runs_here():
                 api.score(job(out, "decode.truncated=true", labels=False, overwrite=True))
             left[0] = state(out)
         plain(source, target, *args)
 
     monkeypatch.setattr(fence.os, "rename", stopped)
-    with pytest.raises(LeaseLost), without_ray():
+    with pytest.raises(LeaseLost), runs_here():
         api.evaluate(job(out, overwrite=True))
     assert state(out) == left[0]
     assert content(out) == content(calm)
@@ -176,11 +177,11 @@ def test_a_stopped_process(job, calm, tmp_path, pattern, second):
             assert first.returncode == 1
             # with all scored before, it staged nothing and came to its end
             assert not at_work or not (out / "_SUCCESS").exists()
-            with without_ray():
+            with runs_here():
                 api.evaluate(job(out))
         elif second != "refused":
             settings = () if second == "the same again" else ("decode.truncated=true",)
-            with without_ray():
+            with runs_here():
                 api.score(job(out, *settings, labels=not settings, overwrite=True))
             left = state(out)
     finally:

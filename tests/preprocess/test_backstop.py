@@ -52,7 +52,7 @@ def test_each_thread_has_its_own_time():
     def work(seconds):
         try:
             with Limited(seconds):
-                until = time.thread_time() + 2.5
+                until = time.thread_time() + 1.5
                 while time.thread_time() < until:
                     pass
         except TooSlow:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.here import Here
 from tests.support.images import cut, jpeg, write_folder
 from tests.support.nets import color_net
 from vggbatch import api
@@ -58,7 +59,7 @@ def images(tmp_path_factory) -> Path:
 def run(images, net, tmp_path_factory) -> Path:
     """An evaluated run, half of whose labels are what the network says."""
     output = tmp_path_factory.mktemp("run") / "out"
-    api.score(options(images, net, output / "first"))
+    api.score(options(images, net, output / "first"), executor=Here())
     said = {
         row["image_id"].rsplit("/", 1)[-1]: row["top5_index"][0]
         for row in api.load_predictions(str(output / "first")).to_pylist()
@@ -71,7 +72,7 @@ def run(images, net, tmp_path_factory) -> Path:
     labels = images.parent / "half.csv"
     labels.write_text("\n".join(["file,class_index", *lines]) + "\n")
     shutil.rmtree(output)
-    api.evaluate(options(images, net, output, labels=str(labels)))
+    api.evaluate(options(images, net, output, labels=str(labels)), executor=Here())
     return output
 
 
@@ -81,7 +82,7 @@ def other_run(images, run, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("other")
     net = color_net(folder / "other.onnx", seed=1)
     labels = str(images.parent / "half.csv")
-    api.evaluate(options(images, net, folder / "out", labels=labels))
+    api.evaluate(options(images, net, folder / "out", labels=labels), executor=Here())
     return folder / "out"
 
 
@@ -89,7 +90,7 @@ def other_run(images, run, tmp_path_factory) -> Path:
 def unlabeled_run(images, net, tmp_path_factory) -> Path:
     """A run without labels."""
     output = tmp_path_factory.mktemp("unlabeled") / "out"
-    api.score(options(images / "more.tar", net, output))
+    api.score(options(images / "more.tar", net, output), executor=Here())
     return output
 
 

@@ -21,6 +21,8 @@ from vggbatch.output.verify import declaration
 from vggbatch.sources.base import MEMBERS_SCHEMA
 from vggbatch.storage.filesystem import Folder
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, net):
@@ -106,7 +108,7 @@ def asked():
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", paths
     server.shutdown()
     server.server_close()

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import vggbatch
+from tests.support.here import Here
 from vggbatch import api
 from vggbatch.cli import app
 from vggbatch.cli.commands.report import report
@@ -134,7 +135,8 @@ def test_classes_of_one_image_have_no_table(images, net, tmp_path):
     lines = [f"{number:05d}.jpg,{number}" for number in range(6)]
     (tmp_path / "labels.csv").write_text("\n".join(["file,class_index", *lines]) + "\n")
     inputs = [images / f"{number:05d}.jpg" for number in range(6)]
-    vggbatch.evaluate(inputs, output=tmp_path / "out", model=net, labels=tmp_path / "labels.csv")
+    options = {"model": net, "labels": tmp_path / "labels.csv", "executor": Here()}
+    vggbatch.evaluate(inputs, output=tmp_path / "out", **options)
     page = Path(vggbatch.write_report(tmp_path / "out")).read_text()
     assert section(page, "mistakes") is not None
     for name in ("classes", "confusions", "heat"):

@@ -1,4 +1,4 @@
-"""The run from its opening to _SUCCESS, by the local executor."""
+"""The run from its opening to _SUCCESS."""
 
 import json
 import shutil
@@ -9,7 +9,9 @@ from tests.executors import plain
 from tests.support.images import write_folder
 from tests.support.runs import complete, job, score, scored
 from vggbatch import api
+from vggbatch.config import ComputeOptions
 from vggbatch.errors import JobFailed, UsageError
+from vggbatch.executors.choose import executor_for
 from vggbatch.output.layout import Output
 from vggbatch.output.ownership.fence import LeaseLost
 from vggbatch.runs.finish import finish
@@ -26,6 +28,11 @@ def folder(tmp_path_factory):
     return path
 
 
+def workers():
+    """Worker processes of this machine."""
+    return executor_for(ComputeOptions(executor="local"))
+
+
 def files(path):
     return {file.name: file.read_bytes() for file in (path / "predictions").iterdir()}
 
@@ -33,7 +40,7 @@ def files(path):
 def test_leaves_rows_a_record_and_last_of_all_success(net, folder, tmp_path):
     asked = job(net, folder, tmp_path / "out", "rows_per_file=10")
     seen = []
-    with scored(asked, seen.append) as result:
+    with workers() as executor, scored(asked, seen.append, executor) as result:
         assert not (tmp_path / "out/_SUCCESS").exists()
         assert (tmp_path / "out/_vggbatch/lease.json").exists()
         record = finish(asked, result)
@@ -139,12 +146,13 @@ def test_a_model_that_cannot_be_prepared_ends_the_run_at_once(net, folder, tmp_p
     broken.with_suffix(".yaml").write_bytes(net.with_suffix(".yaml").read_bytes())
     asked = job(broken, folder, tmp_path / "out", f"cache_dir={tmp_path / 'cache'}")
     broken.write_bytes(net.read_bytes() + b"\0")
-    with pytest.raises(Exception, match="SHA-256"):
-        score(asked)
+    with workers() as executor, pytest.raises(Exception, match="SHA-256"):
+        score(asked, executor=executor)
 
 
 def test_the_users_number_of_classifiers_holds(net, folder, tmp_path):
     sizes = ("compute.num_cpus=8", "compute.actors=2", "compute.threads=3")
-    with scored(job(net, folder, tmp_path / "out", *sizes)) as result:
+    asked = job(net, folder, tmp_path / "out", *sizes)
+    with workers() as executor, scored(asked, executor=executor) as result:
         placement = result.placement
     assert (result.executor, placement.actors, placement.threads) == ("local", 2, 3)

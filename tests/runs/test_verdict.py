@@ -12,6 +12,8 @@ from vggbatch.errors import JobFailed
 from vggbatch.job.job import prepare_job
 from vggbatch.runs.verdict import judge
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 
 @pytest.fixture
 def options(tmp_path):

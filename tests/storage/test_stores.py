@@ -154,11 +154,11 @@ def test_s3_that_refuses_and_cuts(s3_server, monkeypatch, client):
     with faulty(s3_server.endpoint, share=0.4) as (endpoint, counts):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         fresh()
-        wanted = [Range(f"s3://{bucket}/a", i * 10_000, 5000) for i in range(60)]
+        wanted = [Range(f"s3://{bucket}/a", i * 10_000, 5000) for i in range(25)]
         monkeypatch.setattr("vggbatch.storage.ranges._GAP", 0)
         assert list(read_ranges(wanted, 2**40)) == [DATA[r.offset :][:5000] for r in wanted]
-        assert counts["refused"] > 5
-        assert counts["cut"] > 5
+        assert counts["refused"] > 2
+        assert counts["cut"] > 2
         assert type(store_of(f"s3://{bucket}/a")[0]).__name__ == client
         fresh()
 
@@ -180,7 +180,7 @@ def web_server(folder, kind=SimpleHTTPRequestHandler):
     """http.server, which knows no ranges by itself."""
     handler = functools.partial(kind, directory=str(folder))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
 
 from vggbatch.chunks.result import ChunkResult
 from vggbatch.cluster.placement import place_here
@@ -39,10 +43,9 @@ class Here:
         return self.placement
 
     def run(self, work):
-        context = work.context(self.placement)
-        cores = os.sched_getaffinity(0)
+        # a classifier has a process to itself elsewhere, and may keep that to some cores
+        context = replace(work.context(self.placement), pin=False)
         classify = Classify(context)
-        os.sched_setaffinity(0, cores)  # a classifier has a process to itself elsewhere
         for number, chunk in enumerate(index(work.rows(work.shards), context)):
             if number == self.stop:
                 raise KeyboardInterrupt
@@ -62,3 +65,19 @@ class Here:
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+@contextmanager
+def runs_here() -> Iterator[None]:
+    """Let all runs of the block be scored in this process, Ray or not."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("vggbatch.api.jobs", "vggbatch.executors.choose"):
+            patch.setattr(f"{module}.executor_for", lambda options: Here())
+        yield
+
+
+@pytest.fixture(scope="module")
+def scored_here() -> Iterator[None]:
+    """As `runs_here`, for the tests of a file that are not about who scores."""
+    with runs_here():
+        yield

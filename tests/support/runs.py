@@ -1,9 +1,9 @@
-"""Runs step by step, by worker processes of this machine."""
+"""Runs step by step, scored in this process unless a test brings an executor."""
 
 from contextlib import contextmanager
 
-from vggbatch.config import ComputeOptions, load_config
-from vggbatch.executors.choose import executor_for
+from tests.support.here import Here
+from vggbatch.config import load_config
 from vggbatch.job.job import prepare_job
 from vggbatch.runs.finish import finish
 from vggbatch.runs.run import run
@@ -17,17 +17,14 @@ def job(net, folder, output, *settings):
 
 
 @contextmanager
-def scored(job, on_progress=None):
-    with (
-        executor_for(ComputeOptions(executor="local")) as executor,
-        run(job, executor, on_progress) as result,
-    ):
+def scored(job, on_progress=None, executor=None):
+    with run(job, executor or Here(), on_progress) as result:
         yield result
 
 
-def score(job, on_progress=None):
+def score(job, on_progress=None, executor=None):
     """Scored, and killed before it is finished."""
-    with scored(job, on_progress) as result:
+    with scored(job, on_progress, executor) as result:
         return result
 
 

@@ -1,28 +1,18 @@
 """Outputs that are scored in this process, and all that is in one."""
 
 import json
-from contextlib import contextmanager
 
-import pytest
-
+from tests.support.here import runs_here
 from vggbatch import api
 
 
-@contextmanager
-def without_ray():
-    """Whether or not other tests have started it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
-        yield
-
-
 def evaluate(config):
-    with without_ray():
+    with runs_here():
         return api.evaluate(config).result.scored_now
 
 
 def score(config):
-    with without_ray():
+    with runs_here():
         return api.score(config).result.scored_now
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 _RAY = ("ray_cluster", "tests.support.ray.", "import ray\n", "ray.init(")
-_PROGRAMS = ("subprocess", "tests.support.crashing", "multiprocessing")
+_PROGRAMS = ("subprocess", "multiprocessing", "tests.support.crashing", "bench.measure")
+_CHOSEN = "getfixturevalue("
+"""Of a server that a parameter names."""
 _SERVERS = {"s3_server", "gcs_server", "azure_server", "browser"}
 _FOLDERS = {"end_to_end", "faults", "storm", "deploy", "docs"}
 
@@ -24,7 +26,8 @@ def _of_file(path: Path) -> str:
     if any(word in text for word in _RAY):
         return "cluster"
     below = path.relative_to(Path(__file__).parents[1]).parts[0]
-    return "integration" if below in _FOLDERS or any(w in text for w in _PROGRAMS) else "unit"
+    heavy = below in _FOLDERS or any(word in text for word in (*_PROGRAMS, _CHOSEN))
+    return "integration" if heavy else "unit"
 
 
 def tier_of(path: Path, fixtures: set[str]) -> str:

@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.images import write_folder
 from tests.support.ray.ray_nodes import ray_nodes
-from vggbatch import __version__, api
+from vggbatch import __version__, api, cli
+from vggbatch.cli import console
 from vggbatch.errors import UsageError
 from vggbatch.runs.progress.status import read_status
 from vggbatch.storage.filesystem import Folder
@@ -115,7 +116,18 @@ def test_a_checkout_and_its_configuration_are_uploaded_and_run(cluster, images, 
     assert TOKEN not in json.dumps(record)
 
 
-def test_mistakes_show_before_anything_is_sent(tmp_path):
+def submit_here(capfd, monkeypatch, *words):
+    """Run the command in this process; its exit status and what it printed."""
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "argv", ["vggbatch", "submit", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    console.configure()
+    return subprocess.CompletedProcess(words, stopped.value.code or 0, *capfd.readouterr())
+
+
+def test_mistakes_show_before_anything_is_sent(tmp_path, capfd, monkeypatch):
     nobody = ("--address", "http://127.0.0.1:9")
     (tmp_path / "wrong.yaml").write_text("modle: vgg16-12\n")
     folder = ("--working-dir", tmp_path)
@@ -131,7 +143,7 @@ def test_mistakes_show_before_anything_is_sent(tmp_path):
         ("--working-dir", tmp_path / "none", "score", "x"): "is no folder",
     }
     for words, expected in cases.items():
-        assert expected in one_line(submit(*nobody, *words), 2), words
+        assert expected in one_line(submit_here(capfd, monkeypatch, *nobody, *words), 2), words
     # as the commands themselves say it
     cases = {
         ("scoer", "x"): "scoer",
@@ -140,7 +152,7 @@ def test_mistakes_show_before_anything_is_sent(tmp_path):
         ("models", "pull"): "MODEL",
     }
     for words, expected in cases.items():
-        done = submit(*nobody, "--", *words)
+        done = submit_here(capfd, monkeypatch, *nobody, "--", *words)
         assert done.returncode == 2, done.stderr
         assert expected in done.stderr
         assert "Traceback" not in done.stderr
@@ -247,6 +259,7 @@ def test_the_entry_points_run_by_ray_job_submit(cluster, images, net, tmp_path, 
     assert (out / "metrics/summary").exists()
 
 
+@pytest.mark.slow
 def test_who_may_not_is_told_so(cluster, monkeypatch):
     where = ("--address", cluster.dashboard, "--", "models", "list")
     assert "RAY_AUTH_MODE=token" in one_line(submit(*where, RAY_AUTH_MODE="disabled"), 2)
@@ -254,6 +267,7 @@ def test_who_may_not_is_told_so(cluster, monkeypatch):
     assert "does not accept the token" in one_line(submit(*where, **wrong), 2)
 
 
+@pytest.mark.slow
 def test_the_token_is_in_no_log(cluster):
     logs = list(Path(cluster.sessions).rglob("*.log")) + list(cluster.folder.glob("*.log"))
     assert len(logs) > 10

@@ -18,8 +18,8 @@ def produce(table):
         yield pa.table({"number": [number], "produced": [time.time()]})
 
 
-def consume(table):
-    time.sleep(0.1)
+def consume(table, seconds):
+    time.sleep(seconds)
     return table.append_column("consumed", pa.array([time.time()]))
 
 
@@ -41,7 +41,7 @@ class Kept:
         monkeypatch.setattr(_Hold, "after_execution_succeeds", after)
 
 
-def pass_over_chunks(shards):
+def pass_over_chunks(shards, seconds):
     import ray.data
 
     with (
@@ -53,7 +53,7 @@ def pass_over_chunks(shards):
         results = (
             ray.data.from_blocks([pa.table({"shard": [shard]}) for shard in range(shards)])
             .map_batches(produce, num_cpus=0.01, **tables)
-            .map_batches(consume, num_cpus=0.02, **tables)
+            .map_batches(consume, fn_kwargs={"seconds": seconds}, num_cpus=0.02, **tables)
             .iter_batches(batch_size=None, batch_format="pyarrow")
         )
         return pa.concat_tables(results).sort_by("number").to_pydict()
@@ -62,7 +62,7 @@ def pass_over_chunks(shards):
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_fast_stage_waits_for_a_slow_one():
-    seen = pass_over_chunks(30)
+    seen = pass_over_chunks(30, 0.1)
     assert seen["number"] == list(range(30 * CHUNKS))
     ahead = [
         sum(produced < consumed for produced in seen["produced"]) - number
@@ -74,6 +74,6 @@ def test_a_fast_stage_waits_for_a_slow_one():
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_blocks_that_were_are_forgotten():
-    seen = pass_over_chunks(10)
+    seen = pass_over_chunks(10, 0.01)
     assert seen["number"] == list(range(10 * CHUNKS))
     assert 0 <= Kept.blocks < 20

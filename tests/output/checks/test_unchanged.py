@@ -13,12 +13,9 @@ from vggbatch.output.checks.unchanged import Seen
 from vggbatch.output.verify import declaration
 from vggbatch.storage.filesystem import Folder
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 RACE = "was written by another run while it was read: repeat the command"
-
-
-@pytest.fixture(autouse=True)
-def _without_ray(monkeypatch):
-    monkeypatch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +31,8 @@ def asked(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(asked):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vggbatch.executors.choose.chosen_executor", lambda options: "local")
-        out = asked[0].replace("images", "finished")
-        api.evaluate(asked[0], output=out, **asked[1])
+    out = asked[0].replace("images", "finished")
+    api.evaluate(asked[0], output=out, **asked[1])
     return out
 
 

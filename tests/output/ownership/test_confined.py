@@ -10,6 +10,8 @@ from tests.support.images import write_folder
 from vggbatch import compare, load_predictions, plan, rescore, score, status, write_report
 from vggbatch.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("scored_here")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory, net):

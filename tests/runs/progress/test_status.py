@@ -3,13 +3,13 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from tests.support.here import Here
 from tests.support.images import write_folder
 from tests.support.outputs import owned
 from vggbatch import api
 from vggbatch.chunks.chunk import ChunkKey
-from vggbatch.config import ComputeOptions, load_config
+from vggbatch.config import load_config
 from vggbatch.errors import UsageError
-from vggbatch.executors.choose import executor_for
 from vggbatch.job.job import prepare_job
 from vggbatch.output.ownership.lease import NAME, OutputLease, read_lease
 from vggbatch.output.progress import Snapshot
@@ -68,17 +68,14 @@ def test_a_run_whose_loop_does_not_move_is_stalled_and_a_silent_one_interrupted(
 
 
 def test_a_complete_run(config):
-    api.score(config)
+    api.score(config, executor=Here())
     found = read_status(Folder(config.output))
     assert (found.state, found.rows, found.total) == ("complete", 6, 6)
 
 
 def test_a_run_that_writes_metrics_run_json_and_success_is_finishing(config):
     job = prepare_job(config)
-    with (
-        executor_for(ComputeOptions(executor="local")) as executor,
-        run(job, executor) as result,
-    ):
+    with run(job, Here()) as result:
         folder = Folder(config.output)
         assert read_status(folder).state == "finishing"
         result.output.fence.write_json("run.json", {})

@@ -19,7 +19,7 @@ from vggbatch.config import Preprocess, load_config
 from vggbatch.models.catalog import synset
 from vggbatch.sources.pack import pack
 
-COUNT = 24
+COUNT = 12
 PACKED = ("packed-tar", "packed-parquet")
 UNLABELED = {"folder", "list", "tar", "val"}
 FORMATS = (
@@ -47,7 +47,7 @@ def tree(tmp_path_factory, labels, wnids):
     for name in PACKED:
         kind = name.removeprefix("packed-")
         for _ in pack(
-            [str(root / "synsets")], str(root / name), shard_format=kind, shard_size=20_000
+            [str(root / "synsets")], str(root / name), shard_format=kind, shard_size=10_000
         ):
             pass
         inputs[name] = name

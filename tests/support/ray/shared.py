@@ -45,9 +45,21 @@ def _no_ray_for_others(request: pytest.FixtureRequest) -> None:
         _OPEN.close()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that share Ray behind the others, for one that does not would end it."""
-    items.sort(key=lambda item: "ray_cluster" in getattr(item, "fixturenames", ()))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests that share Ray together, for one that does not would end it.
+
+    Where processes share the tests they come first, then the other files from costly to cheap, so
+    that no process is at work on a costly one at the end.
+    """
+    if hasattr(config, "workerinput"):
+        costly = {item.path for item in items if not item.get_closest_marker("unit")}
+        items.sort(key=lambda item: (not _shares_ray(item), item.path not in costly))
+    else:
+        items.sort(key=_shares_ray)
+
+
+def _shares_ray(item: pytest.Item) -> bool:
+    return "ray_cluster" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,5 +77,8 @@ class _RayTogether(LoadFileScheduling):
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
-    """How tests are shared among the processes of `--dist loadfile`."""
-    return _RayTogether(config, log) if config.getvalue("dist") == "loadfile" else None
+    """How tests are shared among the processes of `--dist loadfile`, in the order from above."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return _RayTogether(config, log)

@@ -77,7 +77,7 @@ def strange_s3(objects: dict[str, bytes]) -> Iterator[dict[str, str]]:
     """Serve objects of any bucket; gives the environment by which s3:// means this server."""
     handler = type("Handler", (_Handler,), {"objects": objects})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield {
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
             "AWS_ACCESS_KEY_ID": "a",
