@@ -1,9 +1,20 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+
+from vggbatch.models.preparation import build, making
+
+
+@pytest.fixture
+def built_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is prepared is built in this process, for tests of what comes of it."""
+    monkeypatch.setattr(
+        making, "_run_build", lambda _, job: build.build(pickle.loads(job.read_bytes()))
+    )
 
 
 @pytest.fixture(scope="session")

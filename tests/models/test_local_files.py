@@ -21,6 +21,8 @@ from vggbatch.models.resolve import resolve
 from vggbatch.models.synthesis import synthesize
 from vggbatch.uris import base_name
 
+pytestmark = pytest.mark.usefixtures("built_here")
+
 EXTERNAL = {"save_as_external_data": True, "size_threshold": 0}
 
 

@@ -13,6 +13,8 @@ from vggbatch.errors import UsageError
 from vggbatch.job.networks import open_model
 from vggbatch.models.resolve import resolve
 
+pytestmark = pytest.mark.usefixtures("built_here")
+
 FLOAT, FLOAT16, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT64
 
 

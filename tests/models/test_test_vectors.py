@@ -15,6 +15,8 @@ from vggbatch.models.resolve import resolve
 from vggbatch.models.synthesis import synthesize
 from vggbatch.models.test_vectors import verify
 
+pytestmark = pytest.mark.usefixtures("built_here")
+
 
 def write_vectors(folder, synthetic, count=2, shift=0.0):
     rng = np.random.default_rng(0)

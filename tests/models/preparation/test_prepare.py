@@ -17,7 +17,6 @@ from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.catalog import catalog
 from vggbatch.models.preparation import build as building
-from vggbatch.models.preparation import making
 from vggbatch.models.preparation.prepare import prepare
 from vggbatch.models.resolve import resolve
 from vggbatch.models.synthesis import synthesize
@@ -46,6 +45,7 @@ def test_same_scores_as_numpy_in_a_batch(model, cache):
     assert prepared.output_kind == "logits"
 
 
+@pytest.mark.usefixtures("built_here")
 @pytest.mark.parametrize("name", networks())
 def test_every_shape_of_the_zoo_is_prepared(name, cache, tmp_path):
     original = synthesize(name, **SMALL)
@@ -62,6 +62,7 @@ def test_every_shape_of_the_zoo_is_prepared(name, cache, tmp_path):
     assert (prepared.max_difference is None) == (catalog()[name].opset < 7)
 
 
+@pytest.mark.usefixtures("built_here")
 def test_dead_and_foldable_nodes_are_gone_and_weights_are_outside(model, cache):
     prepared = prepare(model, cache_dir=cache)
     graph = onnx.load(prepared.path, load_external_data=False).graph
@@ -71,6 +72,7 @@ def test_dead_and_foldable_nodes_are_gone_and_weights_are_outside(model, cache):
     assert data.stat().st_size > 10 * prepared.path.stat().st_size
 
 
+@pytest.mark.usefixtures("built_here")
 def test_second_call_does_not_need_the_original(model, cache):
     first = prepare(model, cache_dir=cache)
     os.unlink(model.uri)
@@ -79,6 +81,7 @@ def test_second_call_does_not_need_the_original(model, cache):
     assert first.path.stat().st_mtime_ns == changed
 
 
+@pytest.mark.usefixtures("built_here")
 def test_features_are_a_second_output(model, cache):
     prepared = prepare(model, cache_dir=cache, features=True)
     assert prepared.features_width == 4096 // 16
@@ -116,6 +119,7 @@ def test_a_machine_that_has_the_file_asks_for_nothing(model, cache):
     assert prepare(model, cache_dir=cache, source=source).path.exists()
 
 
+@pytest.mark.usefixtures("built_here")
 def test_a_graph_that_mixes_the_images_of_a_batch_gets_one_at_a_time(cache, tmp_path):
     synthetic = synthesize("vgg16-12", **SMALL)
     last = synthetic.graph.node[-1]
@@ -158,6 +162,7 @@ def test_processes_at_once_build_once(model, cache, tmp_path):
     assert sum("(once)" in output for output in outputs) == 1
 
 
+@pytest.mark.usefixtures("built_here")
 def test_another_processor_or_onnxruntime_gets_a_file_of_its_own(model, cache, monkeypatch):
     module = sys.modules["vggbatch.models.preparation.prepare"]
     paths = {prepare(model, cache_dir=cache).path}
@@ -187,6 +192,7 @@ def test_killed_while_building_is_built_again(model, cache, tmp_path):
     assert not list((tmp_path / "cache/prepared").glob(".net-*"))
 
 
+@pytest.mark.usefixtures("built_here")
 @pytest.mark.parametrize("name", ["vgg16-7", "vgg16-12-int8", "vgg19-caffe2-6"])
 def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
     original = synthesize(name, **SMALL)
@@ -213,6 +219,7 @@ def test_pixels_in_with_normalisation_in_the_graph(name, cache, tmp_path):
     assert prepare(model, cache_dir=cache).input == model.input
 
 
+@pytest.mark.usefixtures("built_here")
 def test_the_zoos_real_graph(thin_vgg19, cache, tmp_path):
     onnx.save(thin_vgg19, tmp_path / "thin.onnx")
     model = resolve(ModelOptions(name=str(tmp_path / "thin.onnx")))
@@ -248,6 +255,7 @@ def test_a_tensor_that_is_not_there_is_one_line(model, cache):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("built_here")
 def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache, monkeypatch):
     def write(source, target, *arguments, settings):
         if "save_external_prepacked_constant_initializers" in settings:
@@ -256,11 +264,6 @@ def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache,
 
     write_optimized = building.write_optimized
     monkeypatch.setattr(building, "write_optimized", write)
-    monkeypatch.setattr(
-        making,
-        "_run_build",
-        lambda _, job: building.build(pickle.loads(job.read_bytes())),
-    )
     path = prepare(model, cache_dir=cache).path
     assert '"batch freed, optimized"' in (path.parent / "prepared.json").read_text()
 
@@ -291,6 +294,7 @@ def in_float16(path, layers=12):
     return weights
 
 
+@pytest.mark.usefixtures("built_here")
 def test_a_deep_network_in_float16_is_what_it_is_but_for_its_roundings(tmp_path, cache):
     weights = in_float16(tmp_path / "net.onnx")
     crop = Preprocess(resize=32, crop=32)
@@ -306,6 +310,7 @@ def test_a_deep_network_in_float16_is_what_it_is_but_for_its_roundings(tmp_path,
     np.testing.assert_allclose(found, expected, atol=1e-2 * np.abs(expected).max())
 
 
+@pytest.mark.usefixtures("built_here")
 def test_int8_is_prepared_for_other_kernels_than_the_cpus(tmp_path, cache):
     onnx.save(synthesize("vgg16-12-int8", shrink=16, size=32), tmp_path / "net.onnx")
     options = ModelOptions(name=str(tmp_path / "net.onnx"), preprocess={"crop": 32, "resize": 32})
