@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from tests.support.configure import configure
+from tests.support.here import Here
 from tests.support.images import write_folder
 from tests.support.nets import color_net
 from tests.support.plain_loop import plain_protocol, plain_scores
@@ -77,7 +78,7 @@ def runs_of_their_own(net, folder, tmp_path, labels):
     for name, parts in PROFILES.items():
         alone = tmp_path / f"alone-{name}"
         config = configure(net, alone, folder, labels=labels, profiles={name: parts})
-        yield name, parts, alone, api.evaluate(config).evaluation
+        yield name, parts, alone, api.evaluate(config, executor=Here()).evaluation
 
 
 def check_profiles(runs, output, labels):

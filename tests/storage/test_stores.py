@@ -151,7 +151,7 @@ def test_s3_that_refuses_and_cuts(s3_server, monkeypatch, client):
     fs.pipe(f"{bucket}/a", DATA)
     monkeypatch.setattr(stores, "_FIRST_PAUSE", 0.01)
     monkeypatch.setattr(stores, "arrow_reads", lambda *given: client == "_ArrowS3")
-    with faulty(s3_server.endpoint, share=0.4, seed=2) as (endpoint, counts):
+    with faulty(s3_server.endpoint, share=0.4, seed=1) as (endpoint, counts):
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         fresh()
         wanted = [Range(f"s3://{bucket}/a", i * 10_000, 5000) for i in range(25)]
