@@ -110,11 +110,20 @@ def index(table: pa.Table, context: StageContext) -> Iterator[pa.Table]:
                 yield part
 
 
-def decode(table: pa.Table, context: StageContext) -> pa.Table:
+def decode(
+    table: pa.Table,
+    context: StageContext,
+    contents: Iterator[bytes | ImageError] | None = None,
+) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
     `pixels0` and `sizes0` are the resized images of the first resize specification as in an
     ImageBuffer, and so on; of a single center crop, the crops in row order.
+
+    Args:
+        table: the chunk.
+        context: what the stages need to know.
+        contents: what is read of the chunk already; None: it is read here.
     """
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
@@ -125,7 +134,8 @@ def decode(table: pa.Table, context: StageContext) -> pa.Table:
     ids = shard.image_ids(members)
     started = clock = time.perf_counter()
     with _maker(context) as make:
-        contents = reader_for(shard.format).read(shard, members, context.decode.max_bytes)
+        if contents is None:
+            contents = reader_for(shard.format).read(shard, members, context.decode.max_bytes)
         for name, data in zip(ids, contents, strict=True):
             fetch_seconds += time.perf_counter() - clock
             try:
@@ -299,14 +309,24 @@ def _predictions(table: pa.Table, number: int, context: StageContext) -> pa.Tabl
 
 
 def capture_failure(
-    table: pa.Table, stage: Callable[[pa.Table, StageContext], pa.Table], context: StageContext
+    table: pa.Table,
+    stage: Callable[..., pa.Table],
+    context: StageContext,
+    *further: Any,
 ) -> pa.Table:
-    """What a stage makes of a chunk; a failed result where it fails, here or before."""
+    """What a stage makes of a chunk; a failed result where it fails, here or before.
+
+    Args:
+        table: the chunk.
+        stage: takes it and what follows.
+        context: what the stages need to know.
+        further: what else the stage takes.
+    """
     if is_result(table):
         return table
     try:
         check_versions(context.versions)
-        return stage(table, context)
+        return stage(table, context, *further)
     except Exception as error:
         return _failed(stage.__name__, chunks.key_of(table), error, context)
 

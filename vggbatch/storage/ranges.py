@@ -97,7 +97,7 @@ def read_ranges(
         fetch: Callable[[], list[bytes | ImageError | Range]]
         fetch = partial(_fetch, group, max_bytes, _UNKNOWN_AHEAD)
         size = 0
-        if isinstance(group[0], Range) and _is_remote(group[0].uri):
+        if isinstance(group[0], Range) and is_remote(group[0].uri):
             fetch = _pool().submit(fetch).result
             size = max(_span(group), _SMALLEST) if group[0].size >= 0 else _UNKNOWN
         ready.append((size, fetch))
@@ -148,7 +148,7 @@ def _follows(group: list[Range | ImageError], item: Range | ImageError) -> bool:
     return 0 <= gap <= _GAP and item.offset + item.size - first.offset <= _TOGETHER
 
 
-def _is_remote(uri: str) -> bool:
+def is_remote(uri: str) -> bool:
     """Whether a URI is of a store; False also for one that nothing can open: `_fetch` says so."""
     try:
         return not is_local(filesystem(uri)[0])

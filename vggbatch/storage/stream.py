@@ -11,14 +11,16 @@ from typing import Any
 
 PIECE = 2**20
 """Bytes in one request of a file that is read from front to back."""
+_EXPECTED = 2 * PIECE
+"""Bytes in one request for what is known to be read: half as many requests, all sent at once."""
 _HOP = 2**16
 """Bytes asked for after a jump, when nothing is known of what comes next."""
 _NEAR = 2**20
 """A jump ahead by fewer bytes continues reading: a store sends as much while it answers again."""
 _KEPT = 2 * 2**20
 """Bytes behind the position that are kept, for readers that look back."""
-_MOST_AHEAD = 16
-"""Pieces in progress at a time."""
+_MOST_AHEAD = 16 * PIECE
+"""Bytes in progress at a time."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class RemoteFile(Seekable):
         self._pool = pool
         self._extents: list[_Extent] = []
         self._ahead = 0
+        self._piece = PIECE
 
     def fetch(self, start: int, end: int) -> bytes:
         """The bytes between, by a request of their own. Raises OSError."""
@@ -113,8 +116,9 @@ class RemoteFile(Seekable):
         if not 0 <= start < end:
             return  # what a damaged file says of itself
         self._until = end
-        self._ahead = _MOST_AHEAD
-        self._ask(start, PIECE, self._until)
+        self._piece = _EXPECTED
+        self._ahead = self._most_ahead
+        self._ask(start, self._piece, self._until)
         self._read_ahead(0)
 
     def _at(self, position: int) -> _Extent:
@@ -129,17 +133,23 @@ class RemoteFile(Seekable):
                 self._ask(position, PIECE if self._extents else _HOP)
             else:
                 self._forget()
-                self._ask(position, _HOP)
+                # of the end as much at once: a footer is read after its length, which is behind it
+                self._ask(min(position, max(0, self.size - _HOP)), _HOP)
             number = len(self._extents) - 1
         elif position == self._extents[number].start:
-            self._ahead = min(max(1, 2 * self._ahead), _MOST_AHEAD)
+            self._ahead = min(max(1, 2 * self._ahead), self._most_ahead)
         self._read_ahead(number)
         return self._extents[number]
 
     def _read_ahead(self, number: int) -> None:
         """Ask for pieces that follow the extent of this number."""
         while len(self._extents) - number <= self._ahead and self._extents[-1].end < self._until:
-            self._ask(self._extents[-1].end, PIECE, self._until)
+            self._ask(self._extents[-1].end, self._piece, self._until)
+
+    @property
+    def _most_ahead(self) -> int:
+        """Pieces in progress at a time."""
+        return _MOST_AHEAD // self._piece
 
     def _ask(self, start: int, size: int, until: int | None = None) -> None:
         end = min(start + size, self.size if until is None else until)
@@ -149,4 +159,4 @@ class RemoteFile(Seekable):
         for extent in self._extents:
             extent.data.cancel()
         self._extents.clear()
-        self._ahead = 0
+        self._ahead, self._piece = 0, PIECE

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
@@ -24,6 +25,7 @@ import pyarrow as pa
 
 # what opens networks is imported at once, beside the driver's imports
 import vggbatch.job.networks  # noqa: F401
+from vggbatch.chunks.chunk import shards_of
 from vggbatch.chunks.result import ChunkResult, is_result
 from vggbatch.executors.local.messages import (
     Alive,
@@ -39,6 +41,7 @@ from vggbatch.executors.local.messages import (
     Score,
 )
 from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
+from vggbatch.sources.ahead import Contents, ReadAhead
 
 ALIVE_INTERVAL = 2.0
 """Seconds from one sign of life to the next."""
@@ -62,6 +65,7 @@ class Worker:
         self._decoded: queue.SimpleQueue[Future[pa.Table]] = queue.SimpleQueue()
         self._indexer = ThreadPoolExecutor(1, "index")
         self._decoders: ThreadPoolExecutor | None = None
+        self._ahead: ReadAhead | None = None
         self._opening = threading.Lock()
         self._first: Classify | None = None
 
@@ -70,9 +74,8 @@ class Worker:
         if isinstance(message, Score):
             assert self._decoders is not None
             context = replace(self._begun, isolate=message.isolate)
-            self._decoded.put(
-                self._decoders.submit(capture_failure, message.chunk, decode, context)
-            )
+            contents = self._read_ahead(message.chunk, context)
+            self._decoded.put(self._decoders.submit(self._decode, message.chunk, context, contents))
         elif isinstance(message, Allow):
             self._credit.release(message.chunks)
         elif isinstance(message, Index):
@@ -89,7 +92,9 @@ class Worker:
         return self._context
 
     def _open(self, message: Open) -> None:
-        self._decoders = ThreadPoolExecutor(message.classifiers * message.context.threads, "decode")
+        decoders = message.classifiers * message.context.threads
+        self._decoders = ThreadPoolExecutor(decoders, "decode")
+        self._ahead = ReadAhead(decoders + 1)
         for _ in range(message.classifiers):
             threading.Thread(target=self._classify, args=(message.context,), daemon=True).start()
 
@@ -101,6 +106,22 @@ class Worker:
             credit.acquire()
             self._send(Found(message.number, table))
         self._send(Indexed(message.number))
+
+    def _read_ahead(self, chunk: pa.Table, context: StageContext) -> Contents | None:
+        """A chunk of a store, whose reading begins now; None: it is read when it is decoded."""
+        assert self._ahead is not None
+        try:
+            [(_, _, shard)] = shards_of(chunk)
+            assert shard.members is not None
+            return self._ahead.read(shard, shard.members, context.decode.max_bytes)
+        except Exception:
+            return None  # what is wrong with it is a failure of the stage, which meets it again
+
+    def _decode(
+        self, chunk: pa.Table, context: StageContext, contents: Contents | None
+    ) -> pa.Table:
+        with closing(contents) if contents is not None else nullcontext():
+            return capture_failure(chunk, decode, context, contents)
 
     def _classify(self, context: StageContext) -> None:
         try:

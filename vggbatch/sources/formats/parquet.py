@@ -45,8 +45,8 @@ from vggbatch.storage.stream import RemoteFile
 
 _ROWS = 16
 """Rows decoded at a time, about 2 MB of ImageNet."""
-_BUFFER = 2**20
-"""Bytes read ahead in a column chunk."""
+_BUFFER = 2**18
+"""Bytes read ahead in a column chunk: two or three images, so that the first is soon there."""
 _IN_A_ROW = 2**20
 """More images than a row has: a member's offset is its row times this, and its place in a list."""
 _TOGETHER = 64
