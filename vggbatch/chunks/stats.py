@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from itertools import zip_longest
@@ -70,6 +70,15 @@ class Stats:
             content=dict(Counter(self.content) + Counter(other.content)),
             **summed,
         )
+
+    @classmethod
+    def total(cls, parts: Iterable[Stats]) -> Stats:
+        """The sum of many; what is counted by shard is not copied for each of them."""
+        summed, content = cls(), Counter[str]()
+        for part in parts:
+            content.update({shard: value for shard, value in part.content.items() if value})
+            summed += replace(part, content={})
+        return replace(summed, content=dict(content))
 
     def to_json(self) -> str:
         """As JSON text."""

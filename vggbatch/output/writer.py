@@ -190,7 +190,7 @@ def _put_together(
             files.setdefault(profile, []).append(facts)
     if not files[""]:
         # no rows, and still what was counted: shards without images, what was left out of them
-        total += sum((stats for _, stats in _row_groups(output, [p[2] for p in parts])), Stats())
+        total += Stats.total(stats for _, stats in _row_groups(output, [p[2] for p in parts]))
     marker = {
         "format": FORMAT,
         "rows": total.rows,

@@ -58,7 +58,7 @@ def modified(
         else:
             parts = [(k, path) for k, _, path in output.parts(group) if k.shard == number]
             done = {key.chunk for key, _ in parts}
-            recorded = sum((part_stats(output, path) for _, path in parts), Stats())
+            recorded = Stats.total(part_stats(output, path) for _, path in parts)
         if done is not None and not done:
             continue  # nothing of it was scored
         if recorded.rows > recorded.error_rows and not recorded.content:

@@ -145,7 +145,7 @@ def _scored(
         run_id=run_id,
         output=output,
         rows=progress.rows,
-        stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
+        stats=Stats.total(Stats.from_json(marker["stats"]) for marker in markers),
         seconds=time.perf_counter() - started,
         stats_now=tracker.stats,
         images_per_second=tracker.rate(),

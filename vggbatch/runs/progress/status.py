@@ -68,7 +68,7 @@ def read_status(folder: Folder) -> Status:
     check_confined(folder)
     output = Output(folder)
     progress = output.progress()
-    marked = sum((Stats.from_json(m["stats"]) for m in progress.groups.values()), Stats())
+    marked = Stats.total(Stats.from_json(m["stats"]) for m in progress.groups.values())
     if output.succeeded():
         wrong = problems(folder)
         if not wrong and output.read_run()["plan"] == output.plan_id:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vggbatch.chunks.chunk import ChunkKey
 from vggbatch.chunks.stats import Stats
+from vggbatch.chunks.throughput import Throughput
 from vggbatch.output.image_total import Total
 from vggbatch.output.progress import Progress, Snapshot
 
@@ -29,7 +30,7 @@ class RunTracker:
     chunks: int = 0
     """Chunks that this run committed."""
     stats: Stats = field(default_factory=Stats)
-    """Sums over them."""
+    """Sums over them, without what is counted by shard or interval, which grows with the input."""
     write_seconds: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     """By group: what writing staging files took, which those cannot say themselves."""
     _started: float = field(init=False, default_factory=time.perf_counter)
@@ -45,7 +46,7 @@ class RunTracker:
             return False
         self.total.opened(key.shard, key.images)
         self.chunks += 1
-        self.stats += stats
+        self.stats += replace(stats, throughput=Throughput(), content={})
         self.write_seconds[key.group] += stats.write_seconds
         self.errors += stats.error_rows
         self._last = time.perf_counter()

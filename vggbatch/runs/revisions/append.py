@@ -133,7 +133,7 @@ def _prepared(
         run_id=run_id,
         output=new,
         rows=sum(marker["rows"] for marker in markers),
-        stats=sum((Stats.from_json(marker["stats"]) for marker in markers), Stats()),
+        stats=Stats.total(Stats.from_json(marker["stats"]) for marker in markers),
         seconds=time.perf_counter() - started,
         stats_now=scored.stats_now if scored is not None else Stats(),
         images_per_second=scored.images_per_second if scored is not None else 0.0,

@@ -123,7 +123,7 @@ def _records(
 ) -> dict[str, dict[str, Any]]:
     """run.json of each profile, and its metrics where there were any."""
     names: list[str] = before["profiles"]
-    stats = sum((Stats.from_json(marker["stats"]) for marker in markers), Stats())
+    stats = Stats.total(Stats.from_json(marker["stats"]) for marker in markers)
     folders = [new.profile(name) if n else new.folder for n, name in enumerate(names)]
     files = [
         [f for m in markers for f in (m["profiles"].get(name, ()) if n else m["files"])]

@@ -147,7 +147,7 @@ def _finish(
         for number, name in enumerate(names)
     }
     joined.drop_strays({file["name"] for some in files.values() for file in some})
-    stats = sum((Stats.from_json(marker["stats"]) for marker in markers), Stats())
+    stats = Stats.total(Stats.from_json(marker["stats"]) for marker in markers)
     evaluations = merged_evaluations(joined, found, names)
     for line in merged_labels(found)[1]:
         _log.warning(line)

@@ -81,7 +81,7 @@ def _left_out(found: Sequence[Joined], stats: Stats) -> Any:
     """What is no row: of the listing, which all parts share, and of the shards of each."""
     listing: dict[str, Names] = {}
     for one in found if found[0].selection.part is None else found[:1]:
-        own = sum((Stats.from_json(m["stats"]) for m in one.markers.values()), Stats()).left_out
+        own = Stats.total(Stats.from_json(m["stats"]) for m in one.markers.values()).left_out
         for kind in left_out_in(one.source.record):
             count = kind.count - own.get(kind.what, Names()).count
             if count > 0:
