@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.dataset
@@ -52,6 +54,17 @@ class Night:
         shutil.rmtree(out, ignore_errors=True)
         record = self.score(out=out)[0].record
         return self.rows(out), record["metrics"]
+
+    def kept(self, aside: Path):
+        """Keep all of it as it is now: what brings it back, for the next test."""
+        shutil.copytree(self.folder, aside)
+
+        def again():
+            shutil.rmtree(self.folder)
+            shutil.copytree(aside, self.folder)
+            return copy.copy(self)
+
+        return again
 
     def check(self):
         """The output is what one run gives, and no other file is there."""

@@ -17,11 +17,18 @@ from vggbatch.executors.choose import executor_for
 from vggbatch.output.layout import Output
 
 
-@pytest.fixture
-def night(tmp_path, net):
-    night = Night(tmp_path, net)
+@pytest.fixture(scope="module")
+def scored_night(tmp_path_factory, net):
+    root = tmp_path_factory.mktemp("nights")
+    (root / "night").mkdir()
+    night = Night(root / "night", net)
     night.score()
-    return night
+    return night.kept(root / "aside")
+
+
+@pytest.fixture
+def night(scored_night):
+    return scored_night()
 
 
 def data(out):

@@ -18,11 +18,18 @@ from vggbatch.storage.filesystem import Folder
 GONE = {"00002.jpg", "a.tar/00101.jpg", "00003x.jpg"}
 
 
-@pytest.fixture
-def night(tmp_path, net):
-    night = Night(tmp_path, net)
+@pytest.fixture(scope="module")
+def scored_night(tmp_path_factory, net):
+    root = tmp_path_factory.mktemp("nights")
+    (root / "night").mkdir()
+    night = Night(root / "night", net)
     night.score()
-    return night
+    return night.kept(root / "aside")
+
+
+@pytest.fixture
+def night(scored_night):
+    return scored_night()
 
 
 def named_anywhere(out, text):

@@ -13,16 +13,23 @@ from vggbatch import api
 from vggbatch.errors import UsageError
 
 
-@pytest.fixture
-def night(tmp_path, net):
-    night = Night(tmp_path, net)
+@pytest.fixture(scope="module")
+def scored_night(tmp_path_factory, net):
+    root = tmp_path_factory.mktemp("nights")
+    (root / "night").mkdir()
+    night = Night(root / "night", net)
     (night.images / "00005x.jpg").write_bytes(b"")
     members = {f"{n:05d}.jpg": jpeg(cut(n)) for n in range(110, 114)} | {
         "z.jpg": b"no image either"
     }
     (night.images / "b.tar").write_bytes(tar_bytes(members))
     night.score()
-    return night
+    return night.kept(root / "aside")
+
+
+@pytest.fixture
+def night(scored_night):
+    return scored_night()
 
 
 def errors(night):
