@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def score(work: Work, done: Collection[ChunkKey] = ()) -> list[ChunkResult]:
 
 def score_with(context: StageContext, shards: Any) -> list[ChunkResult]:
     """The results of the chunks of some shards."""
-    classify = Classify(context)
+    # a classifier has a process to itself elsewhere, and may keep that to some cores
+    classify = Classify(replace(context, pin=False))
     return [
         next(ChunkResult.of_table(capture_failure(classify(decoded), write, context)))
         for chunk in index(shards, context)
