@@ -6,7 +6,7 @@ import contextlib
 import functools
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from vggbatch.executors.ray_data.internals import (
     name_stages,
     observe,
 )
+from vggbatch.executors.ray_data.short_runs import ClassifyAndAll
 from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
@@ -33,6 +34,11 @@ _CALLS = 10
 time up to 5 s, so they last 26 s. By default it takes 15 s to find a node dead; until then a call
 there fails at once, and with three retries each classifier of a lost node cost six chunks a second
 pass (measured: 20 s). After that its two chunks wait for it to start elsewhere."""
+_TABLES: dict[str, Any] = {
+    "batch_size": None,
+    "batch_format": "pyarrow",
+    "zero_copy_batch": True,
+}
 _TIMEOUT_S = 300
 _CLUSTER_TIMEOUT_S = 1800
 """Seconds without any progress until a run gives up. On a cluster nodes may have to be started
@@ -42,7 +48,12 @@ _CROP_TIMEOUT_S = 3
 
 
 def build(
-    source: ray.data.Dataset, context: StageContext, placement: Placement, *, indexed: bool
+    source: ray.data.Dataset,
+    context: StageContext,
+    placement: Placement,
+    *,
+    indexed: bool,
+    alone: bool,
 ) -> ray.data.Dataset:
     """The plan over a dataset of shards; each row that comes out is a ChunkResult.
 
@@ -51,33 +62,27 @@ def build(
         context: what the stages need to know.
         placement: where they run.
         indexed: whether the first stage, `index`, has been done by the caller.
+        alone: whether classifiers decode and write too.
     """
-    tables: dict[str, Any] = {
-        "batch_size": None,
-        "batch_format": "pyarrow",
-        "zero_copy_batch": True,
-    }
     plain = context.without_networks()
-    calls = _RETRIES if context.isolate else _CALLS
-    name_stages(STAGES[1:] if indexed else STAGES)
-    # Ray's default of retries is without end, which an image that kills its process would take
+    names = STAGES[1:] if indexed else STAGES
+    name_stages(("classify",) if alone else names)
     if not indexed:
-        source = source.map_batches(
+        source = _tasks(
+            source,
             functools.partial(index, context=plain),
             num_cpus=INDEX_CPUS,
             concurrency=placement.index_tasks,
-            **tables,
         )
-        source = limit_retries(source, max_retries=_RETRIES)
+    if not alone:
+        source = _tasks(
+            source,
+            functools.partial(capture_failure, stage=decode, context=plain),
+            num_cpus=DECODE_CPUS,
+            concurrency=placement.decode_tasks,
+        )
     source = source.map_batches(
-        functools.partial(capture_failure, stage=decode, context=plain),
-        num_cpus=DECODE_CPUS,
-        concurrency=placement.decode_tasks,
-        **tables,
-    )
-    source = limit_retries(source, max_retries=_RETRIES)
-    source = source.map_batches(
-        Classify,
+        ClassifyAndAll if alone else Classify,
         fn_constructor_args=(context,),
         num_cpus=placement.actor_cpus,
         num_gpus=placement.actor_gpus or None,
@@ -88,17 +93,28 @@ def build(
             max_size=placement.max_actors,
             max_tasks_in_flight_per_actor=placement.chunks_in_flight,
         ),
-        **tables,
+        **_TABLES,
     )
     # of a chunk whose classifier died; the classifier starts again however often
+    calls = _RETRIES if alone or context.isolate else _CALLS
     source = limit_retries(source, max_task_retries=calls)
-    source = source.map_batches(
+    if alone:
+        return source
+    return _tasks(
+        source,
         functools.partial(capture_failure, stage=write, context=plain),
         num_cpus=WRITE_CPUS,
         concurrency=placement.write_tasks,
-        **tables,
     )
-    return limit_retries(source, max_retries=_RETRIES)
+
+
+def _tasks(
+    source: ray.data.Dataset, stage: Callable[..., Any], *, num_cpus: float, concurrency: int
+) -> ray.data.Dataset:
+    """A stage in tasks."""
+    mapped = source.map_batches(stage, num_cpus=num_cpus, concurrency=concurrency, **_TABLES)
+    # Ray's default is without end, which an image that kills its process would take
+    return limit_retries(mapped, max_retries=_RETRIES)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ every run ends.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
@@ -23,25 +23,13 @@ from vggbatch.cluster.placement import Placement
 from vggbatch.executors.base import ExecutionFailed, Work
 from vggbatch.executors.ray_data.dataset import build
 from vggbatch.executors.ray_data.results import PassResults
+from vggbatch.executors.ray_data.short_runs import few_listed
 from vggbatch.executors.ray_data.watchdog import Watchdog
 from vggbatch.pipeline.run_logging import RunLogger
 from vggbatch.pipeline.stages import StageContext, index
 
 _BLOCKS_OF_SHARDS = 1000
 """Indexing tasks at most, however many shards there are."""
-_FEW = 256
-"""Chunks of listed files that the driver can see to in milliseconds each. The process of a task
-takes four seconds of a core to start, and nothing is decoded before the chunks are cut."""
-
-
-def few_listed(shards: Sequence[NumberedShard], chunk_size: int) -> bool:
-    """Whether the members of all shards are known, and so few that no task is worth its start."""
-    chunks = 0
-    for _, _, shard in shards:
-        if shard.members is None:
-            return False
-        chunks += -(-shard.members.num_rows // chunk_size)
-    return chunks <= _FEW
 
 
 @dataclass
@@ -111,7 +99,9 @@ class Passes:
         blocks = index(self._work.rows(left), context) if indexed else self._blocks(left)
         # not from_arrow, whose tasks take a whole CPU: classifiers may hold all there are
         source = ray.data.from_blocks(list(blocks))
-        plan = build(source, context, self._placement, indexed=indexed)
+        # an image that kills its process would take the networks with it
+        alone = indexed and not context.isolate
+        plan = build(source, context, self._placement, indexed=indexed, alone=alone)
         try:
             with PassResults(plan) as results:
                 for result in results:

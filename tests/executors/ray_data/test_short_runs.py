@@ -4,7 +4,7 @@ import tarfile
 from dataclasses import replace
 
 from tests.support.images import write_folder
-from vggbatch.executors.ray_data.passes import few_listed
+from vggbatch.executors.ray_data.short_runs import few_listed
 from vggbatch.sources import discover
 
 
