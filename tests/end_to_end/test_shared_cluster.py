@@ -251,7 +251,8 @@ def test_two_runs_share_a_cluster_and_leave_it_clean(images, net, expected, tmp_
             "/dev/shm/vggbatch-cores",
             f"/dev/shm/vggbatch-{os.getuid()}",
         }
-        assert [path.name for path in cache_folder.iterdir()] == ["prepared"]
+        kept = {path.name for path in cache_folder.iterdir()}
+        assert kept == {"prepared", "examined", f"own-{os.getuid()}.key"}
 
 
 def worker_lines(temporary, message):

@@ -96,6 +96,10 @@ class Hosts:
                 stderr=log,
             )
         self._nodes.append(node)
+        if number == 1:
+            # a driver that finds nothing there gives up at once
+            listens = f"until ss -ltn | grep -q :{_PORT}; do sleep 0.2; done"
+            assert self.start(1, "timeout", 60, "sh", "-c", listens).wait() == 0, "no head"
 
     def cut_off(self, number: int) -> None:
         """Pull a host's plug to the network; its processes know nothing of it."""
