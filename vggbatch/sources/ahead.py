@@ -15,7 +15,7 @@ from vggbatch.sources.discover import reader_for
 from vggbatch.storage.ranges import is_remote
 
 _WAITING = 8 * 2**20
-"""Bytes of a chunk that wait for the caller, beside what its reader has under way."""
+"""Bytes of a chunk that wait for the caller, beside what its reader has in progress."""
 
 
 class Contents:
@@ -83,7 +83,7 @@ class Contents:
 class ReadAhead:
     """Reads chunks in the order in which they are asked for.
 
-    Each must be taken to its end or closed, or those behind it wait for ever.
+    Each must be taken to its end or closed, or those behind it wait indefinitely.
 
     Args:
         chunks: that are read at a time, no fewer than are taken at a time.
