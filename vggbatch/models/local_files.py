@@ -15,23 +15,21 @@ from urllib.parse import urlsplit, urlunsplit
 
 import onnx
 from filelock import FileLock
-from google.protobuf.message import Message
 
 from vggbatch import json_text, uris
 from vggbatch.bounded import (
     TooManyBytesError,
     is_web,
     limited,
-    open_regular,
     refuse_compressed,
 )
 from vggbatch.errors import UsageError
-from vggbatch.models.cache import BLOCK, open_cache, sha256_of, weights_path
+from vggbatch.models.cache import BLOCK, open_cache, weights_path
 from vggbatch.models.durable import move_into_place, write_durably
 from vggbatch.models.graphs.endless import check_ends
 from vggbatch.models.model import ModelFile
-from vggbatch.models.verified import is_intact
-from vggbatch.preprocess.content import HEAD, recognize
+from vggbatch.models.outline import MAX_BYTES, read_outline, tensors
+from vggbatch.models.verified import digest_of, is_intact
 from vggbatch.storage.filesystem import (
     file_version,
     filesystem,
@@ -40,8 +38,6 @@ from vggbatch.storage.filesystem import (
     store_errors,
 )
 
-_MAX_GRAPH_BYTES = 2**31
-"""Of a graph's file: more is no protobuf message."""
 _MAX_WEIGHTS_BYTES = 2**36
 """Of a file with external weights."""
 
@@ -53,8 +49,8 @@ class LocalModel:
     graph: Path
     files: tuple[ModelFile, ...]
     """The graph first, then its external weights."""
-    parsed: onnx.ModelProto | None = field(default=None, compare=False, repr=False)
-    """The graph, where it had to be read."""
+    outline: onnx.ModelProto = field(compare=False, repr=False)
+    """The graph without its weights."""
 
     @property
     def sha256(self) -> str:
@@ -80,7 +76,7 @@ def localise(uri: str, cache_dir: str | None) -> LocalModel:
         uris.check_utf8(str(graph))
         read = _read(graph, public_uri(uri))
         try:
-            local = LocalModel(graph, _described(graph.parent, read), read.parsed)
+            local = LocalModel(graph, _described(graph.parent, read), read.outline)
         except FileNotFoundError as error:
             raise UsageError(f"{uri} keeps its weights in {error.filename}, not there") from None
         except (OSError, ValueError) as error:
@@ -133,7 +129,7 @@ def write_blocks(path: Path, blocks: Iterable[bytes]) -> None:
 
 @dataclass(frozen=True)
 class _Graph:
-    parsed: onnx.ModelProto
+    outline: onnx.ModelProto
     file: ModelFile
     external: list[str]
     """Names of the files that keep its weights."""
@@ -147,50 +143,15 @@ def _digest(path: Path) -> str:
     """SHA-256 of a file of weights. Raises OSError for one that has more bytes than those have."""
     if path.stat().st_size > _MAX_WEIGHTS_BYTES:
         raise TooManyBytesError(f"{path} has more than {_MAX_WEIGHTS_BYTES >> 30} GiB")
-    return sha256_of(path)
-
-
-def _tensors(message: Message) -> Iterator[onnx.TensorProto]:
-    """The tensors of a model: initializers, and those of nodes, of their graphs and functions."""
-    if isinstance(message, onnx.TensorProto):
-        yield message
-        return
-    for descriptor, value in message.ListFields():
-        if descriptor.message_type is not None:
-            for part in [value] if isinstance(value, Message) else value:
-                yield from _tensors(part)
-
-
-def _instead(data: bytes, error: Exception) -> str:
-    """What a file is that is no ONNX file, and what to do."""
-    content = recognize(data[:HEAD])
-    if content is None:
-        return f" ({type(error).__name__})"
-    if "git lfs" in content.advice:
-        return f" but {content}"
-    return f" but {content.name.removesuffix(', not an image')}: get the file again"
+    return digest_of(path)
 
 
 def _read(graph: Path, uri: str) -> _Graph:
-    """Read the graph's file, once."""
-    data = b""
-    try:
-        with open_regular(graph) as file:
-            data = b"".join(limited(iter(lambda: file.read(BLOCK), b""), _MAX_GRAPH_BYTES))
-        if not data:
-            raise UsageError(f"{uri} is empty: get the file again")
-        model = onnx.load_from_string(data)
-    except UsageError:
-        raise
-    except FileNotFoundError:
-        raise UsageError(f"no model file {uri}") from None
-    except OSError as error:
-        raise UsageError(f"cannot read {uri}: {error.strerror or error}") from None
-    except Exception as error:
-        raise UsageError(f"{uri} is no ONNX file{_instead(data, error)}") from None
-    check_ends(model, uri)
+    """Read the graph's file, where it is not known, and check it."""
+    outline = read_outline(graph, uri)
+    check_ends(outline.model, uri)
     names: dict[str, None] = {}
-    for tensor in _tensors(model):
+    for tensor in tensors(outline.model):
         for entry in tensor.external_data:
             if entry.key == "location":
                 names[entry.value] = None
@@ -199,7 +160,7 @@ def _read(graph: Path, uri: str) -> _Graph:
         if path.is_absolute() or ".." in path.parts:
             raise UsageError(f"{uri} keeps weights outside its folder ({name}); export it again")
     names.pop(graph.name, None)
-    return _Graph(model, ModelFile(graph.name, hashlib.sha256(data).hexdigest()), list(names))
+    return _Graph(outline.model, ModelFile(graph.name, outline.sha256), list(names))
 
 
 def _without_links(model: LocalModel, cache_dir: str | None) -> LocalModel:
@@ -228,19 +189,20 @@ def _recorded(uri: str, record: Path) -> LocalModel | None:
     """What was fetched before, if it is still there, whole, and the store has nothing newer."""
     try:
         known: dict[str, Any] = json_text.parse(record.read_bytes())
-        model = LocalModel(
-            record.parent / known["graph"], tuple(ModelFile(**file) for file in known["files"])
-        )
+        graph = record.parent / known["graph"]
+        files = tuple(ModelFile(**file) for file in known["files"])
         recorded = list(known["versions"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    if not all(is_intact(model.graph.parent / file.name, file.sha256) for file in model.files):
+    if not all(is_intact(graph.parent / file.name, file.sha256) for file in files):
         return None
     try:
-        versions = [_version(sibling(uri, file.name)) for file in model.files]
+        versions = [_version(sibling(uri, file.name)) for file in files]
     except OSError as error:
         raise _unreadable(uri, error) from None
-    return model if versions == recorded and all(versions) else None
+    if versions != recorded or not all(versions):
+        return None
+    return LocalModel(graph, files, _read(graph, public_uri(uri)).outline)
 
 
 def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
@@ -248,13 +210,14 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
     work = Path(tempfile.mkdtemp(prefix=".incoming-", dir=root))
     try:
         versions = [_version(uri)]
-        write_blocks(work / name, read_blocks(uri, _MAX_GRAPH_BYTES))
+        write_blocks(work / name, read_blocks(uri, MAX_BYTES))
         read = _read(work / name, public_uri(uri))
         for other in read.external:
             versions.append(_version(sibling(uri, other)))
             write_blocks(work / other, read_blocks(sibling(uri, other)))
         files = _described(work, read)
-        target = weights_path(str(root.parent), LocalModel(work / name, files).sha256, name)
+        model = LocalModel(work / name, files, read.outline)
+        target = weights_path(str(root.parent), model.sha256, name)
         for file in reversed(files):  # the graph last: where it is, its weights are
             (target.parent / file.name).parent.mkdir(parents=True, exist_ok=True)
             move_into_place(work / file.name, target.parent / file.name)
@@ -268,7 +231,7 @@ def _fetched(uri: str, root: Path, record: Path) -> LocalModel:
         "files": [asdict(file) for file in files],
     }
     write_durably(record, json.dumps(known, indent=1).encode())
-    return LocalModel(target, files, read.parsed)
+    return replace(model, graph=target)
 
 
 def _version(uri: str) -> str:

@@ -8,8 +8,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import onnx
-
 from vggbatch import uris
 from vggbatch.bounded import read_bounded
 from vggbatch.config import ModelOptions, Preprocess, validate
@@ -120,9 +118,8 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     name = public_uri(options.name)
     local = localise(options.name, cache_dir)
     described = _beside(options)
-    graph = local.parsed or onnx.load(local.graph, load_external_data=False)
-    ports = read_ports(graph, described.input)
-    found = stated(options.name, graph, preprocessed=described.preprocess is not None)
+    ports = read_ports(local.outline, described.input)
+    found = stated(options.name, local.outline, preprocessed=described.preprocess is not None)
     if found.several is not None and described.output is None:
         raise UsageError(
             f"{found.several} says that several classes may hold at once, so that softmax gives no "
@@ -131,7 +128,7 @@ def _own_model(options: ModelOptions, cache_dir: str | None) -> Model:
     preprocess, assumptions = _preprocess(described, found, ports, name)
     _, profile = resolve_profile(preprocess)
     _check_layout(described.layout or ports.layout, ports, name)
-    classes, origin = _class_list(described, found, map_labels(graph.graph))
+    classes, origin = _class_list(described, found, map_labels(local.outline.graph))
     question = ScoresQuestion(
         name=name,
         layout=described.layout or ports.layout,

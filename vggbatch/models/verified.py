@@ -1,10 +1,10 @@
-"""Whether a large file still has the content that it was recorded with, found out once.
+"""What a large file's content is, found out once: its digest, or the outline of a graph.
 
-A file is read whole and its SHA-256 compared; that it was right is then noted in a folder of this
-user's own that does not outlive the machine's boot, under everything that changes when the file
-does: device, inode, size, and the times of the last change to its content and its inode. From then
-on a look at those is enough. What this does not notice, until the next boot, is a disk that returns
-other bytes than were written, without a write.
+A file is read whole, and what was found is noted in a folder of this user's own that does not
+outlive the machine's boot, under everything that changes when the file does: device, inode, size,
+and the times of the last change to its content and its inode. From then on a look at those is
+enough. What this does not notice, until the next boot, is a disk that returns other bytes than were
+written, without a write.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import os
 import stat
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +27,11 @@ _ALWAYS_READ = 4 * 2**20
 _SETTLED = 0.1
 """Seconds since a file's last change after which the next one has another time, on any kernel."""
 _BLOCK = 8 * 2**20
+_DIGEST = hashlib.sha256().digest_size
+
+
+class _ChangedError(OSError):
+    """A file that was written to while it was read."""
 
 
 def sha256_of(file: Path | BinaryIO) -> str:
@@ -36,6 +43,33 @@ def sha256_of(file: Path | BinaryIO) -> str:
     while block := file.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
+
+
+def known_of(path: Path, question: str, find: Callable[[BinaryIO], bytes]) -> bytes:
+    """What is found in a file, looked for again only where the file has changed.
+
+    Args:
+        path: of the file.
+        question: names what is looked for; another version of `find` needs another one.
+        find: gives the answer for the open file.
+
+    Raises:
+        OSError: it cannot be read, or changed while it was.
+        NotRegularError: it is no regular file.
+    """
+    with open_regular(path) as file:
+        before = os.fstat(file.fileno())
+        note = _note(before, question)
+        answer = _noted(note)
+        if answer is not None:
+            return answer
+        answer = find(file)
+        after = os.fstat(file.fileno())
+    if (before.st_mtime_ns, before.st_ctime_ns) != (after.st_mtime_ns, after.st_ctime_ns):
+        raise _ChangedError(f"{path} changed while it was read")
+    if note is not None and time.time() - after.st_ctime > _SETTLED:
+        _write_note(note, answer)
+    return answer
 
 
 def is_intact(path: Path, sha256: str, size: int | None = None) -> bool:
@@ -50,32 +84,47 @@ def is_intact(path: Path, sha256: str, size: int | None = None) -> bool:
         OSError: it is there and cannot be read.
     """
     try:
-        with open_regular(path) as file:
-            before = os.fstat(file.fileno())
-            if size not in (None, before.st_size):
-                return False
-            note = _note(before, sha256)
-            if note is not None and note.exists():
-                return True
-            if sha256_of(file) != sha256:
-                return False
-            after = os.fstat(file.fileno())
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotRegularError):
+        if size not in (None, path.stat().st_size):
+            return False
+        return digest_of(path) == sha256
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return False
-    unchanged = (before.st_mtime_ns, before.st_ctime_ns) == (after.st_mtime_ns, after.st_ctime_ns)
-    if unchanged and note is not None and time.time() - after.st_ctime > _SETTLED:
-        note.touch(mode=0o600)
-    return unchanged
+    except (NotRegularError, _ChangedError):
+        return False
 
 
-def _note(found: os.stat_result, sha256: str) -> Path | None:
-    """The file whose existence says that such a file was right; None where it is to be read."""
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal; a large one is read once. Raises OSError."""
+    return known_of(path, "sha256", lambda file: sha256_of(file).encode()).decode()
+
+
+def _note(found: os.stat_result, question: str) -> Path | None:
+    """The file that keeps what was found in such a file; None where it is to be read."""
     folder = _private_folder()
     if folder is None or found.st_size <= _ALWAYS_READ:
         return None
     what = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    name = hashlib.sha256(f"{_boot()} {what} {sha256}".encode()).hexdigest()
-    return folder / name
+    return folder / hashlib.sha256(f"{_boot()} {what} {question}".encode()).hexdigest()
+
+
+def _noted(note: Path | None) -> bytes | None:
+    """The answer in a note; None where there is none, or one that was not written to its end."""
+    try:
+        text = b"" if note is None else note.read_bytes()
+    except OSError:
+        return None
+    digest, answer = text[:_DIGEST], text[_DIGEST:]
+    return answer if hashlib.sha256(answer).digest() == digest else None
+
+
+def _write_note(note: Path, answer: bytes) -> None:
+    """Note an answer, where there is room: without the note the file is read again."""
+    with suppress(OSError), open(note, "wb", opener=_for_the_owner) as file:
+        file.write(hashlib.sha256(answer).digest() + answer)
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
 @functools.cache

@@ -81,10 +81,9 @@ def examine(
 
 
 def _examine(local: LocalModel, ports: Ports, question: ScoresQuestion) -> tuple[Scores, Layout]:
-    model = local.parsed or onnx.load(local.graph, load_external_data=False)
     layouts: tuple[Layout, ...] = (question.layout,) if question.layout else ("NCHW", "NHWC")
     with tempfile.TemporaryDirectory(prefix="vggbatch-trial-") as folder:
-        graph, names = _runnable(local.graph, model, ports, Path(folder), question.chosen)
+        graph, names = _runnable(local, ports, Path(folder), question.chosen)
         for layout in layouts:
             try:
                 rows = _run(graph, names, ports, layout, question)
@@ -98,20 +97,20 @@ def _examine(local: LocalModel, ports: Ports, question: ScoresQuestion) -> tuple
         classes=question.classes,
         chosen=question.chosen,
         stated=question.stated,
-        operator=functools.partial(probable, model.graph),
+        operator=functools.partial(probable, local.outline.graph),
         described=ports.described,
     )
     return scores, layout
 
 
 def _runnable(
-    graph: Path, model: onnx.ModelProto, ports: Ports, folder: Path, chosen: str | None
+    local: LocalModel, ports: Ports, folder: Path, chosen: str | None
 ) -> tuple[Path, tuple[str, ...]]:
     """A file that onnxruntime runs, and its outputs that may be scores."""
-    given = {value.name for value in model.graph.output}
-    if opset(model) >= OLDEST_OPSET and given >= set(ports.outputs):
-        return graph, ports.outputs
-    whole = onnx.load(graph)
+    given = {value.name for value in local.outline.graph.output}
+    if opset(local.outline) >= OLDEST_OPSET and given >= set(ports.outputs):
+        return local.graph, ports.outputs
+    whole = onnx.load(local.graph)
     outputs = ports.outputs
     if opset(whole) < OLDEST_OPSET:
         name = chosen if chosen in outputs else outputs[0]
