@@ -16,7 +16,7 @@ from tests.support.zoo import networks
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.catalog import catalog
-from vggbatch.models.preparation import build as building
+from vggbatch.models.preparation import write_form
 from vggbatch.models.preparation.prepare import prepare
 from vggbatch.models.resolve import resolve
 from vggbatch.models.synthesis import synthesize
@@ -262,8 +262,8 @@ def test_a_form_that_onnxruntime_cannot_write_gives_way_to_another(model, cache,
             source.write_bytes(b"no network")
         write_optimized(source, target, *arguments, settings=settings)
 
-    write_optimized = building.write_optimized
-    monkeypatch.setattr(building, "write_optimized", write)
+    write_optimized = write_form.write_optimized
+    monkeypatch.setattr(write_form, "write_optimized", write)
     path = prepare(model, cache_dir=cache).path
     assert '"batch freed, optimized"' in (path.parent / "prepared.json").read_text()
 

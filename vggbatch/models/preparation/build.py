@@ -9,7 +9,7 @@ from __future__ import annotations
 import pickle
 import shutil
 import sys
-from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,19 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
-from vggbatch.config import Preprocess
 from vggbatch.errors import UsageError, VggbatchError
-from vggbatch.models.graphs.dense import make_dense
 from vggbatch.models.graphs.graph import (
     OLDEST_OPSET,
-    OutputKind,
     in_half,
     is_dynamically_quantized,
     is_quantized,
-    make_batchable,
     opset,
 )
-from vggbatch.models.graphs.normalize import add_normalization
 from vggbatch.models.graphs.ports import TAKEN, shape_of
-from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason, write_optimized
-from vggbatch.models.graphs.saturation import inexact_products, saturates, unshare_integers
-from vggbatch.models.graphs.widen import widen_first_convolution
+from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason
+from vggbatch.models.graphs.saturation import saturates, unshare_integers
 from vggbatch.models.inspection.pictures import as_input, made_pictures
+from vggbatch.models.preparation.build_job import BuildJob
 from vggbatch.models.preparation.entry import seal
 from vggbatch.models.preparation.forms import Form, forms_of
 from vggbatch.models.preparation.proof import (
@@ -44,6 +39,7 @@ from vggbatch.models.preparation.proof import (
     expected_scores,
     prove,
 )
+from vggbatch.models.preparation.write_form import check_products, save, write_form
 from vggbatch.models.synthesis import synthesize
 
 _PICTURES = 4
@@ -56,38 +52,6 @@ _FAILURES: tuple[type[Exception], ...] = (
 """What shows that a form does not do."""
 
 
-@dataclass(frozen=True)
-class BuildJob:
-    """What to build, and where."""
-
-    name: str
-    original: Path
-    """The verified original; made here first if `synthetic_of` names one."""
-    synthetic_of: str | None
-    work: Path
-    """A folder for files that do not last."""
-    target: Path
-    """A new folder: gets model.onnx, model.data and prepared.json."""
-    input: str
-    scores: str | None
-    """The tensor with the scores; None: the first output."""
-    binary: OutputKind | None
-    """What the scores are where there is one per image."""
-    layout: str
-    size: tuple[int, int]
-    """Height and width of the images of the proof."""
-    profile: Preprocess
-    """Gives the images of the proof their values."""
-    features: bool | str
-    """Whether to add the features, or those of which tensor."""
-    dense: bool
-    portable: bool
-    """Whether it is to be left as it is for kernels that are not the CPU's."""
-    normalize: Preprocess | None
-    key: Mapping[str, Any]
-    """What the folder is made from and by, as its document will say."""
-
-
 def build(job: BuildJob) -> None:
     """Make the prepared folder, of the fastest form that computes what the original does.
 
@@ -96,35 +60,44 @@ def build(job: BuildJob) -> None:
     """
     if job.synthetic_of is not None:
         onnx.save(synthesize(job.synthetic_of), job.original)
-    model: onnx.ModelProto | None = onnx.load(job.original)
-    assert model is not None
-    facts = _facts(model, job)
-    exactly = facts.quantized and saturates()
-    original = job.original
-    if exactly and unshare_integers(model):
-        original = job.work / "unshared.onnx"
-        _save(model, original)
-        model = None  # its weights went into the file
+    original, facts = _read(job)
     pixels = made_pictures(_PICTURES, *job.size)
     values = as_input(pixels, job.normalize or job.profile, job.layout)
-    expected = _expected(job, facts, original, values) if facts.runnable else None
     given = values if job.normalize is None else pixels
+    with ThreadPoolExecutor(1) as beside:
+        # onnxruntime opens a network on one core: the original while the first form is written
+        expected = beside.submit(_expected, job, facts, original, values)
+        _write_fastest(job, facts, original, given, expected)
+
+
+def _write_fastest(
+    job: BuildJob,
+    facts: _Facts,
+    original: Path,
+    given: NDArray[Any],
+    expected: Future[Expected | None],
+) -> None:
+    """Write the forms of a network, the fastest first, until one computes what it should."""
     failures: list[str] = []
     closed: set[tuple[bool, bool]] = set()
     for form in forms_of(fixed=facts.batch, quantized=facts.quantized, dynamic=facts.dynamic):
         kind = (form.optimized, form.prepacked)
         if kind in closed or (job.portable and form.optimized):
             continue
-        # each is made of a fresh copy
-        model = model or onnx.load(original)
         try:
-            outputs, name = _write(model, form, job)
-            if exactly:
-                _check_products(form, job)
+            outputs, name = write_form(original, form, job)
+            if facts.saturates:
+                check_products(form, job)
             proof = prove(
-                job.target / "model.onnx", name, given, expected, form, optimized=form.optimized
+                job.target / "model.onnx",
+                name,
+                given,
+                expected.result(),
+                form,
+                optimized=form.optimized,
             )
         except _FAILURES as failure:
+            expected.result()
             if isinstance(failure, UsageError) and not failures:
                 raise
             failures.append(reason(failure))
@@ -132,8 +105,6 @@ def build(job: BuildJob) -> None:
                 closed.add(kind)
             shutil.rmtree(job.target, ignore_errors=True)
             continue
-        finally:
-            model = None
         if job.dense and proof.batch is not None:
             raise UsageError(
                 f"{job.name} takes batches of {proof.batch} only: dense evaluation needs a "
@@ -160,6 +131,19 @@ class _Facts:
     shape: str
     half: bool
     """Whether any of it computes in float16."""
+    saturates: bool
+    """Whether this processor may cut off the sums of its integers."""
+
+
+def _read(job: BuildJob) -> tuple[Path, _Facts]:
+    """The original, rewritten where what it computes depends on the processor, and its facts."""
+    model = onnx.load(job.original)
+    facts = _facts(model, job)
+    if not facts.saturates or not unshare_integers(model):
+        return job.original, facts
+    original = job.work / "unshared.onnx"
+    save(model, original)
+    return original, facts
 
 
 def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
@@ -167,9 +151,11 @@ def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
     if value is None:
         raise VggbatchError(f"{job.name} has no input {job.input!r}")
     shape = shape_of(value)
+    quantized = is_quantized(model)
     return _Facts(
         runnable=opset(model) >= OLDEST_OPSET,
-        quantized=is_quantized(model),
+        quantized=quantized,
+        saturates=quantized and saturates(),
         dynamic=is_dynamically_quantized(model),
         input_type=TAKEN.get(value.type.tensor_type.elem_type, "float32"),
         batch=shape[0],
@@ -178,8 +164,12 @@ def _facts(model: onnx.ModelProto, job: BuildJob) -> _Facts:
     )
 
 
-def _expected(job: BuildJob, facts: _Facts, original: Path, values: NDArray[Any]) -> Expected:
-    """What the original gives."""
+def _expected(
+    job: BuildJob, facts: _Facts, original: Path, values: NDArray[Any]
+) -> Expected | None:
+    """What the original gives; None where onnxruntime cannot run it."""
+    if not facts.runnable:
+        return None
     try:
         return expected_scores(
             original,
@@ -194,67 +184,6 @@ def _expected(job: BuildJob, facts: _Facts, original: Path, values: NDArray[Any]
         raise UsageError(
             f"{job.name} cannot be run on its input {job.input!r} {facts.shape}: {reason(error)}"
         ) from None
-
-
-def _write(model: onnx.ModelProto, form: Form, job: BuildJob) -> tuple[tuple[str, ...], str]:
-    """Write a form of the network; returns its outputs and its input."""
-    outputs = make_batchable(
-        model,
-        input_name=job.input,
-        scores=job.scores,
-        binary=job.binary,
-        features=job.features,
-        free=form.free,
-        reshapes=form.reshapes,
-    )
-    if form.widened:
-        widen_first_convolution(model)
-    name = job.input
-    if job.normalize is not None:
-        name = add_normalization(
-            model, input_name=job.input, layout=job.layout, profile=job.normalize
-        )
-    if job.dense:
-        make_dense(model)
-    job.target.mkdir()
-    written = job.target / "model.onnx"
-    if not form.optimized:
-        _save(model, written)
-        return outputs, name
-    batchable = job.work / "batchable.onnx"
-    _save(model, batchable)
-    settings = {
-        "optimized_model_external_initializers_file_name": "model.data",
-        "optimized_model_external_initializers_min_size_in_bytes": "1024",
-    }
-    if form.prepacked:
-        settings["save_external_prepacked_constant_initializers"] = "1"
-    write_optimized(batchable, written, settings=settings)
-    return outputs, name
-
-
-def _check_products(form: Form, job: BuildJob) -> None:
-    """Refuse a network whose integers this processor would add up wrongly."""
-    # not what was written: packed weights show no values
-    source = job.work / "batchable.onnx" if form.optimized else job.target / "model.onnx"
-    # beside the weights, which it names as the source does
-    opened = source.with_name("opened.onnx")
-    write_optimized(source, opened)
-    found = inexact_products(onnx.load(opened))
-    opened.unlink()
-    if found or saturates(precise=True):
-        raise UsageError(
-            f"{job.name} multiplies uint8 by int8 values ({found[0] if found else 'all layers'}), "
-            "whose sums this processor, which has no VNNI, cuts off at 16 bits: quantize it with "
-            "constant weights of 7 bits or of uint8, or take a processor with VNNI or the network "
-            "in fp32"
-        )
-
-
-def _save(model: onnx.ModelProto, path: Path) -> None:
-    data = path.with_suffix(".data")
-    data.unlink(missing_ok=True)  # onnx appends to what is there
-    onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=1024)
 
 
 def _write_facts(

@@ -21,7 +21,7 @@ from vggbatch import process
 from vggbatch.errors import UsageError, VggbatchError
 from vggbatch.models.durable import sync
 from vggbatch.models.model import Model
-from vggbatch.models.preparation.build import BuildJob
+from vggbatch.models.preparation.build_job import BuildJob
 from vggbatch.models.preparation.entry import Variant, facts_of
 from vggbatch.models.source_files import Source, original_file
 from vggbatch.preprocess.profiles import resolve_profile
