@@ -1,9 +1,11 @@
-"""Memory of this machine: what it has, and what processes can still get of it."""
+"""Memory of this machine, what processes can still get of it, and what Python looks through."""
 
 from __future__ import annotations
 
+import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _GROUPS = Path("/sys/fs/cgroup")
@@ -39,3 +41,18 @@ def free_memory(root: Path = _GROUPS) -> int:
         # file pages count as used, and go when they are needed
         free = min(free, limit - used + int(dict(line.split() for line in stat)[files]))
     return free
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Let Python not look for cycles while millions of objects are made that have none.
+
+    It looks through all of them again and again: of 36 seconds for 10^6 names of a store, 16.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

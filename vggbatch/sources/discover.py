@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from vggbatch import uris
 from vggbatch.errors import ImageError, UsageError, VggbatchError
+from vggbatch.memory import without_collection
 from vggbatch.preprocess.content import recognize
 from vggbatch.sources import kinds, names, versioned
 from vggbatch.sources.base import Layout, Member, Reader, Shard
@@ -96,6 +97,7 @@ class Survey:
     """What is neither image nor shard, by kind."""
 
 
+@without_collection()
 def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
     """As `discover`, also with what was left out or is odd.
 
@@ -128,13 +130,14 @@ def survey(inputs: Sequence[str], reading: Reading | None = None) -> Survey:
         replace(shard, packed=packed.get(shard.uri))
         for shard in _named_shards(found.shards.values(), found.counts, found.layouts)
     ]
-    shards = [*named, *slices(found.images())]
+    input_warnings = found.input_warnings()
+    shards = [*named, *slices(found.take_images())]
     if not shards:
         seen = "nothing is there"
         if kinds_seen := found.left_out.input_warnings():
             seen = f"only {found.left_out.count} other files ({'; '.join(map(str, kinds_seen))})"
         raise UsageError(f"no images and no shards in {', '.join(inputs)}: {seen}")
-    return Survey(_apart(shards), found.input_warnings(), found.left_out.kinds)
+    return Survey(_apart(shards), input_warnings, found.left_out.kinds)
 
 
 @dataclass
@@ -294,6 +297,12 @@ class _Found:
             members = below_common_folder([loose[uri] for uri in chosen])
             loose = {**loose, **dict(zip(chosen, members, strict=True))}
         return [*loose.values(), *self.named]
+
+    def take_images(self) -> list[Member]:
+        """As `images`, and keeps none of them."""
+        images = self.images()
+        self.loose, self.named = {}, []
+        return images
 
     def input_warnings(self) -> tuple[InputWarning, ...]:
         """What is odd about all that was found."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -126,6 +126,7 @@ def _find(fs: fsspec.AbstractFileSystem, folder: str) -> Iterator[dict[str, Any]
         folders = [S3Level.of(fs, folder)]
     while len(folders) == 1:
         level = folders[0]
+        entries: Iterable[dict[str, Any]]
         entries, folders = level.split(_THREADS)
         if len(folders) > _MOST_FOLDERS:
             yield from level.everything()

@@ -9,18 +9,16 @@ parts are what lies between neighbors, so no file is missed or listed twice.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
 
 import fsspec
 
+from vggbatch.storage import s3_pages
+
 _PAGE = 1000
-_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
-"""How S3 writes a time: 2026-11-24T15:00:00.000Z."""
 _MOST_CUTS = 48
 _LAST = "~"
 """Sorts after what names are made of. If it does not, parts are less even and no more."""
@@ -28,7 +26,9 @@ _LAST = "~"
 
 @dataclass(frozen=True)
 class _Page:
-    entries: list[dict[str, Any]]
+    files: list[s3_pages.File]
+    folders: list[str]
+    """Their names, with a slash."""
     token: str | None
     """For the next page; None after the last."""
 
@@ -46,19 +46,15 @@ class S3Level:
     def of(fs: fsspec.AbstractFileSystem, folder: str) -> S3Level:
         """The level below `bucket/folder`."""
         bucket, _, path = folder.strip("/").partition("/")
-        _read_times_fast(fs)
+        fs.connect()
+        s3_pages.read_fast(fs)
         return S3Level(fs, bucket, f"{path}/" if path else "")
 
-    def split(self, threads: int) -> tuple[list[dict[str, Any]], list[S3Level]]:
+    def split(self, threads: int) -> tuple[Iterator[dict[str, Any]], list[S3Level]]:
         """The files directly in the folder, and the folders in it. Raises OSError."""
-        files: list[dict[str, Any]] = []
-        folders: list[S3Level] = []
-        for entry in self.entries(threads):
-            if entry["type"] == "file":
-                files.append(entry)
-            else:
-                folders.append(S3Level(self.fs, self.bucket, _key(entry)))
-        return files, folders
+        pages = list(self._pages(threads))
+        folders = [name for page in pages for name in page.folders]
+        return self._taken(pages), [S3Level(self.fs, self.bucket, name) for name in folders]
 
     def everything(self) -> list[dict[str, Any]]:
         """All files at any depth, page after page; also where names have // in them."""
@@ -66,20 +62,32 @@ class S3Level:
         start: dict[str, str] = {}
         while True:
             page = self._page(start, delimiter="")
-            found += page.entries
+            found += self._entries(page)
             if page.token is None:
                 return found
             start = {"ContinuationToken": page.token}
 
-    def entries(self, threads: int) -> Iterator[dict[str, Any]]:
-        """All of them, as `fs.ls` gives them, in no particular order. Raises OSError."""
+    def _taken(self, pages: list[_Page]) -> Iterator[dict[str, Any]]:
+        """The files of pages, which are gone afterwards."""
+        while pages:
+            yield from self._entries(pages.pop())
+
+    def _entries(self, page: _Page) -> list[dict[str, Any]]:
+        """Files as `fs.ls` gives them, without what nobody asks for."""
+        return [
+            {"name": f"{self.bucket}/{key}", "size": size, "type": "file", "ETag": version}
+            for key, size, version in page.files
+        ]
+
+    def _pages(self, threads: int) -> Iterator[_Page]:
+        """All pages, in no particular order. Raises OSError."""
         first = self._page()
-        yield from first.entries
+        yield first
         if first.token is None:
             return
-        files = [_key(entry) for entry in first.entries if entry["type"] == "file"]
+        files = [key for key, _, _ in first.files]
         # where there are folders, it is they that are listed side by side
-        cuts = self._cuts(files[0], files[-1]) if len(files) == len(first.entries) else []
+        cuts = [] if first.folders else self._cuts(files[0], files[-1])
         starts = [{"ContinuationToken": first.token}, *({"StartAfter": cut} for cut in cuts)]
         with ThreadPoolExecutor(threads) as pool:
             for part in pool.map(self._part, starts, [*cuts, None]):
@@ -94,78 +102,45 @@ class S3Level:
             letter = common[place]
             while len(cuts) < _MOST_CUTS:
                 after = f"{common[:place]}{letter}{_LAST}"
-                found = self._page({"StartAfter": after}, count=1).entries
-                name = _key(found[0]) if found and found[0]["type"] == "file" else ""
+                found = self._page({"StartAfter": after}, count=1).files
+                name = found[0][0] if found else ""
                 if not name.startswith(common[:place]) or name <= max([last, *cuts[-1:]]):
                     break
                 cuts.append(name)
                 letter = name[place]
         return cuts
 
-    def _part(self, start: dict[str, str], until: str | None) -> list[dict[str, Any]]:
+    def _part(self, start: dict[str, str], until: str | None) -> list[_Page]:
         """What comes after a start, up to a name and with it; None: to the end."""
-        found: list[dict[str, Any]] = []
+        found: list[_Page] = []
         while True:
             page = self._page(start)
-            inside = [e for e in page.entries if until is None or _key(e) <= until]
-            found += inside
-            if page.token is None or len(inside) < len(page.entries):
+            if until is None:
+                inside = page
+            else:
+                inside = replace(
+                    page,
+                    files=[file for file in page.files if file[0] <= until],
+                    folders=[name for name in page.folders if name <= until],
+                )
+            found.append(inside)
+            cut = len(inside.files) + len(inside.folders) < len(page.files) + len(page.folders)
+            if page.token is None or cut:
                 return found
             start = {"ContinuationToken": page.token}
 
     def _page(
         self, start: dict[str, str] | None = None, count: int = _PAGE, delimiter: str = "/"
     ) -> _Page:
-        answer = self.fs.call_s3(
-            "list_objects_v2",
-            Bucket=self.bucket,
-            Prefix=self.prefix,
-            Delimiter=delimiter,
-            MaxKeys=count,
-            **(start or {}),
-            **self.fs.req_kw,
-        )
-        files = [
-            {
-                **entry,
-                "name": f"{self.bucket}/{entry['Key']}",
-                "size": entry["Size"],
-                "type": "file",
-            }
-            for entry in answer.get("Contents", [])
-        ]
-        folders = [
-            {
-                "Key": e["Prefix"],
-                "name": f"{self.bucket}/{e['Prefix'].rstrip('/')}",
-                "size": 0,
-                "type": "directory",
-            }
-            for e in answer.get("CommonPrefixes", [])
-        ]
-        return _Page([*files, *folders], answer.get("NextContinuationToken"))
-
-
-def _read_times_fast(fs: fsspec.AbstractFileSystem) -> None:
-    """Let botocore read times without dateutil, which takes 80 % of what a listing costs.
-
-    A page of 1,000 names: 48 ms with it, 10 without.
-    """
-    fs.connect()
-    parsers = fs.session.get_component("response_parser_factory")
-    parsers.set_parser_defaults(timestamp_parser=_time)
-
-
-def _time(value: Any) -> datetime:
-    """The time that botocore gives, in UTC where the text says so."""
-    if isinstance(value, str) and _ISO.fullmatch(value):
-        # Python 3.10 knows no Z
-        return datetime.fromisoformat(f"{value[:-1]}+00:00")
-    from botocore.utils import parse_timestamp
-
-    known: datetime = parse_timestamp(value)
-    return known
-
-
-def _key(entry: dict[str, Any]) -> str:
-    return str(entry["Key"])
+        with s3_pages.fast():
+            answer = self.fs.call_s3(
+                "list_objects_v2",
+                Bucket=self.bucket,
+                Prefix=self.prefix,
+                Delimiter=delimiter,
+                MaxKeys=count,
+                **(start or {}),
+                **self.fs.req_kw,
+            )
+        folders = [folder["Prefix"] for folder in answer.get("CommonPrefixes", [])]
+        return _Page(s3_pages.files(answer), folders, answer.get("NextContinuationToken"))

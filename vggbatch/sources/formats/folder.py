@@ -35,7 +35,14 @@ def member_of(file: Listed) -> Member:
 def slices(files: Iterable[Member]) -> list[Shard]:
     """Image files, each with its version, as shards: sorted by name, so the same every time."""
     members = with_unique_names(sorted(files, key=lambda file: (file.name, file.source or "")))
-    return [_slice(members[start : start + SLICE]) for start in range(0, len(members), SLICE)]
+    del files
+    members.reverse()
+    shards = []
+    while members:
+        # a table and what it is made of are not kept both: of a million files, 200 MB
+        shards.append(_slice(members[: -SLICE - 1 : -1]))
+        del members[-SLICE:]
+    return shards
 
 
 def _slice(members: Sequence[Member]) -> Shard:
