@@ -2,11 +2,11 @@
 
     python -m benchmarks.read_rates INPUT...
 
-Each input is read in one process, chunk after chunk as decoding tasks read it, and by a loop that
-reads its files whole through fsspec, one after the other. The two take turns; the rates are the
-medians, and so is what each takes of a core for 1,000 images, its threads included. Nothing is
-decoded. Files on disk are read once before, so that both find them in memory. For a store that
-answers late, see benchmarks.latency.
+Each input is read in one process, chunk after chunk as a worker reads it whose decoder and network
+take no time, and by a loop that reads its files whole through fsspec, one after the other. The two
+take turns; the rates are the medians, and so is what each takes of a core for 1,000 images, its
+threads included. Nothing is decoded. Files on disk are read once before, so that both find them in
+memory. For a store that answers late, see benchmarks.latency.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from vggbatch.sources.ahead import ReadAhead
 from vggbatch.storage.filesystem import filesystem
 
 CHUNK = 100
+OPEN = 4
+"""Chunks that a worker process with one classifier has at a time."""
 
 Result = TypeVar("Result")
 
@@ -55,15 +57,15 @@ def plain_loop(files: list[str]) -> int:
 def read_all(indexed: list[tuple[Shard, pa.Table]]) -> int:
     """Read all images of shards and their members in chunks, as a worker does; the bytes read."""
     total = 0
-    ahead = ReadAhead(chunks=2)
+    ahead = ReadAhead(chunks=3)
     chunks = [
         (shard, members.slice(start, CHUNK), 2**62)
         for shard, members in indexed
         for start in range(0, len(members), CHUNK)
     ]
-    begun = deque(ahead.read(*chunk) for chunk in chunks[:1])
+    begun = deque(ahead.read(*chunk) for chunk in chunks[: OPEN - 1])
     for number, chunk in enumerate(chunks):
-        begun.extend(ahead.read(*following) for following in chunks[number + 1 : number + 2])
+        begun.extend(ahead.read(*following) for following in chunks[number + OPEN - 1 :][:1])
         for data in begun.popleft() or reader_for(chunk[0].format).read(*chunk):
             if isinstance(data, ImageError):
                 raise SystemExit(f"{chunk[0].uri}: {data}")

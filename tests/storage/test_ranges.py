@@ -39,15 +39,16 @@ def test_far_and_backward_ranges_are_requests_of_their_own(requests):
 
 
 def test_requests_are_bounded(requests, monkeypatch):
-    monkeypatch.setattr(ranges, "_TOGETHER", 4000)
+    monkeypatch.setattr(ranges, "_TOGETHER", (2000, 4000))
     monkeypatch.setattr(ranges, "_AHEAD", 2**16)
     wanted = [memory(i * 1000, 1000) for i in range(100)]
     assert b"".join(read(*wanted)) == DATA[:100_000]
-    assert sorted(requests) == [(i, i + 4000) for i in range(0, 100_000, 4000)]
+    following = [(i, min(i + 4000, 100_000)) for i in range(2000, 100_000, 4000)]
+    assert sorted(requests) == [(0, 2000), *following]
 
 
 def test_reading_ahead_is_bounded(requests, monkeypatch):
-    monkeypatch.setattr(ranges, "_TOGETHER", 1)
+    monkeypatch.setattr(ranges, "_TOGETHER", (1,))
     monkeypatch.setattr(ranges, "_AHEAD", 4 * 2**16)
     out = read_ranges([memory(i * 7, 5) for i in range(1000)], 2**40)
     next(out)

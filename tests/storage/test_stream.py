@@ -32,14 +32,14 @@ def test_reading_on_reads_ahead_and_each_byte_once(opened):
         total += len(data)
     assert total == 64 * MEGABYTE
     assert sum(end - start for start, end in asked) == total
-    assert len(asked) == 65
+    assert len(asked) == 33
 
 
 def test_what_is_ahead_is_bounded(opened):
     file, asked = opened
     for _ in range(300):
         file.read(100_000)
-        assert max(end for _, end in asked) <= file.tell() + 17 * MEGABYTE
+        assert max(end for _, end in asked) <= file.tell() + 18 * MEGABYTE
 
 
 def test_jumps_read_little(opened):
@@ -70,13 +70,60 @@ def test_looking_back_a_little_asks_for_nothing(opened):
 
 def test_what_is_expected_is_asked_for_at_once_and_no_more(opened):
     file, asked = opened
-    file.expect(10, 4 * MEGABYTE)
+    file.expect([(10, 9 * MEGABYTE)])
     assert file.read(0) == b""
     file.seek(10)
-    while file.tell() < 4 * MEGABYTE:
-        file.read(min(100_000, 4 * MEGABYTE - file.tell()))
-    assert sum(end - start for start, end in asked) == 4 * MEGABYTE - 10
+    while file.tell() < 9 * MEGABYTE:
+        file.read(min(100_000, 9 * MEGABYTE - file.tell()))
+    assert sum(end - start for start, end in asked) == 9 * MEGABYTE - 10
+    assert len(asked) == 3
     assert file.read(10) == bytes(10)
+
+
+def test_small_parts_that_are_expected_are_asked_for_beside_each_other(opened):
+    file, asked = opened
+    parts = [(number * MEGABYTE, number * MEGABYTE + 1000) for number in range(60)]
+    file.expect(parts)
+    file.seek(0)
+    file.read(10)
+    assert len(file._extents) == 33
+    for start, _ in parts:
+        file.seek(start)
+        assert file.read(1000) == bytes(1000)
+    assert sorted(asked) == parts
+
+
+def test_neighbors_that_are_expected_are_one_request(opened):
+    file, asked = opened
+    file.expect([(0, 100), (50_000, 50_100), (10 * MEGABYTE, 10 * MEGABYTE + 1)])
+    file.seek(10 * MEGABYTE)
+    assert file.read(1) == bytes(1)
+    assert sorted(asked) == [(0, 50_100), (10 * MEGABYTE, 10 * MEGABYTE + 1)]
+
+
+def test_what_a_damaged_file_says_is_not_expected(opened):
+    file, asked = opened
+    file.expect([(-5, 10), (70 * MEGABYTE, 80 * MEGABYTE), (9, 3), (5 * MEGABYTE, 2**62), (0, 9)])
+    assert file.read(10) == bytes(10)
+    assert all(0 <= start < end <= 64 * MEGABYTE for start, end in asked)
+
+
+def test_short_hops_read_as_far_ahead_as_reading_on(opened):
+    file, _ = opened
+    for number in range(200):
+        file.seek(number * 100_000)
+        file.read(12)
+    assert len(file._extents) >= 8
+
+
+def test_a_buffer_of_one_request_is_no_copy(opened):
+    file, _ = opened
+    file.expect([(0, 64 * MEGABYTE)])
+    buffer = file.read_buffer(1000)
+    assert buffer == bytes(1000)
+    assert len(buffer.obj) == 4 * MEGABYTE
+    file.seek(4 * MEGABYTE - 10)
+    assert file.read_buffer(20) == bytes(20)
 
 
 def test_a_file_that_became_shorter():
@@ -98,17 +145,23 @@ def test_errors_come_to_the_reader():
 @given(
     moves=st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 700)), max_size=30),
     size=st.integers(0, 3000),
+    expected=st.lists(st.tuples(st.integers(-9, 4000), st.integers(-9, 4000)), max_size=9),
 )
-def test_reads_as_a_file_in_memory_does(moves, size):
+def test_reads_as_a_file_in_memory_does(moves, size, expected):
     data = bytes(i * 7 % 251 for i in range(size))
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
-        for name, value in {"PIECE": 100, "_HOP": 16, "_NEAR": 90, "_KEPT": 150}.items():
+        sizes = {"PIECE": 100, "_HOP": 16, "_NEAR": 90, "_KEPT": 150, "_EXPECTED": 200}
+        sizes |= {"_TOGETHER": 30, "_MOST_AHEAD": 400, "_PARTS_AHEAD": 3}
+        for name, value in sizes.items():
             patch.setattr(stream, name, value)
         ours, truth = RemoteFile(lambda a, b: data[a:b], size, pool), io.BytesIO(data)
+        ours.expect(expected)
         for place, count in moves:
             assert ours.seek(place) == truth.seek(place)
             assert ours.read(count) == truth.read(count)
             assert ours.tell() == truth.tell()
+            assert ours.seek(place) == truth.seek(place)
+            assert ours.read_buffer(count) == truth.read(count)
         assert ours.seek(-size, io.SEEK_END) == 0
         assert ours.read() == data
 

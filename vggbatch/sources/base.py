@@ -23,7 +23,7 @@ from vggbatch.sources.input_warnings import FURTHER, LEFT_OUT, NO_MEMBERS, LeftO
 from vggbatch.storage.complete import ShortRead
 from vggbatch.storage.filesystem import Folder, arrow_file, public_uri
 from vggbatch.storage.parquet_check import open_checked
-from vggbatch.storage.ranges import Range, open_binary, read_ranges
+from vggbatch.storage.ranges import Data, Range, open_binary, read_ranges
 
 MEMBERS_SCHEMA = pa.schema(
     [
@@ -167,9 +167,9 @@ class Reader(ABC):
             pass  # a damaged shard says so in its rows
         return found
 
-    def payload(self, data: bytes) -> bytes:
+    def payload(self, data: Data) -> bytes:
         """The image bytes inside the bytes of a member. Raises ImageError if they are damaged."""
-        return data
+        return bytes(data)
 
     def members(self, shard: Shard, cache: Folder | None = None) -> pa.Table:
         """The shard's images, in file order (MEMBERS_SCHEMA); `left_out_of` says what else it has.

@@ -7,6 +7,7 @@ import struct
 import google_crc32c
 
 from vggbatch.errors import ImageError
+from vggbatch.storage.ranges import Data
 
 HEADER = struct.Struct("<QI")
 """What is before a record: its length and the checksum of that."""
@@ -31,9 +32,9 @@ def record_length(header: bytes, position: int) -> int:
     return int(length)
 
 
-def verified(data: bytes) -> bytes:
+def verified(data: Data) -> bytes:
     """A record without the checksum that follows it. Raises ImageError where that is wrong."""
-    record = data[: -FOOTER.size]
+    record = bytes(data[: -FOOTER.size])
     if masked_crc32c(record) != FOOTER.unpack(data[-FOOTER.size :])[0]:
         raise ImageError("corrupt", "the record's checksum is wrong")
     return record

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 
-from vggbatch.storage.stores import Store, StoreError, retried
+from vggbatch.storage.stores import Bytes, Store, StoreError, retried
 
 _TRIES = 4
 _FIRST_PAUSE = 0.1
@@ -22,7 +22,7 @@ class ShortRead(StoreError):
     """A store that gives fewer bytes than a file was listed with, whenever it is asked."""
 
 
-def read_range(store: Store, path: str, start: int, end: int, least: int | None = None) -> bytes:
+def read_range(store: Store, path: str, start: int, end: int, least: int | None = None) -> Bytes:
     """The bytes from `start` to `end`, fewer only where every try brings fewer.
 
     Args:
@@ -35,7 +35,8 @@ def read_range(store: Store, path: str, start: int, end: int, least: int | None 
     Raises:
         OSError: as `retried` does.
     """
-    best, enough = b"", end - start if least is None else least
+    best: Bytes = b""
+    enough = end - start if least is None else least
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(random.uniform(0.5, 1) * _FIRST_PAUSE * 2 ** (attempt - 1))
@@ -46,7 +47,7 @@ def read_range(store: Store, path: str, start: int, end: int, least: int | None 
     return best
 
 
-def read_listed(store: Store, path: str, start: int, end: int, name: str) -> bytes:
+def read_listed(store: Store, path: str, start: int, end: int, name: str) -> Bytes:
     """The bytes from `start` to `end` of a file that was listed with so many.
 
     Args:

@@ -9,13 +9,15 @@ is read for that which Arrow does not read anyway.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, BinaryIO, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vggbatch.storage.stream import Seekable
+from vggbatch.storage.stream import RemoteFile, Seekable
+
+_Data = TypeVar("_Data", bytes, memoryview)
 
 _PAGE = 2**25
 """Bytes of a decompressed page that are always taken."""
@@ -35,15 +37,50 @@ _SMALL_DICTIONARY = 2**14
 """Bytes of a dictionary that are taken whatever the footer says."""
 _FREE_ROWS = 2**16
 """Rows that any file may have; see `open_guarded`."""
+_WHOLE = 2**25
+"""Bytes of a row group that are read at once. Most have less, as often as not in a single page."""
+_BUFFER = 2**18
+"""Bytes read ahead in a column of more: two or three images, so that the first is soon there."""
+_LIMITS = {"thrift_string_size_limit": _FOOTER, "thrift_container_size_limit": _CONTAINERS}
 
 
 class OversizedError(pa.ArrowInvalid):  # type: ignore[misc]
     """A Parquet file that would take far more memory than it has bytes."""
 
 
+class GuardedFile(pq.ParquetFile):  # type: ignore[misc]
+    """A Parquet file whose pages are looked at as they are read (see `open_guarded`).
+
+    Args:
+        guard: the file.
+        options: of `pq.ParquetFile`.
+    """
+
+    def __init__(self, guard: PageGuard, **options: Any) -> None:
+        super().__init__(guard, **_LIMITS, **options)
+        self._guard = guard
+        self._options = options
+
+    def batches_of(
+        self, group: int, columns: Collection[str], most: int
+    ) -> Iterator[pa.RecordBatch]:
+        """Some columns of a row group, at most so many rows at a time.
+
+        Arrow would read the group's whole columns before it gives a row, however large they are.
+        """
+        file = self
+        places = places_of(self.metadata, group, columns)
+        if sum(end - start for start, end in places) > _WHOLE:
+            options = {"pre_buffer": False, "buffer_size": _BUFFER, **self._options}
+            file = GuardedFile(self._guard, metadata=self.metadata, **options)
+        rows = rows_at_once(self.metadata, group, columns, most)
+        # Python's memory, which Arrow's own threads would let go of too late (see `arrow_file`)
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+
+
 def open_guarded(
     file: BinaryIO, size: int, *, rows_a_byte: float = 1 / 32, **options: Any
-) -> pq.ParquetFile:
+) -> GuardedFile:
     """Open a Parquet file whose pages are looked at as they are read.
 
     Args:
@@ -62,9 +99,7 @@ def open_guarded(
     if end[4:] == b"PAR1" and int.from_bytes(end[:4], "little") > _FOOTER:
         raise OversizedError(f"its footer has more than {_FOOTER} bytes")
     guard = PageGuard(file, size)
-    opened = pq.ParquetFile(
-        guard, thrift_string_size_limit=_FOOTER, thrift_container_size_limit=_CONTAINERS, **options
-    )
+    opened = GuardedFile(guard, **options)
     rows = opened.metadata.num_rows
     if rows > _FREE_ROWS + size * rows_a_byte:
         raise OversizedError(f"it says that {size} bytes hold {rows} rows")
@@ -94,12 +129,30 @@ def _largest_dictionary(column: Any) -> int:
     return int(max(column.total_uncompressed_size, column.total_compressed_size))
 
 
-def batches(file: pq.ParquetFile, columns: list[str], most: int = 4096) -> Iterator[pa.RecordBatch]:
+def places_of(
+    metadata: pq.FileMetaData, group: int, columns: Collection[str]
+) -> list[tuple[int, int]]:
+    """Where columns of a row group lie in the file: the first byte of each and that after it."""
+    row_group = metadata.row_group(group)
+    found = (row_group.column(number) for number in range(row_group.num_columns))
+    return [
+        (start, start + column.total_compressed_size)
+        for column in found
+        if _named(column.path_in_schema, columns)
+        for start in [_start(column)]
+    ]
+
+
+def _start(column: Any) -> int:
+    """Where the first page of a column in a row group lies."""
+    first, start = column.dictionary_page_offset, column.data_page_offset
+    return int(first if first is not None and 0 < first < start else start)
+
+
+def batches(file: GuardedFile, columns: list[str], most: int = 4096) -> Iterator[pa.RecordBatch]:
     """Some columns of all rows, at most so many rows at a time."""
     for group in range(file.num_row_groups):
-        rows = rows_at_once(file.metadata, group, columns, most)
-        # Python's memory, which Arrow's own threads would let go of too late (see `arrow_file`)
-        yield from file.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False)
+        yield from file.batches_of(group, columns, most)
 
 
 def _named(path: str, paths: Collection[str]) -> bool:
@@ -135,10 +188,7 @@ class PageGuard(Seekable):
             columns = metadata.row_group(group)
             for number in range(columns.num_columns):
                 column = columns.column(number)
-                start = column.data_page_offset
-                first = column.dictionary_page_offset
-                if first is not None and 0 < first < start:
-                    start = first
+                start = _start(column)
                 declared = _largest_dictionary(column)
                 end = min(self.size, start + column.total_compressed_size + _BEHIND)
                 self._starts.setdefault(start, []).append(
@@ -147,11 +197,20 @@ class PageGuard(Seekable):
 
     def read(self, size: int | None = -1) -> bytes:
         """The next `size` bytes, fewer only at the end. Raises OversizedError, OSError."""
+        return self._passed_on(self._file.read, size)
+
+    def read_buffer(self, size: int | None = -1) -> bytes | memoryview:
+        """As `read`, without a copy where the file knows how. For Arrow."""
+        if isinstance(self._file, RemoteFile):
+            return self._passed_on(self._file.read_buffer, size)
+        return self._passed_on(self._file.read, size)
+
+    def _passed_on(self, read: Callable[[int], _Data], size: int | None) -> _Data:
         size = self.size - self._position if size is None or size < 0 else size
         with self._lock:
             place = self._position
             self._file.seek(place)
-            data = self._file.read(size)
+            data = read(size)
             self._position += len(data)
             if self._watched and data:
                 self._look(place, data)
@@ -162,7 +221,7 @@ class PageGuard(Seekable):
         self._file.close()
         super().close()
 
-    def _look(self, place: int, data: bytes) -> None:
+    def _look(self, place: int, data: bytes | memoryview) -> None:
         begun = [_Pages(p.start, p.end, p.text, p.declared) for p in self._starts.get(place, ())]
         going = [pages for pages in self._active if pages.place == place]
         if not begun and not going:

@@ -37,6 +37,8 @@ from vggbatch.bounded import (
 from vggbatch.storage.filesystem import filesystem
 
 Result = TypeVar("Result")
+Bytes = bytes | bytearray
+"""What a client has put them into: a copy would take a tenth of the time of a request."""
 
 _TRIES = 8
 _TRIES_TO_REACH = 3
@@ -93,7 +95,7 @@ class UnreachableError(OSError):
 class Store(Protocol):
     """Reads files of one filesystem or bucket."""
 
-    def read(self, path: str, start: int, end: int) -> bytes:
+    def read(self, path: str, start: int, end: int) -> Bytes:
         """The bytes from `start` to `end`, fewer where the file ends. One try.
 
         Raises:
@@ -260,7 +262,7 @@ class _ArrowS3:
         self._asked = 0.0
         self._files: OrderedDict[str, Any] = OrderedDict()
 
-    def read(self, path: str, start: int, end: int) -> bytes:
+    def read(self, path: str, start: int, end: int) -> Bytes:
         try:
             file = self._open(path)
             end = min(end, file.size())
@@ -313,7 +315,7 @@ class _ArrowS3:
             self._files.clear()
 
 
-def _whole_answer(file: Any, start: int, size: int) -> bytes:
+def _whole_answer(file: Any, start: int, size: int) -> Bytes:
     """So many bytes of an open object, or none where fewer came.
 
     Arrow does not look at how many bytes an answer has: what it lacks is left in the caller's
@@ -325,7 +327,7 @@ def _whole_answer(file: Any, start: int, size: int) -> bytes:
         buffer[-1] = mark
         file.get_stream(start, size).readinto(buffer)
         if buffer[-1] != mark:
-            return bytes(buffer)
+            return buffer
     return b""
 
 

@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 
 from tests.sources.samples import jpeg
 from vggbatch.errors import ImageError
+from vggbatch.sources import discover
 from vggbatch.sources.base import DAMAGED, Shard
 from vggbatch.sources.formats import parquet
 from vggbatch.sources.formats.parquet import Layout, ParquetReader, layout
+from vggbatch.storage.parquet_pages import PageGuard
+from vggbatch.storage.stream import RemoteFile
 
 HF = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
@@ -90,6 +93,69 @@ def test_a_row_group_costs_a_store_its_own_bytes(monkeypatch):
         assert data == [row["bytes"] for row in rows[80 * group : 80 * group + 80]]
     assert sum(asked) <= 1.03 * len(sink.getvalue())
     fs.rm("/groups.parquet")
+
+
+@pytest.mark.parametrize("place", ["disk", "store"])
+def test_a_large_row_group_is_read_a_little_at_a_time(tmp_path, monkeypatch, place):
+    images = [os.urandom(100_000) for _ in range(400)]
+    path = tmp_path / "large.parquet"
+    table = pa.table({"image": pa.array(images, pa.binary())})
+    pq.write_table(table, path, use_dictionary=False, write_batch_size=4)
+    uri = str(path) if place == "disk" else "memory://large.parquet"
+    fsspec.filesystem("memory").pipe("/large.parquet", path.read_bytes())
+    shard = Shard("parquet", uri, "large", path.stat().st_size, "1")
+    members = ParquetReader().members(shard)
+    taken = []
+    original = PageGuard._passed_on
+
+    def counted(self, read, size):
+        data = original(self, read, size)
+        taken.append(len(data))
+        return data
+
+    monkeypatch.setattr(PageGuard, "_passed_on", counted)
+    assert list(ParquetReader().read(shard, members.slice(0, 20))) == images[:20]
+    assert sum(taken) < 5 * 10**6
+    assert list(ParquetReader().read(shard, members.slice(20))) == images[20:]
+    fsspec.filesystem("memory").rm("/large.parquet")
+
+
+def test_the_names_of_many_row_groups_are_asked_for_beside_each_other(monkeypatch):
+    fs = fsspec.filesystem("memory")
+    rows = [{"bytes": os.urandom(100_000), "path": f"{i}"} for i in range(40)]
+    sink = io.BytesIO()
+    table = pa.table({"image": pa.array(rows, HF), "label": list(range(40))})
+    pq.write_table(table, sink, row_group_size=2)
+    fs.pipe("/names.parquet", sink.getvalue())
+    shard = Shard("parquet", "memory://names.parquet", "n", len(sink.getvalue()), "1")
+    shard = dataclasses.replace(shard, layout=Layout("image.bytes", "image.path", "label"))
+    expected = []
+    original = RemoteFile.expect
+    monkeypatch.setattr(
+        RemoteFile, "expect", lambda self, parts: original(self, expected.extend(parts) or expected)
+    )
+    members = ParquetReader().members(shard)
+    assert members["name"].to_pylist() == [row["path"] for row in rows]
+    assert len(expected) == 40
+    assert sum(end - start for start, end in expected) < 10_000
+    fs.rm("/names.parquet")
+
+
+def test_to_choose_a_column_the_first_row_group_is_enough(tmp_path, monkeypatch):
+    table = hf_table(50, mask=[bytes(100)] * 50)
+    groups = []
+    original = pq.ParquetFile.iter_batches
+
+    def counted(self, *args, **options):
+        groups.extend(options["row_groups"])
+        return original(self, *args, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    path = tmp_path / "a.parquet"
+    pq.write_table(table, path, row_group_size=5)
+    [found] = discover([str(path)])
+    assert found.layout.image == "image.bytes"
+    assert set(groups) == {0}
 
 
 def test_a_rewritten_file_is_not_read_from_memory(tmp_path):

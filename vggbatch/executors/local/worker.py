@@ -45,6 +45,9 @@ from vggbatch.sources.ahead import Contents, ReadAhead
 
 ALIVE_INTERVAL = 2.0
 """Seconds from one sign of life to the next."""
+_AHEAD = 2
+"""Chunks of a store that are read beside those that are decoded: of one alone the last bytes come
+while nothing else is on its way."""
 _NICENESS = 15
 """As that of Ray's workers."""
 _PR_SET_PDEATHSIG = 1
@@ -94,7 +97,7 @@ class Worker:
     def _open(self, message: Open) -> None:
         decoders = message.classifiers * message.context.threads
         self._decoders = ThreadPoolExecutor(decoders, "decode")
-        self._ahead = ReadAhead(decoders + 1)
+        self._ahead = ReadAhead(decoders + _AHEAD)
         for _ in range(message.classifiers):
             threading.Thread(target=self._classify, args=(message.context,), daemon=True).start()
 

@@ -38,15 +38,13 @@ from vggbatch.sources.tables.image_columns import (
 )
 from vggbatch.storage import contact
 from vggbatch.storage.complete import ShortRead
-from vggbatch.storage.parquet_pages import batches, open_guarded, rows_at_once
+from vggbatch.storage.parquet_pages import GuardedFile, batches, open_guarded, places_of
 from vggbatch.storage.ranges import Range, open_binary, read_ranges
 from vggbatch.storage.stores import StoreError
 from vggbatch.storage.stream import RemoteFile
 
 _ROWS = 16
 """Rows decoded at a time, about 2 MB of ImageNet."""
-_BUFFER = 2**18
-"""Bytes read ahead in a column chunk: two or three images, so that the first is soon there."""
 _IN_A_ROW = 2**20
 """More images than a row has: a member's offset is its row times this, and its place in a list."""
 _TOGETHER = 64
@@ -91,7 +89,7 @@ def layout(
     return Layout(image.path, name if options.file is None else options.file, None)
 
 
-def label_of(file: pq.ParquetFile, found: Layout, reading: Reading) -> str | None:
+def label_of(file: GuardedFile, found: Layout, reading: Reading) -> str | None:
     """The column with the labels of the images, by its first rows and its name.
 
     Raises:
@@ -154,6 +152,9 @@ class ParquetReader(Reader):
             wanted = [leaf(parquet, path) for path in (listed or found.name, found.label) if path]
             budget = _TEXT_BYTES + 16 * size
             most = _ROWS if listed == found.image else 4096
+            if isinstance(file, RemoteFile):
+                groups = range(parquet.num_row_groups)
+                file.expect(p for g in groups for p in places_of(parquet.metadata, g, wanted))
             for batch in batches(parquet, wanted, most):
                 names = _values(batch, listed or found.name)
                 labels = _values(batch, found.label)
@@ -188,13 +189,19 @@ class ParquetReader(Reader):
             if isinstance(data, Range):
                 files.append(data)
             if files and (len(files) == _TOGETHER or not isinstance(data, Range)):
-                yield from read_ranges(files, max_bytes)
+                yield from _files(files, max_bytes)
                 files = []
             if isinstance(data, bytes) and len(data) > max_bytes:
                 yield too_large(len(data), max_bytes)
             elif not isinstance(data, Range):
                 yield data
-        yield from read_ranges(files, max_bytes)
+        yield from _files(files, max_bytes)
+
+
+def _files(named: Sequence[Range | ImageError], max_bytes: int) -> Iterator[bytes | ImageError]:
+    """What is in files that rows name."""
+    for data in read_ranges(named, max_bytes):
+        yield data if isinstance(data, ImageError) else bytes(data)
 
 
 def _image(shard: Shard, offset: int) -> bytes | Range | ImageError:
@@ -234,9 +241,7 @@ class _Cursor:
         try:
             self._opened = open_binary(shard.uri, shard.size)
             size = self._opened.seek(0, os.SEEK_END)
-            self._file = open_guarded(
-                self._opened, size, buffer_size=_BUFFER, page_checksum_verification=True
-            )
+            self._file = open_guarded(self._opened, size, page_checksum_verification=True)
         except (pa.ArrowException, OSError) as error:
             raise _damage(error) from None
         found = shard.layout or _required_layout(self._file)
@@ -281,9 +286,8 @@ class _Cursor:
         if group != self._group or row < self._first:
             self._group = group
             if isinstance(self._opened, RemoteFile):
-                self._opened.expect(*self._bytes_of(group))
-            rows = rows_at_once(self._file.metadata, group, [self._leaf], _ROWS)
-            self._batches = self._file.iter_batches(rows, row_groups=[group], columns=[self._leaf])
+                self._opened.expect(places_of(self._file.metadata, group, [self._leaf]))
+            self._batches = self._file.batches_of(group, [self._leaf], _ROWS)
             self._first = self._starts[group]
             self._values = pa.array([], pa.binary())
         while row >= self._first + len(self._values):
@@ -292,16 +296,6 @@ class _Cursor:
             if batch is None:
                 raise pa.ArrowInvalid(f"row group {group} ends before row {row}")
             self._values = values_of(batch, self._image)
-
-    def _bytes_of(self, group: int) -> tuple[int, int]:
-        """Where the images of a row group lie in the file."""
-        columns = self._file.metadata.row_group(group)
-        found = map(columns.column, range(columns.num_columns))
-        column = next((c for c in found if c.path_in_schema == self._leaf), None)
-        if column is None:
-            return 0, 0  # a damaged footer, which Arrow will say itself
-        start = column.dictionary_page_offset or column.data_page_offset
-        return start, start + column.total_compressed_size
 
 
 _cursors = threading.local()
@@ -321,7 +315,7 @@ def _cursor(shard: Shard, column: str | None = None) -> _Cursor:
     return cursor
 
 
-def _required_layout(file: pq.ParquetFile) -> Layout:
+def _required_layout(file: GuardedFile) -> Layout:
     """The columns of a file that was not looked into before."""
     try:
         found = layout(file.schema_arrow, None, partial(first_rows, file))

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from vggbatch.errors import ImageError
 from vggbatch.sources.base import DAMAGED, Member, Reader, Shard
+from vggbatch.storage.ranges import Data
 
 _MAGIC = struct.pack("<I", 0xCED7230A)
 """dmlc-core, include/dmlc/recordio.h. A writer splits a record wherever its data holds these four
@@ -50,14 +51,14 @@ class RecordIOReader(Reader):
                 stop = following
             start = stop
 
-    def payload(self, data: bytes) -> bytes:
+    def payload(self, data: Data) -> bytes:
         """Join the parts of a record and cut off its header and labels."""
         record = _join(data)
         labels = _HEADER.unpack_from(record)[0] if len(record) >= _HEADER.size else 0
         begin = _HEADER.size + 4 * labels
         if len(record) < begin:
             raise ImageError("corrupt", "the record is shorter than its header")
-        return record[begin:]
+        return bytes(record[begin:])
 
 
 def _walk_record(file: BinaryIO, start: int, end: int) -> tuple[int, bytes]:
@@ -106,16 +107,17 @@ def _describe(header: bytes) -> tuple[str, str | None]:
     return str(image_id), text if flag <= 1 else None
 
 
-def _join(data: bytes) -> bytes:
-    pieces = []
+def _join(data: Data) -> Data:
+    pieces: list[Data] = []
     position = 0
+    data = memoryview(data)
     while position + _PART.size <= len(data):
         _, length = _PART.unpack_from(data, position)
         size = length & (2**29 - 1)
         position += _PART.size
         pieces.append(data[position : position + size])
         position += (size + 3) // 4 * 4
-    return _MAGIC.join(pieces)
+    return pieces[0] if len(pieces) == 1 else _MAGIC.join(pieces)
 
 
 def _begins_record(file: BinaryIO, position: int, end: int) -> bool:

@@ -12,6 +12,7 @@ from vggbatch.errors import ImageError
 from vggbatch.sources.base import Member, Reader, Shard
 from vggbatch.sources.example_proto import example_class
 from vggbatch.sources.tfrecord import FOOTER, HEADER, record_length, verified
+from vggbatch.storage.ranges import Data
 
 _LARGEST_RECORD = 2**28
 """Bytes of a record: to know its name, all of it is read."""
@@ -50,7 +51,7 @@ class TFRecordReader(Reader):
                 yield _member(file.read(size + FOOTER.size), number, start)
             number += 1
 
-    def payload(self, data: bytes) -> bytes:
+    def payload(self, data: Data) -> bytes:
         """Verify a record's checksum and take the image out of its Example."""
         image = _find(_features(data), _IMAGE)
         if not isinstance(image, bytes):
@@ -69,7 +70,7 @@ def _member(data: bytes, number: int, start: int) -> Member:
     return Member(name, start, len(data), label)
 
 
-def _features(data: bytes) -> Any:
+def _features(data: Data) -> Any:
     """The features of a record, its data followed by their checksum."""
     try:
         return example_class().FromString(verified(data)).features.feature

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vggbatch.preprocess.content import HEAD, Form, recognize
+from vggbatch.storage.parquet_pages import GuardedFile, batches
 
 _USUAL = ("image", "img", "bytes", "image_bytes", "jpg", "jpeg", "png", "content", "data")
 _BYTES, _PATH = "bytes", "path"
@@ -133,10 +134,9 @@ def path_beside(schema: pa.Schema, image: str) -> str | None:
     return next((c.name for c in image_columns(schema) if c.path == image), None)
 
 
-def first_rows(file: pq.ParquetFile, column: ImageColumn) -> list[Any]:
+def first_rows(file: GuardedFile, column: ImageColumn) -> list[Any]:
     """The first values of a column, those in lists too."""
-    batches = file.iter_batches(_ROWS, columns=[leaf(file, column.path)])
-    batch = next(batches, None)
+    batch = next(batches(file, [leaf(file, column.path)], _ROWS), None)
     if batch is None:
         return []
     values = values_of(batch, column.path).to_pylist()
