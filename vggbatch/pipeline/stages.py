@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from vggbatch.output.layout import Output
 from vggbatch.output.schema import TOP_K
 from vggbatch.output.writer import predictions_table, with_profile, write_part
 from vggbatch.pipeline.content_check import checksum
+from vggbatch.pipeline.in_order import Timed, in_order
 from vggbatch.pipeline.recipes import Recipe, pictures_for, resize_specs
 from vggbatch.pipeline.run_logging import RunLogger, chunk_fields
 from vggbatch.preprocess.image_buffer import ImageBuffer, ImageResizer
@@ -114,6 +116,7 @@ def decode(
     table: pa.Table,
     context: StageContext,
     contents: Iterator[bytes | ImageError] | None = None,
+    threads: int = 1,
 ) -> pa.Table:
     """A chunk's bytes -> `rows`, one for every image, and pictures of those without an error.
 
@@ -124,31 +127,28 @@ def decode(
         table: the chunk.
         context: what the stages need to know.
         contents: what is read of the chunk already; None: it is read here.
+        threads: that decode, beside the one that reads.
     """
     _, _, shard = next(chunks.shards_of(table))
     members = shard.members
     assert members is not None, "a chunk carries its members"
     packers = context.pictures.packers(members.num_rows)
     errors: list[str | None] = []
-    image_bytes, fetch_seconds, content = 0, 0.0, 0
+    image_bytes, content = 0, 0
     ids = shard.image_ids(members)
-    started = clock = time.perf_counter()
+    started = time.perf_counter()
     with _maker(context) as make:
         if contents is None:
             contents = reader_for(shard.format).read(shard, members, context.decode.max_bytes)
-        for name, data in zip(ids, contents, strict=True):
-            fetch_seconds += time.perf_counter() - clock
-            try:
-                if isinstance(data, ImageError):
-                    raise data
-                image_bytes += len(data)
-                content += checksum(name, data)
-                for packer, pictures in zip(packers, make(data), strict=True):
-                    packer.add(pictures)
-                errors.append(None)
-            except ImageError as error:
-                errors.append(str(error))
-            clock = time.perf_counter()
+        timed = Timed(contents)
+        named = zip(ids, timed, strict=True)
+        for decoded in in_order(functools.partial(_decoded, make), named, threads):
+            image_bytes += decoded.size
+            content += decoded.checksum
+            errors.append(decoded.error)
+            for packer, pictures in zip(packers, decoded.pictures, strict=decoded.error is None):
+                packer.add(pictures)
+    fetch_seconds = timed.seconds
     labels = pa.nulls(len(ids), pa.int32())
     no_class = LeftOut()
     if context.labels is not None:
@@ -180,6 +180,29 @@ def decode(
         columns[f"pixels{number}"] = chunks.bytes_of(packed.flat)
         columns[f"sizes{number}"] = chunks.bytes_of(packed.sizes)
     return chunks.with_columns(table.select(chunks.KEY), **columns)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """What an image's bytes gave."""
+
+    size: int = 0
+    checksum: int = 0
+    pictures: list[list[Pixels]] = field(default_factory=list)
+    error: str | None = None
+
+
+def _decoded(
+    make: Callable[[bytes], list[list[Pixels]]], named: tuple[str, bytes | ImageError]
+) -> _Decoded:
+    name, data = named
+    if isinstance(data, ImageError):
+        return _Decoded(error=str(data))
+    known = _Decoded(len(data), checksum(name, data))
+    try:
+        return replace(known, pictures=make(data))
+    except ImageError as error:
+        return replace(known, error=str(error))
 
 
 def _labels(context: StageContext) -> Labels:

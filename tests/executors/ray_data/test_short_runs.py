@@ -4,7 +4,8 @@ import tarfile
 from dataclasses import replace
 
 from tests.support.images import write_folder
-from vggbatch.executors.ray_data.short_runs import few_listed
+from vggbatch.config import ComputeOptions
+from vggbatch.executors.ray_data.short_runs import few_listed, may_decode
 from vggbatch.sources import discover
 
 
@@ -28,3 +29,9 @@ def test_the_members_of_a_tar_are_not_known(tmp_path):
         tar.add(tmp_path / "images", "images")
     assert not few_listed(numbered(tmp_path / "a.tar"), 32)
     assert few_listed([], 32)
+
+
+def test_gpus_do_not_wait_and_counted_tasks_are_started():
+    assert may_decode(ComputeOptions(threads=4))
+    assert not may_decode(ComputeOptions(provider="cuda"))
+    assert not may_decode(ComputeOptions(decode_tasks=3))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from vggbatch.chunks.chunk import NumberedShard
+from vggbatch.config import ComputeOptions
 from vggbatch.pipeline.stages import Classify, capture_failure, decode, write
 
 _FEW = 256
@@ -29,11 +30,16 @@ def few_listed(shards: Sequence[NumberedShard], chunk_size: int) -> bool:
     return chunks <= _FEW
 
 
+def may_decode(options: ComputeOptions) -> bool:
+    """Whether classifiers may decode: a GPU would wait meanwhile, and tasks may be asked for."""
+    return options.provider == "cpu" and options.decode_tasks is None
+
+
 class ClassifyAndAll(Classify):
     """A classifier actor that also decodes its chunks and writes them."""
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Take one chunk from its members to its staging file."""
-        for stage in (decode, self.classify, write):
-            table = capture_failure(table, stage, self.context)
-        return table
+        table = capture_failure(table, decode, self.context, None, self.context.threads)
+        table = capture_failure(table, self.classify, self.context)
+        return capture_failure(table, write, self.context)
