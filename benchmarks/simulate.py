@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 _WARM_CHUNKS = 3
 """For each actor, before the rate counts: until then processes still start, all on a few cores."""
 
-_ACTORS_A_DECODER = 16
+_INDEX_TASKS = 24
+"""More would be processes of which this machine's few cores cannot run all."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ class Simulation:
     seconds: float
     """That the rate is taken for, once all classifiers are at work."""
     chunk_size: int = 128
+    in_process: int = 1
+    """Actors that are threads of one process."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,8 @@ class Simulated:
     """From the start of scoring to the first chunk: as many processes as actors must start."""
     driver_cores: float
     """CPU seconds of the driver for each second, while the rate was taken."""
+    driver_ms_a_chunk: float
+    """The same for each chunk."""
     driver_bytes: int
     """PSS of the driver at the end."""
     driver_growth: int
@@ -134,6 +139,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
 
     import ray
 
+    from benchmarks.sharing import shared_processes
     from vggbatch.cluster.connection import ray_cluster
     from vggbatch.cluster.placement import place
     from vggbatch.executors.base import Work
@@ -168,15 +174,14 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             address=address,
             actors=what.actors,
             threads=1,
-            # they have nothing to decode, and each is a process more on this machine's few cores
-            decode_tasks=max(what.nodes, what.actors // _ACTORS_A_DECODER),
         )
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
         stack.enter_context(dataset.data_context(cluster, compute, chunk_work=what.chunk_size))
-        stack.enter_context(
-            patch.multiple(dataset, Classify=waiting.Waiting, decode=waiting.decode)
-        )
+        stack.enter_context(patch.object(dataset, "ClassifyAndAll", waiting.Waiting))
+        if what.in_process > 1:
+            stack.enter_context(shared_processes(what.in_process))
         placement = place(cluster.node_cpus, compute)
+        placement = replace(placement, index_tasks=min(placement.index_tasks, _INDEX_TASKS))
         context = waiting.WaitingContext(
             output=output,
             chunk_size=what.chunk_size,
@@ -192,6 +197,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
             run_id="simulation",
             versions=result_versions(),
             seconds_an_image=what.seconds_an_image,
+            in_process=what.in_process,
         )
         run_id = context.run_id
         telemetry = stack.enter_context(Telemetry(run_id, output.folder.uri, tracker))
@@ -223,6 +229,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         of_ideal=rate * what.seconds_an_image / what.actors,
         start_seconds=started[0] - began,
         driver_cores=(last.cpu - first.cpu) / seconds,
+        driver_ms_a_chunk=1000 * chunk * (last.cpu - first.cpu) / (last.rows - first.rows),
         driver_bytes=last.size,
         driver_growth=last.size - first.size,
         actor_bytes=actor_bytes,
@@ -280,6 +287,10 @@ def main() -> None:
     parser.add_argument("--seconds-an-image", type=float, default=0.074)
     parser.add_argument("--shards", type=at_least_one, default=10_000)
     parser.add_argument("--images-a-shard", type=at_least_one, default=100)
+    parser.add_argument("--chunk-size", type=at_least_one, default=128)
+    parser.add_argument(
+        "--in-process", type=at_least_one, default=1, help="actors in each process (threads of it)"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="that the rate is taken for")
     what = Simulation(**vars(parser.parse_args()))
     with tempfile.TemporaryDirectory(prefix="vggbatch-simulate-") as folder:

@@ -5,6 +5,7 @@ It sleeps as long as a VGG would compute, so that hundreds of cores fit on a few
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from vggbatch.chunks import chunk as chunks
 from vggbatch.chunks.likelihood import LabelLikelihood
 from vggbatch.chunks.stats import Stats
 from vggbatch.output.schema import TOP_K
-from vggbatch.pipeline.stages import Classify, StageContext
+from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, write
 
 
 @dataclass(frozen=True)
@@ -23,14 +24,27 @@ class WaitingContext(StageContext):
     """What the stages need to know, and how long to wait."""
 
     seconds_an_image: float = 0.0
+    in_process: int = 1
+    """Classifiers of a process that sleep at once."""
 
 
 class Waiting(Classify):
-    """A classifier that sleeps."""
+    """Classifiers that sleep, decode nothing and write: all those of a process."""
+
+    calls_at_once = 2
 
     def __init__(self, context: StageContext) -> None:
+        assert isinstance(context, WaitingContext)
         self.context = context
         self.failure = None
+        self.awake = threading.Semaphore(context.in_process)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Take one chunk from its members to its staging file."""
+        table = capture_failure(table, decode, self.context)
+        with self.awake:
+            table = capture_failure(table, self.classify, self.context)
+        return capture_failure(table, write, self.context)
 
     def classify(self, table: pa.Table, context: StageContext) -> pa.Table:
         """The same prediction for every image, after the time that a network takes."""

@@ -18,6 +18,7 @@ from vggbatch.executors.ray_data import internals
 ROOT = Path(vggbatch.__file__).parent
 DATA, CORE = "executors/ray_data/internals.py", "cluster/internals.py"
 BLIND = "cannot be seen what a run waits for"
+BUSY = "takes more of a core"
 FIXED = "classifiers do not follow the nodes"
 GROWING = "memory may grow"
 NAMES = [
@@ -43,6 +44,7 @@ NAMES = [
     (DATA, "get_actor_info", BLIND),
     (DATA, "num_active_actors", BLIND),
     (DATA, "num_active_tasks", BLIND),
+    (DATA, "num_task_outputs_generated", BUSY),
     (DATA, "current_size", FIXED),
     (DATA, "ActorPoolScalingRequest", FIXED),
     (DATA, "upscale", None),
@@ -118,7 +120,7 @@ def test_the_installed_ray_has_them(caplog):
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_limits_of_retries_reach_the_stages_of_a_plan(caplog):
+def test_options_reach_the_stages_of_a_plan(caplog):
     from ray.data._internal.logical.optimizers import get_execution_plan
 
     class Actor:
@@ -126,9 +128,9 @@ def test_limits_of_retries_reach_the_stages_of_a_plan(caplog):
             return batch
 
     mapped = ray.data.from_items([1]).map_batches(lambda batch: batch, num_cpus=0.5)
-    mapped = internals.limit_retries(mapped, max_retries=3)
+    mapped = internals.set_options(mapped, max_retries=3)
     pool = ActorPoolStrategy(min_size=1, max_size=1)
-    mapped = internals.limit_retries(mapped.map_batches(Actor, compute=pool), max_task_retries=10)
+    mapped = internals.set_options(mapped.map_batches(Actor, compute=pool), max_task_retries=10)
     actors = get_execution_plan(mapped._logical_plan)
     actors = (actors[0] if isinstance(actors, tuple) else actors).dag
     [tasks] = actors.input_dependencies
@@ -144,11 +146,11 @@ def test_without_them_what_is_lost_is_said_once(monkeypatch, caplog):
     before = list(context.custom_execution_callback_classes)
     internals.observe(context)
     internals.bound_queues(context)
-    internals.limit_retries(object(), max_retries=3)
+    internals.set_options(object(), max_retries=3)
     internals.forget_blocks(object())
     assert context.custom_execution_callback_classes == before
     said = [record.getMessage() for record in caplog.records]
-    for lost in (BLIND, FIXED, GROWING, "an image that kills its process"):
+    for lost in (BLIND, BUSY, FIXED, GROWING, "an image that kills its process"):
         assert [lost in line for line in said].count(True) == 1
     assert all(record.levelno == logging.WARNING for record in caplog.records)
 

@@ -39,6 +39,7 @@ def main(module: str, name: str, images: str, net: str, output: str) -> None:
     Watchdog.look = 0.2
     short_runs._FEW = 0  # a plan of all stages asks for all names
     settings = ["compute.executor=ray", "compute.num_cpus=2", "chunk_size=4", "compute.pin=false"]
+    settings += ["compute.decode_tasks=1"]
     values = {"input": (images,), "model": net, "output": output}
     api.score(load_config(options=values, settings=settings, environ={}))
 

@@ -19,9 +19,9 @@ from vggbatch.cluster.quiet import log_level
 from vggbatch.config import ComputeOptions
 from vggbatch.executors.ray_data.internals import (
     bound_queues,
-    limit_retries,
     name_stages,
     observe,
+    set_options,
 )
 from vggbatch.executors.ray_data.short_runs import ClassifyAndAll
 from vggbatch.executors.ray_data.stages import STAGES
@@ -34,6 +34,8 @@ _CALLS = 10
 time up to 5 s, so they last 26 s. By default it takes 15 s to find a node dead; until then a call
 there fails at once, and with three retries each classifier of a lost node cost six chunks a second
 pass (measured: 20 s). After that its two chunks wait for it to start elsewhere."""
+_OF_TASKS = ("decode", "write")
+"""Stages in tasks of their own, unless classifiers do them."""
 _TABLES: dict[str, Any] = {
     "batch_size": None,
     "batch_format": "pyarrow",
@@ -66,7 +68,7 @@ def build(
     """
     plain = context.without_networks()
     names = STAGES[1:] if indexed else STAGES
-    name_stages(("classify",) if alone else names)
+    name_stages([name for name in names if name not in _OF_TASKS] if alone else names)
     if not indexed:
         source = _tasks(
             source,
@@ -81,6 +83,7 @@ def build(
             num_cpus=DECODE_CPUS,
             concurrency=placement.decode_tasks,
         )
+    calls_at_once = ClassifyAndAll.calls_at_once if alone else 1
     source = source.map_batches(
         ClassifyAndAll if alone else Classify,
         fn_constructor_args=(context,),
@@ -91,13 +94,15 @@ def build(
             min_size=1 if placement.elastic else placement.actors,
             initial_size=placement.actors,
             max_size=placement.max_actors,
-            max_tasks_in_flight_per_actor=placement.chunks_in_flight,
+            max_tasks_in_flight_per_actor=placement.chunks_in_flight + calls_at_once - 1,
+            # without it Ray Data calls a classifier from one thread
+            enable_true_multi_threading=True,
         ),
         **_TABLES,
     )
     # of a chunk whose classifier died; the classifier starts again however often
     calls = _RETRIES if alone or context.isolate else _CALLS
-    source = limit_retries(source, max_task_retries=calls)
+    source = set_options(source, max_task_retries=calls, max_concurrency=calls_at_once)
     if alone:
         return source
     return _tasks(
@@ -114,7 +119,7 @@ def _tasks(
     """A stage in tasks."""
     mapped = source.map_batches(stage, num_cpus=num_cpus, concurrency=concurrency, **_TABLES)
     # Ray's default is without end, which an image that kills its process would take
-    return limit_retries(mapped, max_retries=_RETRIES)
+    return set_options(mapped, max_retries=_RETRIES)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 from ray.data import DataContext, Dataset
 
+from vggbatch.executors.ray_data.pace import Pace
 from vggbatch.executors.ray_data.stages import STAGES, Stage
 
 _Callback: Any = None
@@ -34,9 +36,8 @@ _QUEUE = 16
 """Chunks that may always wait for a stage."""
 _QUEUE_A_TASK = 4
 """Chunks that may wait for each task or actor of a stage."""
-
-
 _BLIND = "it cannot be seen what a run waits for"
+_BUSY = "the driver takes more of a core"
 _FIXED = "classifiers do not follow the nodes"
 _GROWING = "the driver's memory may grow with the input"
 _PATIENT = "an image that kills its process is found only after a while without progress"
@@ -112,6 +113,9 @@ def read_stages() -> dict[str, Stage] | None:
 class _Hold(_Callback or object):  # type: ignore[misc]
     """Ray Data makes this object itself, out of its class alone, and calls it in its own thread."""
 
+    def __init__(self) -> None:
+        self._pace = Pace()
+
     def before_execution_starts(self, executor: Any) -> None:
         _control.executor = weakref.ref(executor)
 
@@ -123,6 +127,19 @@ class _Hold(_Callback or object):  # type: ignore[misc]
             _add_classifiers(executor, _control.wanted_classifiers)
         except Exception as error:
             _report(_FIXED, error)
+        _control.stop.wait(self._rest(executor))
+
+    def _rest(self, executor: Any) -> float:
+        """Seconds until the next step."""
+        try:
+            stages = {
+                operator: (operator.num_active_tasks(), operator.metrics.num_task_outputs_generated)
+                for operator in list(executor._topology)[1:]
+            }
+        except Exception as error:
+            _report(_BUSY, error)
+            return 0.0
+        return self._pace.rest(time.monotonic(), stages)
 
     def after_execution_succeeds(self, executor: Any) -> None:
         _control.executor = None
@@ -166,11 +183,11 @@ def observe(context: DataContext) -> None:
     """Let passes under this context be seen and stopped, and let classifiers follow the nodes."""
     _reported.clear()
     if _Callback is None or not hasattr(context, "custom_execution_callback_classes"):
-        for lost in (_BLIND, _FIXED, _GROWING):
+        for lost in (_BLIND, _FIXED, _GROWING, _BUSY):
             _report(lost, "it calls nothing back")
         return
     for name in _unknown_to(_Callback, _Hold):
-        for lost in (_BLIND, _FIXED, _GROWING):
+        for lost in (_BLIND, _FIXED, _GROWING, _BUSY):
             _report(lost, f"it does not call {name}")
     before = context.custom_execution_callback_classes
     context.custom_execution_callback_classes = [*before, _Hold]
@@ -199,24 +216,25 @@ def _unknown_to(base: type, own: type) -> list[str]:
     return [name for name in names if not hasattr(base, name)]
 
 
-def limit_retries(mapped: Dataset, **limits: int) -> Dataset:
-    """Limit how often Ray repeats the tasks, or calls to the actors, of the last stage of a plan.
+def set_options(mapped: Dataset, **wanted: int) -> Dataset:
+    """Say how the tasks, or the actors and calls to them, of the last stage of a plan are run.
 
-    `Dataset.map_batches` takes such limits until Ray 2.64, which has no named argument for them;
-    where it keeps what it was given they can be put in any version. Without limits an image that
-    kills its process is tried until the pass has had no progress for too long, and then with care
-    in the next one: only time is lost.
+    `Dataset.map_batches` takes these options until Ray 2.64, which has no named argument for them;
+    where it keeps what it was given they can be put in any version. Without limits of retries an
+    image that kills its process is tried until the pass has had no progress for too long, and then
+    with care in the next one; without calls at once an actor does what it could do beside each
+    other in turn: only time is lost.
 
     Args:
         mapped: what `map_batches` gave.
-        limits: options of `ray.remote`.
+        wanted: options of `ray.remote`.
 
     Returns:
         The same.
     """
     try:
         options = mapped._logical_plan.dag.ray_remote_args  # type: ignore[attr-defined]
-        options |= limits
+        options |= wanted
     except Exception as error:
         _report(_PATIENT, error)
     return mapped

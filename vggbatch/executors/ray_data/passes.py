@@ -23,7 +23,7 @@ from vggbatch.cluster.placement import Placement
 from vggbatch.executors.base import ExecutionFailed, Work
 from vggbatch.executors.ray_data.dataset import build
 from vggbatch.executors.ray_data.results import PassResults
-from vggbatch.executors.ray_data.short_runs import few_listed, may_decode
+from vggbatch.executors.ray_data.short_runs import few_listed
 from vggbatch.executors.ray_data.watchdog import Watchdog
 from vggbatch.pipeline.run_logging import RunLogger
 from vggbatch.pipeline.stages import StageContext, index
@@ -100,7 +100,7 @@ class Passes:
         # not from_arrow, whose tasks take a whole CPU: classifiers may hold all there are
         source = ray.data.from_blocks(list(blocks))
         # an image that kills its process would take the networks with it
-        alone = indexed and not context.isolate and may_decode(self._work.job.config.compute)
+        alone = self._placement.alone and not context.isolate
         plan = build(source, context, self._placement, indexed=indexed, alone=alone)
         try:
             with PassResults(plan) as results:

@@ -1,0 +1,40 @@
+"""How long a pass rests between two steps."""
+
+from vggbatch.executors.ray_data.pace import Pace
+
+
+def test_there_is_no_rest_until_it_is_known_how_long_chunks_take():
+    pace = Pace()
+    assert pace.rest(100.0, {"classify": (128, 0)}) == 0
+    assert pace.rest(101.0, {"classify": (128, 8)}) == 0
+
+
+def test_four_steps_fall_into_the_time_that_a_chunk_is_with_a_stage():
+    pace = Pace()
+    pace.rest(100.0, {"index": (1, 5), "classify": (20, 100)})
+    # 20 inside, 20 a second: each is in there for a second
+    assert pace.rest(102.0, {"index": (1, 5), "classify": (20, 140)}) == 0.25
+    # the stage with the shortest stay counts
+    assert pace.rest(104.0, {"index": (1, 9), "classify": (20, 180)}) == 0.125
+    # as it was, until two seconds are over
+    assert pace.rest(105.0, {"index": (1, 99), "classify": (20, 999)}) == 0.125
+
+
+def test_a_rest_has_an_end():
+    pace = Pace()
+    pace.rest(100.0, {"classify": (128, 0)})
+    assert pace.rest(102.0, {"classify": (128, 1)}) == 0.5
+
+
+def test_a_pass_that_has_nothing_at_work_does_not_rest():
+    pace = Pace()
+    pace.rest(100.0, {"classify": (4, 0)})
+    assert pace.rest(103.0, {"classify": (4, 8)}) > 0
+    assert pace.rest(106.0, {"classify": (0, 12)}) == 0
+
+
+def test_another_plan_begins_without():
+    pace = Pace()
+    pace.rest(100.0, {"classify": (4, 0)})
+    assert pace.rest(103.0, {"classify": (4, 8)}) > 0
+    assert pace.rest(103.5, {"write": (4, 8)}) == 0
