@@ -8,7 +8,7 @@ from vggbatch import bounded, bounds
 from vggbatch.cli.commands import forget
 from vggbatch.config import DecodeOptions, yaml_text
 from vggbatch.labels import devkit, load
-from vggbatch.models import fetch, local_files
+from vggbatch.models import fetch, local_files, outline
 from vggbatch.models.graphs import endless
 from vggbatch.models.inspection import stated
 from vggbatch.models.preparation import making
@@ -74,7 +74,7 @@ LIMITS = {
     "a web server that compresses its answer": "refused: never asked for",
     "pipes, sockets, devices": "not opened",
     "a network's graph, its external weights": (
-        f"{size(local_files._MAX_GRAPH_BYTES)}, {size(local_files._MAX_WEIGHTS_BYTES)}"
+        f"{size(outline.MAX_BYTES)}, {size(local_files._MAX_WEIGHTS_BYTES)}"
     ),
     "loops of a network": f"{endless._MOST_TURNS:,} turns, by a constant",
     "preparing a network": "one hour" if making._BUILD_SECONDS == 3600 else "?",

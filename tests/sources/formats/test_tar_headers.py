@@ -50,7 +50,7 @@ def test_headers_alone_are_read(tmp_path, requests):
 
 def test_full_size_walks_read_little(tmp_path, requests, monkeypatch):
     monkeypatch.undo()
-    data = tar_bytes({f"{i:03}.jpg": bytes(500_000) for i in range(80)})
+    data = tar_bytes({f"{i:03}.jpg": bytes(1_800_000) for i in range(80)})
     asked = []
     original = tar_headers.RemoteFile.fetch
 

@@ -21,8 +21,9 @@ _WALKS = 64
 """Side by side. A walk does little but wait for the store, some 30 ms a member."""
 _WINDOW = 2**30
 """Bytes walked over before the next ones, so that the headers in memory are some 10 MB."""
-_LEAST = 2**25
-"""Bytes of a tar that is worth it; a smaller one is read whole in a few requests."""
+_LEAST = 2**27
+"""Bytes of a tar that is worth it. A smaller one is read whole in a few large requests, sooner: 110
+MB with members of as many kB in 1.0 s in place of 3.6, on a busy machine."""
 _HOP = 2 * 2**10
 """Bytes read at a header: also what a PAX header or a .cls member has before the next one."""
 _PIECE = 2**18
