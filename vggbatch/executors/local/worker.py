@@ -209,10 +209,15 @@ def _end_with_the_driver() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def main(descriptor: int) -> None:
+    """Work for the driver at the other end of a connection, until it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver, which ends this one
     _end_with_the_driver()
     from vggbatch.executors.pandas_later import postpone_pandas
 
     postpone_pandas()
-    _serve(Connection(int(sys.argv[1])))
+    _serve(Connection(descriptor))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
