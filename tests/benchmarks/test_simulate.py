@@ -9,10 +9,20 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
-def test_the_plan_runs_on_simulated_nodes():
+@pytest.mark.parametrize("executor", ["ray", "local"])
+def test_the_plan_runs_on_simulated_nodes(executor):
     # Ray is started in another way than for the other tests, so in a process of its own
     command = [sys.executable, "-m", "benchmarks.simulate", "--actors", "2", "--nodes", "2"]
-    command += ["--seconds-an-image", "0.01", "--shards", "40", "--seconds", "8"]
+    command += [
+        "--seconds-an-image",
+        "0.01",
+        "--shards",
+        "40",
+        "--seconds",
+        "8",
+        "--executor",
+        executor,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
