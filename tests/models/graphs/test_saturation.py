@@ -7,8 +7,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.models.graphs.runtime import open_network
-from vggbatch.models.graphs.saturation import inexact_products, saturates
+from vggbatch.exact_int8 import saturates
+from vggbatch.models.graphs.runtime import open_network, write_optimized
+from vggbatch.models.graphs.saturation import inexact_products
 from vggbatch.models.preparation.prepare import prepare
 from vggbatch.models.resolve import resolve
 
@@ -82,6 +83,16 @@ def test_products_are_exact(operator, first, second):
 
 def test_what_onnxruntime_makes_precise_is_exact_here():
     assert not saturates(precise=True)
+
+
+def test_weights_stay_int8_where_their_sums_are_exact(tmp_path):
+    model, _ = classifier()
+    onnx.save(model, tmp_path / "net.onnx")
+    write_optimized(tmp_path / "net.onnx", tmp_path / "opened.onnx")
+    opened = onnx.load(tmp_path / "opened.onnx").graph
+    types = {tensor.name: tensor.data_type for tensor in opened.initializer}
+    kernels = [types[node.input[3]] for node in opened.node if node.op_type == "QLinearConv"]
+    assert kernels == [TensorProto.UINT8 if saturates() else TensorProto.INT8] * 2
 
 
 def classifier(kind=np.uint8, *, shared=False, constant=True):

@@ -1,27 +1,13 @@
-"""Whether this processor cuts sums of uint8 by int8 products off, and which of a network's.
-
-Found out by computing, not by the processor's name: what counts is what onnxruntime does here.
-"""
+"""Which products of uint8 by int8 in a network a processor that cuts their sums off gets wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
-from vggbatch.exact_int8 import open_exactly
-
-_SUMMANDS = 64
-_LARGEST = _SUMMANDS * 255 * 127
-"""No other product of so many uint8 and int8 values is larger; two of the summands alone exceed 16
-bits."""
 _NARROW = 64
 """Two products of uint8 by int8 values of no larger size fit in 16 bits: 2 x 255 x 64 < 2**15. So
 onnxruntime leaves constants of 7 bits as they are."""
@@ -36,26 +22,6 @@ _TYPES = {
 }
 """Operator -> positions of the first factor's zero point, of the second factor and of its zero
 point, whose types are the factors'. ConvInteger is exact everywhere (measured)."""
-
-
-@cache
-def saturates(*, precise: bool = False) -> bool:
-    """Whether this processor cuts sums of uint8 by int8 products off.
-
-    Args:
-        precise: when networks are opened as the package opens them; else as onnxruntime does.
-    """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    network = _largest_products().SerializeToString()
-    session = (
-        open_exactly(network, options)
-        if precise
-        else onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
-    )
-    image = np.full((1, _SUMMANDS, 1, 1), 255, np.uint8)
-    product, convolved = session.run(None, {"image": image})
-    return bool((product != _LARGEST).any() or (convolved != 255).any())
 
 
 def inexact_products(model: onnx.ModelProto) -> list[str]:
@@ -134,37 +100,3 @@ def _is_inexact(node: onnx.NodeProto, types: dict[str, int], narrow: frozenset[s
     right = type_at(second) or type_at(zero)
     exact = right == TensorProto.UINT8 or node.input[second] in narrow
     return left != TensorProto.INT8 and not exact
-
-
-def _largest_products() -> onnx.ModelProto:
-    """A matrix product and a convolution of the largest values there are."""
-    weights = np.full((1, _SUMMANDS, 1, 1), 127, np.int8)
-    constants: dict[str, NDArray[Any]] = {
-        "kernel": weights,
-        "matrix": weights.reshape(_SUMMANDS, 1),
-        "row": np.array([1, _SUMMANDS], np.int64),
-        "u8_zero": np.array(0, np.uint8),
-        "s8_zero": np.array(0, np.int8),
-        "s8_zero_too": np.array(0, np.int8),
-        "one": np.array(1, np.float32),
-        "scale": np.array(_LARGEST / 255, np.float32),
-    }
-    convolution = ["image", "one", "u8_zero", "kernel", "one", "s8_zero_too", "scale", "u8_zero"]
-    nodes = [
-        helper.make_node("Reshape", ["image", "row"], ["flat"]),
-        helper.make_node("MatMulInteger", ["flat", "matrix", "u8_zero", "s8_zero"], ["product"]),
-        helper.make_node("QLinearConv", convolution, ["convolved"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "largest products",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, [1, _SUMMANDS, 1, 1])],
-        [
-            helper.make_tensor_value_info("product", TensorProto.INT32, [1, 1]),
-            helper.make_tensor_value_info("convolved", TensorProto.UINT8, [1, 1, 1, 1]),
-        ],
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 7
-    return model

@@ -18,6 +18,7 @@ import onnx
 from numpy.typing import NDArray
 
 from vggbatch.errors import UsageError, VggbatchError
+from vggbatch.exact_int8 import saturates
 from vggbatch.models.graphs.graph import (
     OLDEST_OPSET,
     in_half,
@@ -27,7 +28,7 @@ from vggbatch.models.graphs.graph import (
 )
 from vggbatch.models.graphs.ports import TAKEN, shape_of
 from vggbatch.models.graphs.runtime import ONNXRUNTIME_ERRORS, reason
-from vggbatch.models.graphs.saturation import saturates, unshare_integers
+from vggbatch.models.graphs.saturation import unshare_integers
 from vggbatch.models.inspection.pictures import as_input, made_pictures
 from vggbatch.models.preparation.build_job import BuildJob
 from vggbatch.models.preparation.entry import seal

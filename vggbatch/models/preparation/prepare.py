@@ -30,7 +30,7 @@ from vggbatch.uris import base_name
 if TYPE_CHECKING:
     from vggbatch.models.source_files import Source
 
-RECIPE = 4
+RECIPE = 5
 """Part of the key: raised whenever preparation makes another file of the same model."""
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,12 @@ from pathlib import Path
 import onnx
 
 from vggbatch.errors import UsageError
+from vggbatch.exact_int8 import saturates
 from vggbatch.models.graphs.dense import make_dense
 from vggbatch.models.graphs.graph import make_batchable
 from vggbatch.models.graphs.normalize import add_normalization
 from vggbatch.models.graphs.runtime import write_optimized
-from vggbatch.models.graphs.saturation import inexact_products, saturates
+from vggbatch.models.graphs.saturation import inexact_products
 from vggbatch.models.graphs.widen import widen_first_convolution
 from vggbatch.models.preparation.build_job import BuildJob
 from vggbatch.models.preparation.forms import Form
