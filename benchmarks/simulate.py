@@ -90,7 +90,7 @@ def simulate(what: Simulation, folder: Path) -> Simulated:
         )
         cluster = stack.enter_context(ray_cluster(compute, chunk_bytes=0))
         stack.enter_context(dataset.data_context(cluster, compute, chunk_work=what.chunk_size))
-        stack.enter_context(patch.object(dataset, "ClassifyAndAll", waiting.Waiting))
+        stack.enter_context(patch.object(dataset, "FusedClassify", waiting.Waiting))
         if what.in_process > 1:
             stack.enter_context(shared_processes(what.in_process))
         placement = place(cluster.node_cpus, compute)

@@ -51,8 +51,10 @@ def open_exactly(
     Raises:
         Exception: onnxruntime cannot open the network (its own type and message).
     """
-    as_it_is = options.graph_optimization_level == GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.add_session_config_entry(_PRECISE, "0" if as_it_is or not saturates() else "1")
+    rewrites = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
+    if not rewrites or not saturates():
+        return InferenceSession(network, options, providers=list(providers))
+    options.add_session_config_entry(_PRECISE, "1")
     try:
         return InferenceSession(network, options, providers=list(providers))
     except (NoKernel, Fail):

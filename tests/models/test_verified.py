@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -112,3 +113,14 @@ def test_without_a_private_folder_every_look_reads(file, reads, monkeypatch):
     monkeypatch.setattr(verified, "_private_folder", lambda: None)
     assert all(is_intact(file, SHA) for _ in range(3))
     assert len(reads) == 3
+
+
+@pytest.mark.parametrize(
+    ("ago", "fraction", "settled"),
+    [(0.5, 0.25, True), (0.05, 0.25, False), (1.5, 0, False), (4, 0, True)],
+)
+def test_times_in_whole_seconds_settle_later(ago, fraction, settled, monkeypatch):
+    changed = 1_700_000_000 + fraction
+    monkeypatch.setattr(verified.time, "time", lambda: changed + ago)
+    found = SimpleNamespace(st_ctime=changed, st_ctime_ns=int(changed * 10**9))
+    assert verified._is_settled(found) == settled

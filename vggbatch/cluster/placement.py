@@ -78,9 +78,9 @@ class Placement:
     """GPUs that each actor asks Ray for."""
     chunks_in_flight: int = 2
     """Chunks queued at an actor: one in work, one ready."""
-    alone: bool = False
-    """Whether classifiers decode and write too, without tasks. A pass after one that lost a
-    process has tasks nevertheless."""
+    fused: bool = False
+    """Whether classifiers decode and write too. After a pass that lost a process, tasks decode and
+    write all the same."""
 
     @property
     def elastic(self) -> bool:
@@ -189,8 +189,8 @@ def place(
         index_tasks=max(1, total // 8),
         write_tasks=max(1, limit // 8),
         actor_gpus=int(needs_gpu(options.provider)),
-        # who names a number of decoding tasks is to have them
-        alone=options.provider == "cpu" and options.decode_tasks is None,
+        # a number of decoding tasks that is set asks for tasks
+        fused=options.provider == "cpu" and options.decode_tasks is None,
     )
 
 

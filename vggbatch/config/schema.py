@@ -185,7 +185,7 @@ class ComputeOptions(_Strict):
     micro_batch: int | None = Field(None, ge=1, le=1024)
     """Images in one run of the network."""
     decode_tasks: int | None = Field(None, ge=1)
-    """Decoding tasks at a time."""
+    """Decoding tasks of a cluster at a time, in place of classifiers that decode themselves."""
     pin: bool = True
     """Pin each actor to cores of its own where the machine allows it; those of a provider other
     than cpu never are."""

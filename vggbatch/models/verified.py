@@ -26,6 +26,8 @@ _ALWAYS_READ = 4 * 2**20
 """Bytes up to which a file is always read: some milliseconds."""
 _SETTLED = 0.1
 """Seconds since a file's last change after which the next one has another time, on any kernel."""
+_COARSELY_SETTLED = 3.0
+"""The same where times are whole seconds, as of objects in a mounted bucket, or even ones (FAT)."""
 _BLOCK = 8 * 2**20
 _DIGEST = hashlib.sha256().digest_size
 
@@ -67,7 +69,7 @@ def known_of(path: Path, question: str, find: Callable[[BinaryIO], bytes]) -> by
         after = os.fstat(file.fileno())
     if (before.st_mtime_ns, before.st_ctime_ns) != (after.st_mtime_ns, after.st_ctime_ns):
         raise _ChangedError(f"{path} changed while it was read")
-    if note is not None and time.time() - after.st_ctime > _SETTLED:
+    if note is not None and _is_settled(after):
         _write_note(note, answer)
     return answer
 
@@ -96,6 +98,12 @@ def is_intact(path: Path, sha256: str, size: int | None = None) -> bool:
 def digest_of(path: Path) -> str:
     """SHA-256 of a file's content, in hexadecimal; a large one is read once. Raises OSError."""
     return known_of(path, "sha256", lambda file: sha256_of(file).encode()).decode()
+
+
+def _is_settled(found: os.stat_result) -> bool:
+    """Whether another change would give the file another time."""
+    coarse = found.st_ctime_ns % 10**9 == 0
+    return time.time() - found.st_ctime > (_COARSELY_SETTLED if coarse else _SETTLED)
 
 
 def _note(found: os.stat_result, question: str) -> Path | None:

@@ -1,6 +1,6 @@
 """From a decoded image to a crop, and from crops to the network's input.
 
-The two halves run in different places: crops are made in the decoding tasks (150 kB an image
+The two halves run in different places: crops are made where images are decoded (150 kB an image
 through the object store as uint8, 600 kB where a profile resizes in float32), values are made next
 to the network.
 """

@@ -49,7 +49,7 @@ def fast() -> Iterator[None]:
 
 
 def files(answer: dict[str, Any]) -> list[File]:
-    """The files of an answer, whoever has read it."""
+    """The files of an answer, read by the handler or by the client."""
     taken: list[File] | None = answer.get(_FILES)
     if taken is not None:
         return taken

@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import SessionOptions
 
 from vggbatch.config import ModelOptions, Preprocess
 from vggbatch.errors import UsageError
-from vggbatch.exact_int8 import saturates
+from vggbatch.exact_int8 import open_exactly, saturates
 from vggbatch.models.graphs.runtime import open_network, write_optimized
 from vggbatch.models.graphs.saturation import inexact_products
 from vggbatch.models.preparation.prepare import prepare
@@ -93,6 +94,12 @@ def test_weights_stay_int8_where_their_sums_are_exact(tmp_path):
     types = {tensor.name: tensor.data_type for tensor in opened.initializer}
     kernels = [types[node.input[3]] for node in opened.node if node.op_type == "QLinearConv"]
     assert kernels == [TensorProto.UINT8 if saturates() else TensorProto.INT8] * 2
+
+
+def test_a_damaged_network_is_not_laid_to_the_processor(caplog):
+    with pytest.raises(Exception, match=r"INVALID_PROTOBUF|No graph was found|ModelProto"):
+        open_exactly(b"no network", SessionOptions())
+    assert not caplog.records or saturates()
 
 
 def classifier(kind=np.uint8, *, shared=False, constant=True):

@@ -32,12 +32,12 @@ def main(module: str, name: str, images: str, net: str, output: str) -> None:
     forget(module, name)
     from vggbatch import api
     from vggbatch.config import load_config
-    from vggbatch.executors.ray_data import short_runs
+    from vggbatch.executors.ray_data import fused
     from vggbatch.executors.ray_data.watchdog import Watchdog
 
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(name)s: %(message)s")
     Watchdog.look = 0.2
-    short_runs._FEW = 0  # a plan of all stages asks for all names
+    fused._FEW = 0  # a plan of all stages asks for all names
     settings = ["compute.executor=ray", "compute.num_cpus=2", "chunk_size=4", "compute.pin=false"]
     settings += ["compute.decode_tasks=1"]
     values = {"input": (images,), "model": net, "output": output}

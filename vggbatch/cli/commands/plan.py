@@ -78,10 +78,10 @@ def _show_plan(found: Preview) -> None:
         facts.append(("not opened", what))
     place = found.placement
     where = f" of {console.plural(place.nodes, 'node')}" if config.compute.address else ""
+    decoding = "" if place.fused else f" and {console.plural(place.decode_tasks, 'decoding task')}"
     placement = (
         f"{console.plural(place.actors, 'classifier')} of "
-        f"{console.plural(place.threads, 'thread')} each and "
-        f"{console.plural(place.decode_tasks, 'decoding task')} on "
+        f"{console.plural(place.threads, 'thread')} each{decoding} on "
         f"{console.plural(place.cpus, 'CPU')}{where}"
     )
     if found.pinning is not None:

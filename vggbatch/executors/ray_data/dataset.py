@@ -17,13 +17,13 @@ from vggbatch.cluster.connection import Cluster
 from vggbatch.cluster.placement import DECODE_CPUS, INDEX_CPUS, WRITE_CPUS, Placement
 from vggbatch.cluster.quiet import log_level
 from vggbatch.config import ComputeOptions
+from vggbatch.executors.ray_data.fused import FusedClassify
 from vggbatch.executors.ray_data.internals import (
     bound_queues,
     name_stages,
     observe,
     set_options,
 )
-from vggbatch.executors.ray_data.short_runs import ClassifyAndAll
 from vggbatch.executors.ray_data.stages import STAGES
 from vggbatch.pipeline.stages import Classify, StageContext, capture_failure, decode, index, write
 
@@ -55,7 +55,7 @@ def build(
     placement: Placement,
     *,
     indexed: bool,
-    alone: bool,
+    fused: bool,
 ) -> ray.data.Dataset:
     """The plan over a dataset of shards; each row that comes out is a ChunkResult.
 
@@ -64,11 +64,11 @@ def build(
         context: what the stages need to know.
         placement: where they run.
         indexed: whether the first stage, `index`, has been done by the caller.
-        alone: whether classifiers decode and write too.
+        fused: whether classifiers decode and write too, in the same call.
     """
     plain = context.without_networks()
     names = STAGES[1:] if indexed else STAGES
-    name_stages([name for name in names if name not in _OF_TASKS] if alone else names)
+    name_stages([name for name in names if name not in _OF_TASKS] if fused else names)
     if not indexed:
         source = _tasks(
             source,
@@ -76,16 +76,16 @@ def build(
             num_cpus=INDEX_CPUS,
             concurrency=placement.index_tasks,
         )
-    if not alone:
+    if not fused:
         source = _tasks(
             source,
             functools.partial(capture_failure, stage=decode, context=plain),
             num_cpus=DECODE_CPUS,
             concurrency=placement.decode_tasks,
         )
-    calls_at_once = ClassifyAndAll.calls_at_once if alone else 1
+    calls_at_once = FusedClassify.calls_at_once if fused else 1
     source = source.map_batches(
-        ClassifyAndAll if alone else Classify,
+        FusedClassify if fused else Classify,
         fn_constructor_args=(context,),
         num_cpus=placement.actor_cpus,
         num_gpus=placement.actor_gpus or None,
@@ -101,9 +101,9 @@ def build(
         **_TABLES,
     )
     # of a chunk whose classifier died; the classifier starts again however often
-    calls = _RETRIES if alone or context.isolate else _CALLS
+    calls = _RETRIES if fused or context.isolate else _CALLS
     source = set_options(source, max_task_retries=calls, max_concurrency=calls_at_once)
-    if alone:
+    if fused:
         return source
     return _tasks(
         source,

@@ -80,10 +80,10 @@ class RayDataExecutor:
         import ray
 
         from vggbatch.executors.ray_data.dataset import data_context
+        from vggbatch.executors.ray_data.fused import few_listed
         from vggbatch.executors.ray_data.gauges import StageGauges
         from vggbatch.executors.ray_data.model_broadcast import StoredLabels, broadcast_models
         from vggbatch.executors.ray_data.passes import Passes
-        from vggbatch.executors.ray_data.short_runs import few_listed
         from vggbatch.executors.ray_data.watchdog import Watchdog
         from vggbatch.job.networks import network_opener
 

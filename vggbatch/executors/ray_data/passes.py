@@ -22,8 +22,8 @@ from vggbatch.chunks.result import ChunkResult
 from vggbatch.cluster.placement import Placement
 from vggbatch.executors.base import ExecutionFailed, Work
 from vggbatch.executors.ray_data.dataset import build
+from vggbatch.executors.ray_data.fused import few_listed
 from vggbatch.executors.ray_data.results import PassResults
-from vggbatch.executors.ray_data.short_runs import few_listed
 from vggbatch.executors.ray_data.watchdog import Watchdog
 from vggbatch.pipeline.run_logging import RunLogger
 from vggbatch.pipeline.stages import StageContext, index
@@ -100,8 +100,8 @@ class Passes:
         # not from_arrow, whose tasks take a whole CPU: classifiers may hold all there are
         source = ray.data.from_blocks(list(blocks))
         # an image that kills its process would take the networks with it
-        alone = self._placement.alone and not context.isolate
-        plan = build(source, context, self._placement, indexed=indexed, alone=alone)
+        fused = self._placement.fused and not context.isolate
+        plan = build(source, context, self._placement, indexed=indexed, fused=fused)
         try:
             with PassResults(plan) as results:
                 for result in results:

@@ -37,7 +37,7 @@ def few_listed(shards: Sequence[NumberedShard], chunk_size: int) -> bool:
     return chunks <= _FEW
 
 
-class ClassifyAndAll:
+class FusedClassify:
     """A classifier actor that also decodes its chunks and writes them.
 
     It takes several calls at once, each in a thread of its own: one chunk is classified while the

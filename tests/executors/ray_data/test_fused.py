@@ -6,7 +6,7 @@ from dataclasses import replace
 from tests.support.images import write_folder
 from vggbatch.cluster.placement import place
 from vggbatch.config import ComputeOptions
-from vggbatch.executors.ray_data.short_runs import few_listed
+from vggbatch.executors.ray_data.fused import few_listed
 from vggbatch.sources import discover
 
 
@@ -33,6 +33,6 @@ def test_the_members_of_a_tar_are_not_known(tmp_path):
 
 
 def test_gpus_do_not_wait_and_counted_tasks_are_started():
-    assert place([4.0], ComputeOptions(threads=4)).alone
-    assert not place([4.0], ComputeOptions(provider="cuda")).alone
-    assert not place([4.0], ComputeOptions(decode_tasks=3)).alone
+    assert place([4.0], ComputeOptions(threads=4)).fused
+    assert not place([4.0], ComputeOptions(provider="cuda")).fused
+    assert not place([4.0], ComputeOptions(decode_tasks=3)).fused
