@@ -13,6 +13,8 @@ from collections.abc import Hashable, Mapping
 _STEPS = 4
 """At least, in the time that a chunk is with a stage."""
 _LONGEST_S = 0.5
+_BEGIN_S = 30.0
+"""Seconds without rests: a short pass would be over later, and the driver has little else to do."""
 _WINDOW_S = 2.0
 """Seconds over which chunks are counted."""
 
@@ -21,18 +23,23 @@ class Pace:
     """The rests of one pass."""
 
     def __init__(self) -> None:
+        self._begun: float | None = None
         self._since = 0.0
         self._came: dict[Hashable, int] = {}
         self._rest = 0.0
 
     def rest(self, now: float, stages: Mapping[Hashable, tuple[int, int]]) -> float:
-        """Seconds until the next step; none until it is known how long chunks take.
+        """Seconds until the next step; none where that is not known yet.
 
         Args:
             now: of a clock.
             stages: of each stage, its tasks that are at work or wait for it, and the chunks that
                 have come out so far.
         """
+        if self._begun is None:
+            self._begun = now
+        if now - self._begun < _BEGIN_S:
+            return 0.0
         came = {stage: out for stage, (_, out) in stages.items()}
         seconds = now - self._since
         if self._came.keys() == came.keys() and seconds < _WINDOW_S:
